@@ -1,0 +1,98 @@
+/*
+ * The keeper's two channels: to the broker, and to the command that started it
+ * (`sallyport run`, `sallyport serve`). Same rules as wire.h: SEQPACKET, exact
+ * lengths, struct wire_head first, no padding; here fds travel from the keeper
+ * to the broker, and from the command to the keeper.
+ *
+ * head.id is the guest's slot (0 in one-guest mode) where one applies.
+ */
+#ifndef SALLYPORT_KEEPER_H
+#define SALLYPORT_KEEPER_H
+
+#include "wire.h"
+
+#define TENANT_MAX	64		/* with the NUL */
+#define GUEST_MAX	64
+
+enum role { ROLE_BROKER = 1, ROLE_FRAME, ROLE_RECORDER, ROLE_PARSER };
+const char *role_name(unsigned int);
+
+enum keeper_type {
+	/* keeper -> broker */
+	KEEPER_POLICY = 128,	/* + sealed memfd with the compiled policy */
+	KEEPER_GUEST,		/* a guest is to be served: its addresses and link */
+	KEEPER_CHILD,		/* + channel to a started frame or recorder */
+	KEEPER_CHILD_LOG,	/* + read end of that child's diagnostics */
+	KEEPER_DIED,
+	KEEPER_STOP,		/* close every flow, flush the log, then exit 0 */
+	/* broker -> keeper */
+	KEEPER_HELLO = 160,	/* sealed; struct wire_hello */
+	KEEPER_SPAWN,
+	KEEPER_KILL,
+	KEEPER_READY,		/* policy in force, log durable, frame greeted */
+	KEEPER_SUMMARY,		/* answer to STOP, before exit */
+	/* command -> keeper (head.id 0) */
+	KEEPER_LINK = 192,	/* + the tap, or the connected stream client */
+	KEEPER_FINISH,		/* CMD has ended */
+	/* keeper -> command */
+	KEEPER_UP = 224,	/* CMD may start */
+	KEEPER_DOWN,		/* with the summary; the keeper exits next */
+	KEEPER_FAILED		/* it never came up; why is on stderr */
+};
+
+struct keeper_policy {			/* + memfd */
+	struct wire_head head;
+	uint64_t	len;		/* of the blob */
+	char		tenant[TENANT_MAX];	/* "" = the only one there is */
+	uint32_t	audit_mode;	/* durable: enum policy_durable + 1; 0 = the policy's */
+	uint32_t	zero;
+};
+static_assert(sizeof(struct keeper_policy) == 16 + 8 + 64 + 8, "keeper_policy");
+
+struct keeper_guest {
+	struct wire_head head;
+	char		name[GUEST_MAX];
+	uint32_t	kind;		/* enum link_kind */
+	uint32_t	flags;		/* LINK_VNET .. LINK_TRUST_CSUM, as granted */
+	uint32_t	mtu;
+	uint8_t		gateway_mac[6];
+	uint8_t		guest_mac[6];	/* zero: learn */
+	struct wire_lease v4, v6;
+	uint32_t	zero[2];
+};
+static_assert(sizeof(struct keeper_guest) == 16 + 64 + 12 + 12 + 88 + 4 + 4,
+    "keeper_guest");
+
+struct keeper_child {			/* CHILD, CHILD_LOG (+ fd), SPAWN, KILL */
+	struct wire_head head;
+	uint32_t	role;		/* enum role */
+	uint32_t	pid;		/* CHILD only; for the record */
+};
+static_assert(sizeof(struct keeper_child) == 24, "keeper_child");
+
+struct keeper_died {
+	struct wire_head head;
+	uint32_t	role;
+	uint32_t	pid;
+	uint32_t	signal;		/* 0 = it exited */
+	uint32_t	status;
+};
+static_assert(sizeof(struct keeper_died) == 32, "keeper_died");
+
+struct keeper_summary {			/* SUMMARY, DOWN */
+	struct wire_head head;
+	uint64_t	allowed, denied;	/* flows; denied counts every attempt */
+	uint64_t	up, down;		/* payload bytes */
+	uint32_t	failed;			/* DOWN: 1 = a part of the machinery died */
+	uint32_t	zero;
+};
+static_assert(sizeof(struct keeper_summary) == 56, "keeper_summary");
+
+struct keeper_link {			/* + fd */
+	struct wire_head head;
+	uint32_t	flags;		/* LINK_VNET .. LINK_TSO6, as the kernel granted them */
+	uint32_t	zero;
+};
+static_assert(sizeof(struct keeper_link) == 24, "keeper_link");
+
+#endif

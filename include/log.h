@@ -1,0 +1,37 @@
+/*
+ * Diagnostics: three tiers and no others. fatal*() ends the process, log_warn*()
+ * reports that one message, peer or flow failed, the rest is a return code.
+ * The "x" forms do not add strerror(errno). log_* keep errno.
+ *
+ * A line goes to one fd (2, or a sealed process's fd 5) by one write(2). Bytes
+ * outside printable ASCII are escaped, so no peer can forge a line or reach a
+ * terminal.
+ */
+#ifndef SALLYPORT_LOG_H
+#define SALLYPORT_LOG_H
+
+#include <stddef.h>
+
+enum log_level { LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+#define LOG_LINE_MAX	1024	/* longer lines are cut and marked "..." */
+
+void	log_init(const char *name, int fd, enum log_level);
+void	log_set_level(enum log_level);
+
+void	log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void	log_warnx(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void	log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void	log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void fatal(const char *fmt, ...)
+	    __attribute__((format(printf, 1, 2)));
+_Noreturn void fatalx(const char *fmt, ...)
+	    __attribute__((format(printf, 1, 2)));
+
+/* Exit status of fatal*() (sysexits.h EX_SOFTWARE). */
+#define FATAL_STATUS	70
+
+/* Copies `len` bytes with every unprintable one as \xNN; always ends in NUL. */
+size_t	log_escape(char *out, size_t size, const char *in, size_t len);
+
+#endif

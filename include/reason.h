@@ -1,0 +1,68 @@
+/*
+ * Why a flow was refused or ended: the closed list of sallyport-audit(5).
+ * The numbers are internal to one build; the names are for ever.
+ */
+#ifndef SALLYPORT_REASON_H
+#define SALLYPORT_REASON_H
+
+#include <stdbool.h>
+
+enum reason {
+	REASON_NONE = 0,
+	/* the policy's */
+	REASON_DEFAULT_DENY,
+	REASON_DENY_RULE,
+	REASON_FLOOR_SPECIAL,
+	REASON_FLOOR_METADATA,
+	REASON_FLOOR_LOCAL,
+	REASON_FLOOR_PORT,
+	REASON_POLICY_REVOKED,
+	/* limits */
+	REASON_RATE,
+	REASON_CONNS,
+	REASON_PENDING,
+	REASON_LIFETIME,
+	REASON_IDLE,
+	REASON_RESOURCE,
+	REASON_AUDIT_UNAVAILABLE,
+	/* ends of an open flow */
+	REASON_DONE,		/* both sides sent FIN */
+	REASON_GUEST_RST,
+	REASON_GUEST_CANCEL,	/* RST while the SYN was held */
+	REASON_GUEST_TIMEOUT,	/* no ACK to our SYN-ACK, or retransmissions ran out */
+	REASON_GUEST_REFUSED,
+	REASON_GUEST_DETACH,
+	REASON_PEER_RESET,
+	REASON_KILLED,
+	REASON_SHUTDOWN,
+	REASON_FRAME_DIED,
+	REASON_REVOKE_IGNORED,
+	REASON_UNKNOWN_CRASH,
+	/* failed connects */
+	REASON_CONNECT_REFUSED,
+	REASON_CONNECT_TIMEOUT,
+	REASON_HOST_UNREACH,
+	REASON_NET_UNREACH,
+	REASON_HOST_MISMATCH,
+	REASON_ICMP_UNAVAILABLE,
+	REASON_INTERNAL_MISMATCH,
+	/* refused by the frame itself; reach the log as DROPS */
+	REASON_SPOOFED_SOURCE,
+	REASON_PROTO_UNSUPPORTED,
+	REASON_ICMP_TYPE,
+	REASON_FRAGMENT,
+	REASON_MULTICAST,
+	REASON_BAD_CHECKSUM,
+	REASON_MALFORMED,
+	/* a peer that speaks nonsense */
+	REASON_IPC_VIOLATION,
+	REASON_MAX
+};
+
+const char *reason_name(unsigned int);		/* "default-deny"; "?" beyond */
+int	reason_parse(const char *);		/* or -1 */
+/* What a frame may give as `reason` in CLOSE, and in DROPS. */
+bool	reason_from_frame_close(unsigned int);
+bool	reason_from_frame_drop(unsigned int);
+
+#endif

@@ -1,0 +1,110 @@
+/*
+ * Broker -> recorder: what is to be written. The recorder turns one record into
+ * one line of JSON; sallyport-audit(5) says what each field means.
+ *
+ * Same rules as wire.h. Strings are NUL-terminated and NUL-filled; the recorder
+ * escapes them. `rec` numbers the records of one broker from 1 without a gap;
+ * the recorder acknowledges by it, and a new recorder says in HELLO which was
+ * the last that reached the log, so the broker can send the rest again.
+ */
+#ifndef SALLYPORT_RECORD_H
+#define SALLYPORT_RECORD_H
+
+#include "addr.h"
+#include "keeper.h"
+#include "wire.h"
+
+#define RULE_MAX	64		/* a rule's label or id, with the NUL */
+#define LOC_MAX		128		/* "file:line" */
+#define DETAIL_MAX	128
+
+enum record_msg {
+	/* broker -> recorder */
+	RECORD_START = 300,	/* struct record_start: first, and never again */
+	RECORD_WRITE,		/* struct record */
+	RECORD_END,		/* struct wire_head only: flush, ack, exit 0 */
+	/* recorder -> broker */
+	RECORD_HELLO = 330,	/* sealed; struct record_hello (inst and last_rec are
+				   filled in by the answer to START, RECORD_READY) */
+	RECORD_READY,		/* struct record_ack: last rec of this inst in the log */
+	RECORD_DURABLE,		/* struct record_ack: all up to `rec` are on the disk
+				   (or written, where durability is async) */
+	RECORD_FAILED,		/* struct record_ack: writing failed; records after
+				   `rec` are not in the log unless acknowledged later */
+	RECORD_RECOVERED	/* struct record_ack: writing works again */
+};
+
+enum policy_durable { DURABLE_BEFORE_DATA, DURABLE_BEFORE_CONNECT, DURABLE_ASYNC };
+
+struct record_start {
+	struct wire_head head;
+	uint8_t		inst[16];	/* this daemon's uuid */
+	uint32_t	durable;	/* enum policy_durable */
+	uint32_t	resume;		/* 1 = same broker as before: open flows live on;
+					   0 = fresh: they are closed as unknown-crash */
+	uint64_t	rotate;		/* bytes per segment, 0 = never */
+	char		name[DETAIL_MAX];	/* file name inside the log directory */
+};
+static_assert(sizeof(struct record_start) == 16 + 16 + 8 + 8 + 128,
+    "record_start");
+
+enum record_type {
+	REC_DAEMON_START = 1,
+	REC_DAEMON_STOP,
+	REC_POLICY_LOAD,
+	REC_GUEST_ATTACH,
+	REC_GUEST_DETACH,
+	REC_FLOW_OPEN,
+	REC_FLOW_DENY,
+	REC_FLOW_CLOSE,
+	REC_DENY_AGG,
+	REC_LIMIT,
+	REC_IPC_VIOLATION,
+	REC_FRAME_DIED,
+	REC_TYPE_MAX
+	/* audit.open, audit.rotate, audit.gap are the recorder's own */
+};
+
+enum record_verdict { VERDICT_NONE, VERDICT_ALLOW, VERDICT_DENY, VERDICT_AUDIT_DENY };
+enum record_csrc { CSRC_NONE, CSRC_KERNEL, CSRC_FRAME };
+
+struct record {
+	struct wire_head head;		/* id = rec */
+	uint32_t	type;		/* enum record_type */
+	uint32_t	verdict;
+	uint32_t	reason;		/* enum reason */
+	uint32_t	proto;
+	uint64_t	flow;		/* same in open and close; 0 = none */
+	uint64_t	ts;		/* CLOCK_REALTIME, ns */
+	uint64_t	mono;		/* CLOCK_BOOTTIME, ns */
+	struct endpoint	g_src, g_dst;	/* the guest's view */
+	struct endpoint	h_src, h_dst;	/* the host's socket; ADDR_NONE = none */
+	uint64_t	up, down, pup, pdown;
+	uint64_t	dur;		/* ns since the open */
+	uint64_t	conn_ms;	/* connect latency */
+	uint64_t	rtt;		/* smoothed, ns */
+	uint64_t	n, first, last, uniq;	/* deny.agg: count, first and last ts, targets */
+	uint32_t	csrc;
+	uint32_t	err;		/* errno of a failed connect; printed by name */
+	uint32_t	gen;		/* policy generation */
+	uint32_t	pid;		/* guest.attach, frame.died */
+	uint32_t	signal;
+	uint32_t	status;
+	uint8_t		pol[32];	/* SHA-256 of the compiled policy */
+	char		tenant[TENANT_MAX];
+	char		guest[GUEST_MAX];
+	char		rule[RULE_MAX];
+	char		loc[LOC_MAX];
+	char		detail[DETAIL_MAX];	/* ipc.violation: which fault; limit: which */
+};
+static_assert(sizeof(struct record) ==
+    16 + 16 + 24 + 80 + 88 + 24 + 32 + 64 + 64 + 64 + 128 + 128, "record");
+
+struct record_ack {
+	struct wire_head head;		/* id = rec */
+	uint32_t	err;		/* FAILED: errno */
+	uint32_t	zero;
+};
+static_assert(sizeof(struct record_ack) == 24, "record_ack");
+
+#endif

@@ -1,0 +1,220 @@
+/*
+ * The hatch between broker and frame: one SOCK_SEQPACKET datagram = one
+ * message = at most one fd, and fds travel from the broker only.
+ *
+ * Every message starts with struct wire_head and has exactly the length of its
+ * struct. There is no padding, unused bytes are zero, integers are in host byte
+ * order (both ends are one build on one machine), text does not cross. Identity
+ * is the channel, never a field.
+ *
+ * id: made by the frame, strictly increasing per channel, never reused, top bit
+ * clear (set = made by the broker, for inbound flows).
+ *
+ * The life of an id, as the frame sees it:
+ *   OPEN -> ASKED -> GRANT+fd -> OPEN -> CLOSE
+ *                 -> DENY (the id is gone)
+ *                 -> CLOSE (cancel); one crossing GRANT or DENY is ignored
+ *   OPEN state: REVOKE -> the frame resets its guest and answers CLOSE
+ * After each fd the frame sends ACK; that drives the cap on fds in flight.
+ *
+ * The frame's states towards the broker: HELLO must be the first message, and
+ * then never again. CONFIG is the broker's first, and never again.
+ */
+#ifndef SALLYPORT_WIRE_H
+#define SALLYPORT_WIRE_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "addr.h"
+
+#define WIRE_MAGIC	UINT32_C(0x53414c59)	/* "SALY" */
+#define WIRE_VERSION	1
+#define WIRE_BUILD_LEN	32
+#define WIRE_MAX	512			/* no message is longer */
+#define WIRE_ID_BROKER	(UINT64_C(1) << 63)
+
+enum wire_type {
+	/* frame -> broker */
+	WIRE_HELLO = 1,
+	WIRE_OPEN,
+	WIRE_ACK,
+	WIRE_CLOSE,
+	WIRE_DROPS,
+	WIRE_PONG,
+	/* broker -> frame */
+	WIRE_CONFIG = 64,
+	WIRE_GRANT,		/* carries the fd */
+	WIRE_DENY,
+	WIRE_REVOKE,
+	WIRE_PING
+};
+
+struct wire_head {
+	uint32_t	type;
+	uint32_t	zero;
+	uint64_t	id;		/* 0 where the type has none */
+};
+static_assert(sizeof(struct wire_head) == 16, "wire_head");
+
+struct wire_hello {
+	struct wire_head head;
+	uint32_t	magic;
+	uint32_t	version;
+	char		build[WIRE_BUILD_LEN];	/* NUL-filled */
+};
+static_assert(sizeof(struct wire_hello) == 56, "wire_hello");
+
+struct wire_open {
+	struct wire_head head;
+	uint32_t	proto;		/* enum proto */
+	struct endpoint	guest;		/* address must be the lease's; the port is a claim */
+	struct endpoint	dst;
+	uint32_t	zero;
+};
+static_assert(sizeof(struct wire_open) == 64, "wire_open");
+
+struct wire_id {			/* ACK, PING, PONG */
+	struct wire_head head;
+};
+
+enum wire_how {
+	HOW_FIN = 1,			/* flushed, both directions ended */
+	HOW_RST,			/* abortive: the host socket is reset */
+	HOW_CANCEL			/* before the grant */
+};
+
+struct wire_close {
+	struct wire_head head;
+	uint32_t	how;		/* enum wire_how */
+	uint32_t	reason;		/* reason_from_frame_close() */
+	uint64_t	up, down;	/* payload bytes, the frame's claim */
+	uint64_t	pup, pdown;	/* packets or datagrams, its claim */
+};
+static_assert(sizeof(struct wire_close) == 56, "wire_close");
+
+struct wire_drops {
+	struct wire_head head;
+	uint32_t	reason;		/* reason_from_frame_drop() */
+	uint32_t	zero;
+	uint64_t	n;		/* since the last report of this reason; > 0 */
+};
+static_assert(sizeof(struct wire_drops) == 32, "wire_drops");
+
+enum link_kind { LINK_TAP = 1, LINK_STREAM = 2 };
+
+enum link_flag {			/* wire_config.flags */
+	LINK_VNET = 1 << 0,		/* struct virtio_net_hdr (12 bytes, v1) before each frame */
+	LINK_CSUM = 1 << 1,		/* the guest's kernel takes NEEDS_CSUM from us */
+	LINK_TSO4 = 1 << 2,
+	LINK_TSO6 = 1 << 3,
+	LINK_TRUST_CSUM = 1 << 4,	/* do not verify the guest's checksums */
+	LINK_ECHO4 = 1 << 5,		/* ping sockets work on this host */
+	LINK_ECHO6 = 1 << 6
+};
+
+struct wire_lease {
+	struct endpoint	guest;		/* port 0; family ADDR_NONE: this family is off */
+	struct endpoint	gateway;
+	uint32_t	prefix_len;
+};
+static_assert(sizeof(struct wire_lease) == 44, "wire_lease");
+
+struct wire_config {
+	struct wire_head head;
+	uint32_t	kind;		/* enum link_kind */
+	uint32_t	flags;		/* enum link_flag */
+	uint32_t	mtu;		/* 1280..65520 */
+	uint32_t	flows_max;	/* live flows of all protocols */
+	uint32_t	tcp_idle;	/* seconds; 0 = none */
+	uint32_t	tcp_half_idle;	/* half-closed and idle */
+	uint32_t	udp_idle;	/* nothing came back yet */
+	uint32_t	udp_stream;	/* answered */
+	uint32_t	echo_idle;
+	uint8_t		gateway_mac[6];
+	uint8_t		guest_mac[6];	/* all zero: learn it from the guest */
+	struct wire_lease v4, v6;
+	uint32_t	zero[2];
+};
+static_assert(sizeof(struct wire_config) == 16 + 9 * 4 + 12 + 88 + 8,
+    "wire_config");
+
+struct wire_grant {			/* + fd */
+	struct wire_head head;
+	uint64_t	written;	/* first-flight bytes sent already; 0 for now */
+};
+static_assert(sizeof(struct wire_grant) == 24, "wire_grant");
+
+/* What the guest is shown. Never why: that is the log's. */
+enum deny_code {
+	DENY_RESET = 1,			/* TCP RST; others: port unreachable */
+	DENY_ADMIN,			/* ICMP 3/13, ICMPv6 1/1 */
+	DENY_HOST,			/* ICMP 3/1, ICMPv6 1/3 */
+	DENY_NET,			/* ICMP 3/0, ICMPv6 1/0 */
+	DENY_SILENT			/* nothing: the guest runs into its own timeout */
+};
+
+struct wire_deny {
+	struct wire_head head;
+	uint32_t	code;		/* enum deny_code */
+	uint32_t	zero;
+};
+static_assert(sizeof(struct wire_deny) == 24, "wire_deny");
+
+struct wire_revoke {
+	struct wire_head head;
+};
+
+/* At most this many GRANTs without their ACK, per guest (security.md E2). */
+#define WIRE_INFLIGHT_MAX	16
+
+/*
+ * A stream guest's page that outlives its frame: how much of a record is still
+ * to be read from and written to the link (processes.md, 3).
+ */
+struct link_shared {
+	uint32_t	rx_remaining;	/* 0..65550, else the client is dropped */
+	uint32_t	tx_remaining;
+};
+
+/*
+ * A room's table of what may arrive. `states` is a mask of the room's own
+ * states; `len` is exact. The handler returns 0, or -1 for a violation.
+ */
+struct wire_rule {
+	uint32_t	type;
+	uint32_t	states;
+	size_t		len;
+	bool		fd;		/* must carry one, and only then */
+	int		(*handler)(void *room, const void *msg, int fd);
+};
+
+enum wire_fault {
+	WIRE_OK = 0,
+	WIRE_SHORT,		/* less than a head */
+	WIRE_UNKNOWN,		/* no such type in this direction */
+	WIRE_STATE,		/* not now */
+	WIRE_LENGTH,		/* not exactly its length */
+	WIRE_PADDING,		/* a byte that must be zero is not */
+	WIRE_FD,		/* an fd where none belongs, or none where one does */
+	WIRE_REFUSED		/* the handler said no */
+};
+const char *wire_fault_name(enum wire_fault);
+
+/*
+ * Finds the rule, checks state, length, head.zero and fd, and calls the handler.
+ * Takes `fd`: it is closed here on any fault before the handler ran; a handler
+ * owns it from its first line on.
+ */
+enum wire_fault wire_dispatch(const struct wire_rule *, size_t nrules,
+	    uint32_t state, void *room, const void *buf, size_t len, int fd);
+
+/* Fills a head and zeroes the rest of a message of `len` bytes. */
+void	wire_begin(void *msg, size_t len, uint32_t type, uint64_t id);
+
+/* "1.0.0+" and the build's id: what HELLO compares. NUL-filled. */
+void	wire_build_id(char out[WIRE_BUILD_LEN]);
+
+#endif

@@ -1,0 +1,131 @@
+/*
+ * Diagnostics of one process to one fd. See include/log.h.
+ *
+ * Trusts: its format strings, nothing that is printed through them.
+ * Must not: allocate, use stdio streams or locale, or take a lock: it is called
+ * in sealed processes that may only write(2).
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+
+static const char	*log_name = "sallyport";
+static int		 log_fd = STDERR_FILENO;
+static enum log_level	 log_level = LOG_LEVEL_WARN;
+
+void
+log_init(const char *name, int fd, enum log_level level)
+{
+	log_name = name;
+	log_fd = fd;
+	log_level = level;
+}
+
+void
+log_set_level(enum log_level level)
+{
+	log_level = level;
+}
+
+size_t
+log_escape(char *out, size_t size, const char *in, size_t len)
+{
+	static const char	hex[] = "0123456789abcdef";
+	size_t			i, n = 0;
+
+	for (i = 0; i < len && n + 5 < size; i++) {
+		unsigned char	c = (unsigned char)in[i];
+
+		if (c >= 0x20 && c < 0x7f) {
+			out[n++] = (char)c;
+			continue;
+		}
+		out[n++] = '\\';
+		out[n++] = 'x';
+		out[n++] = hex[c >> 4];
+		out[n++] = hex[c & 15];
+	}
+	out[n] = '\0';
+	return n;
+}
+
+/* "name: tier: text[: error]\n", escaped, in one write. */
+static void
+emit(const char *tier, int err, const char *fmt, va_list ap)
+{
+	char	text[LOG_LINE_MAX], line[LOG_LINE_MAX * 2];
+	int	n, len;
+
+	len = snprintf(text, sizeof(text), "%s: %s", log_name, tier);
+	n = vsnprintf(text + len, sizeof(text) - (size_t)len, fmt, ap);
+	if (n < 0)
+		return;
+	len += n;
+	if ((size_t)len >= sizeof(text)) {
+		memcpy(text + sizeof(text) - 4, "...", 4);
+		len = sizeof(text) - 1;
+	} else if (err != 0) {
+		n = snprintf(text + len, sizeof(text) - (size_t)len, ": %s",
+		    strerror(err));
+		len = (int)strlen(text);
+	}
+	n = (int)log_escape(line, sizeof(line) - 1, text, (size_t)len);
+	line[n++] = '\n';
+	if (write(log_fd, line, (size_t)n) == -1)
+		return;		/* nowhere left to say so */
+}
+
+#define EMIT(tier, err) do {						\
+	int	saved = errno;						\
+	va_list	ap;							\
+									\
+	va_start(ap, fmt);						\
+	emit(tier, err, fmt, ap);					\
+	va_end(ap);							\
+	errno = saved;							\
+} while (0)
+
+void
+log_warn(const char *fmt, ...)
+{
+	EMIT("", saved);
+}
+
+void
+log_warnx(const char *fmt, ...)
+{
+	EMIT("", 0);
+}
+
+void
+log_info(const char *fmt, ...)
+{
+	if (log_level >= LOG_LEVEL_INFO)
+		EMIT("", 0);
+}
+
+void
+log_debug(const char *fmt, ...)
+{
+	if (log_level >= LOG_LEVEL_DEBUG)
+		EMIT("debug: ", 0);
+}
+
+void
+fatal(const char *fmt, ...)
+{
+	EMIT("fatal: ", saved);
+	_exit(FATAL_STATUS);
+}
+
+void
+fatalx(const char *fmt, ...)
+{
+	EMIT("fatal: ", 0);
+	_exit(FATAL_STATUS);
+}

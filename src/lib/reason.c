@@ -1,0 +1,97 @@
+/*
+ * The names of the reasons: the closed list that operators and their tools rely
+ * on. A name is never changed or reused.
+ */
+#include <assert.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "reason.h"
+
+static const char *const names[] = {
+	[REASON_NONE] = "none",
+	[REASON_DEFAULT_DENY] = "default-deny",
+	[REASON_DENY_RULE] = "deny-rule",
+	[REASON_FLOOR_SPECIAL] = "floor-special",
+	[REASON_FLOOR_METADATA] = "floor-metadata",
+	[REASON_FLOOR_LOCAL] = "floor-local",
+	[REASON_FLOOR_PORT] = "floor-port",
+	[REASON_POLICY_REVOKED] = "policy-revoked",
+	[REASON_RATE] = "rate",
+	[REASON_CONNS] = "conns",
+	[REASON_PENDING] = "pending",
+	[REASON_LIFETIME] = "lifetime",
+	[REASON_IDLE] = "idle",
+	[REASON_RESOURCE] = "resource",
+	[REASON_AUDIT_UNAVAILABLE] = "audit-unavailable",
+	[REASON_DONE] = "done",
+	[REASON_GUEST_RST] = "guest-rst",
+	[REASON_GUEST_CANCEL] = "guest-cancel",
+	[REASON_GUEST_TIMEOUT] = "guest-timeout",
+	[REASON_GUEST_REFUSED] = "guest-refused",
+	[REASON_GUEST_DETACH] = "guest-detach",
+	[REASON_PEER_RESET] = "peer-reset",
+	[REASON_KILLED] = "killed",
+	[REASON_SHUTDOWN] = "shutdown",
+	[REASON_FRAME_DIED] = "frame-died",
+	[REASON_REVOKE_IGNORED] = "revoke-ignored",
+	[REASON_UNKNOWN_CRASH] = "unknown-crash",
+	[REASON_CONNECT_REFUSED] = "connect-refused",
+	[REASON_CONNECT_TIMEOUT] = "connect-timeout",
+	[REASON_HOST_UNREACH] = "host-unreach",
+	[REASON_NET_UNREACH] = "net-unreach",
+	[REASON_HOST_MISMATCH] = "host-mismatch",
+	[REASON_ICMP_UNAVAILABLE] = "icmp-unavailable",
+	[REASON_INTERNAL_MISMATCH] = "internal-mismatch",
+	[REASON_SPOOFED_SOURCE] = "spoofed-source",
+	[REASON_PROTO_UNSUPPORTED] = "proto-unsupported",
+	[REASON_ICMP_TYPE] = "icmp-type",
+	[REASON_FRAGMENT] = "fragment",
+	[REASON_MULTICAST] = "multicast",
+	[REASON_BAD_CHECKSUM] = "bad-checksum",
+	[REASON_MALFORMED] = "malformed",
+	[REASON_IPC_VIOLATION] = "ipc-violation",
+};
+static_assert(sizeof(names) / sizeof(names[0]) == REASON_MAX,
+    "every reason has a name");
+
+const char *
+reason_name(unsigned int reason)
+{
+	return reason < REASON_MAX ? names[reason] : "?";
+}
+
+int
+reason_parse(const char *text)
+{
+	unsigned int	i;
+
+	for (i = 0; i < REASON_MAX; i++)
+		if (strcmp(text, names[i]) == 0)
+			return (int)i;
+	return -1;
+}
+
+bool
+reason_from_frame_close(unsigned int reason)
+{
+	switch (reason) {
+	case REASON_DONE:
+	case REASON_GUEST_RST:
+	case REASON_GUEST_CANCEL:
+	case REASON_GUEST_TIMEOUT:
+	case REASON_PEER_RESET:
+	case REASON_IDLE:
+	case REASON_RESOURCE:
+	case REASON_KILLED:		/* the answer to REVOKE */
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool
+reason_from_frame_drop(unsigned int reason)
+{
+	return reason >= REASON_SPOOFED_SOURCE && reason <= REASON_MALFORMED;
+}

@@ -1,0 +1,226 @@
+/*
+ * How a process locks itself in. Each room's seal.c says what it needs; the
+ * steps themselves are here, once.
+ *
+ * Trusts: the caller's order (include/seal.h).
+ * Must not: go on after a step that failed. There is no way back from half a
+ * privilege drop, so every failure is fatal.
+ */
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include <cap-ng.h>
+#include <dirent.h>
+#include <errno.h>
+#include <linux/securebits.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "log.h"
+#include "seal.h"
+
+static void
+limit(int what, uint64_t value, const char *name)
+{
+	struct rlimit	now, rl;
+
+	if (getrlimit((__rlimit_resource_t)what, &now) == -1)
+		fatal("getrlimit %s", name);
+	rl.rlim_cur = rl.rlim_max = value > now.rlim_max ? now.rlim_max : value;
+	if (setrlimit((__rlimit_resource_t)what, &rl) == -1)
+		fatal("setrlimit %s", name);
+}
+
+void
+seal_rlimits(const struct seal_limits *l)
+{
+	limit(RLIMIT_CORE, 0, "CORE");
+	limit(RLIMIT_NOFILE, l->nofile, "NOFILE");
+	if (l->fsize != UINT64_MAX)
+		limit(RLIMIT_FSIZE, l->fsize, "FSIZE");
+#ifndef SANITIZE	/* its shadow memory is terabytes of address space */
+	if (l->as != UINT64_MAX)
+		limit(RLIMIT_AS, l->as, "AS");
+#endif
+	if (l->nproc)
+		limit(RLIMIT_NPROC, 0, "NPROC");
+}
+
+/*
+ * capng_lock() sets the securebits and needs CAP_SETPCAP, so it comes before the
+ * capabilities go; a process that never had any needs no locking.
+ */
+void
+seal_caps_keep(const unsigned int *caps, size_t n)
+{
+	size_t	i;
+	int	bits;
+
+	capng_clear(CAPNG_SELECT_ALL);
+	for (i = 0; i < n; i++)
+		if (capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
+		    caps[i]) == -1)
+			fatalx("capability %u cannot be kept", caps[i]);
+	bits = prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
+	if (prctl(PR_SET_SECUREBITS, bits | SECBIT_NOROOT |
+	    SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
+	    SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+	    SECBIT_NO_CAP_AMBIENT_RAISE |
+	    SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED, 0, 0, 0) == -1 &&
+	    errno != EPERM)
+		fatal("securebits");
+	for (i = 0; i < 64; i++)	/* past the last one: EINVAL */
+		if (prctl(PR_CAPBSET_DROP, i, 0, 0, 0) == -1 &&
+		    errno != EINVAL && errno != EPERM)
+			fatal("bounding set");
+	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
+		fatal("capabilities");
+	for (i = 0; i < 64; i++) {
+		size_t	k;
+
+		for (k = 0; k < n && caps[k] != i; k++)
+			;
+		if (i <= CAP_LAST_CAP && k == n &&
+		    (capng_get_caps_process() == -1 ||
+		    capng_have_capability(CAPNG_PERMITTED,
+		    (unsigned int)i) != 0))
+			fatalx("capability %zu is still there", i);
+	}
+}
+
+void
+seal_caps(void)
+{
+	seal_caps_keep(NULL, 0);
+}
+
+void
+seal_process(const char *name, int pdeathsig)
+{
+	if (prctl(PR_SET_NAME, name, 0, 0, 0) == -1 ||
+	    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1 ||
+	    (pdeathsig != 0 &&
+	    prctl(PR_SET_PDEATHSIG, pdeathsig, 0, 0, 0) == -1) ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+		fatal("prctl");
+	if (prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0 ||
+	    prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+		fatalx("the process flags did not hold");
+}
+
+static bool
+listed(int fd, int first, const int *extra, size_t n)
+{
+	size_t	i;
+
+	if (fd < first)
+		return true;
+	for (i = 0; i < n; i++)
+		if (extra[i] == fd)
+			return true;
+	return false;
+}
+
+/* Without /proc (a frame's empty root): ask about each number. */
+void
+seal_check_fds(int first, const int *extra, size_t n)
+{
+	struct rlimit	rl;
+	int		fd, top;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
+		fatal("getrlimit");
+	top = rl.rlim_cur > 65536 ? 65536 : (int)rl.rlim_cur;
+	for (fd = 0; fd < top; fd++)
+		if (fcntl(fd, F_GETFD) != -1 && !listed(fd, first, extra, n))
+			fatalx("fd %d is open and should not be", fd);
+}
+
+/* ---- seccomp ---------------------------------------------------------- */
+
+static int
+add_rule(scmp_filter_ctx ctx, const struct seal_call *call)
+{
+	struct scmp_arg_cmp	cmp[SEAL_ARGS_MAX];
+	unsigned int		n;
+
+	for (n = 0; n < SEAL_ARGS_MAX && call->arg[n].arg != 0; n++) {
+		const struct seal_arg *a = &call->arg[n];
+
+		cmp[n].arg = a->arg - 1u;
+		if (a->pointer) {
+			cmp[n].op = SCMP_CMP_EQ;
+			cmp[n].datum_a = a->value;
+			cmp[n].datum_b = 0;
+		} else {
+			cmp[n].op = SCMP_CMP_MASKED_EQ;
+			cmp[n].datum_a = a->mask;
+			cmp[n].datum_b = a->value;
+		}
+	}
+	return seccomp_rule_add_exact_array(ctx, SCMP_ACT_ALLOW, call->nr, n,
+	    cmp);
+}
+
+static scmp_filter_ctx
+build(const struct seal_table *table)
+{
+	scmp_filter_ctx	ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	size_t		i;
+	int		r;
+
+	if (ctx == NULL)
+		return NULL;
+	if (seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH,
+	    SCMP_ACT_KILL_PROCESS) != 0 ||
+	    seccomp_attr_set(ctx, SCMP_FLTATR_CTL_NNP, 0) != 0) {
+		seccomp_release(ctx);
+		return NULL;
+	}
+	for (i = 0; i < table->ncalls; i++) {
+		if ((r = add_rule(ctx, &table->call[i])) != 0) {
+			errno = -r;
+			log_warn("seal %s: rule %zu (%s)", table->room, i,
+			    table->call[i].who);
+			seccomp_release(ctx);
+			return NULL;
+		}
+	}
+	return ctx;
+}
+
+int
+seal_export(const struct seal_table *table, int fd)
+{
+	scmp_filter_ctx	ctx = build(table);
+	int		r;
+
+	if (ctx == NULL)
+		return -1;
+	r = seccomp_export_pfc(ctx, fd);
+	seccomp_release(ctx);
+	return r == 0 ? 0 : -1;
+}
+
+void
+seal_filter(const struct seal_table *table)
+{
+#ifdef SANITIZE
+	log_debug("sanitizer build: no seccomp filter for %s", table->room);
+#else
+	scmp_filter_ctx	ctx = build(table);
+	int		r;
+
+	if (ctx == NULL)
+		fatalx("the seccomp filter of %s cannot be built", table->room);
+	if ((r = seccomp_load(ctx)) != 0) {
+		errno = -r;
+		fatal("the seccomp filter of %s cannot be loaded", table->room);
+	}
+	seccomp_release(ctx);
+#endif
+}

@@ -1,0 +1,246 @@
+/*
+ * A SEQPACKET channel on libevent. See include/chan.h.
+ *
+ * Trusts: nothing of the peer. Must not: block, grow without bound, or look into
+ * a message. A callback may free the channel: it then dies after the callback.
+ */
+#include <sys/queue.h>
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chan.h"
+#include "fd.h"
+#include "record.h"
+
+/* Datagrams per turn: one busy peer must not starve the others. */
+#define CHAN_BATCH	64
+#define CHAN_BUF	4096
+
+struct packet {
+	STAILQ_ENTRY(packet)	entry;
+	int			fd;
+	size_t			len;
+	unsigned char		data[];
+};
+static_assert(sizeof(struct record) <= CHAN_BUF, "the longest message fits");
+
+struct chan {
+	int			 fd;
+	unsigned int		 flags;
+	size_t			 queue_max, queued;
+	STAILQ_HEAD(, packet)	 queue;
+	struct event		*rd, *wr;
+	const struct chan_ops	*ops;
+	void			*arg;
+	bool			 busy;		/* a callback is under way */
+	bool			 dead;		/* freed inside it */
+};
+
+static void	chan_read(int, short, void *);
+static void	chan_write(int, short, void *);
+
+struct chan *
+chan_new(struct event_base *base, int fd, unsigned int flags,
+    size_t queue_max, const struct chan_ops *ops, void *arg)
+{
+	struct chan	*c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return NULL;
+	c->fd = fd;
+	c->flags = flags;
+	c->queue_max = queue_max;
+	c->ops = ops;
+	c->arg = arg;
+	STAILQ_INIT(&c->queue);
+	c->rd = event_new(base, fd, EV_READ | EV_PERSIST, chan_read, c);
+	c->wr = event_new(base, fd, EV_WRITE, chan_write, c);
+	if (c->rd == NULL || c->wr == NULL || event_add(c->rd, NULL) == -1) {
+		c->fd = -1;	/* still the caller's */
+		chan_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+static void
+packet_pop(struct chan *c)
+{
+	struct packet	*p = STAILQ_FIRST(&c->queue);
+
+	STAILQ_REMOVE_HEAD(&c->queue, entry);
+	c->queued--;
+	fd_drop(&p->fd);
+	free(p);
+}
+
+void
+chan_free(struct chan *c)
+{
+	if (c == NULL)
+		return;
+	if (c->rd != NULL)
+		event_free(c->rd);
+	if (c->wr != NULL)
+		event_free(c->wr);
+	c->rd = c->wr = NULL;
+	while (!STAILQ_EMPTY(&c->queue))
+		packet_pop(c);
+	fd_drop(&c->fd);
+	c->dead = true;
+	if (!c->busy)
+		free(c);
+}
+
+int
+chan_fd(const struct chan *c)
+{
+	return c->fd;
+}
+
+size_t
+chan_queued(const struct chan *c)
+{
+	return c->queued;
+}
+
+void
+chan_pause(struct chan *c, bool pause)
+{
+	if (pause)
+		event_del(c->rd);
+	else
+		event_add(c->rd, NULL);
+}
+
+/* Tells the owner once that it is over; the owner frees the channel. */
+static void
+chan_end(struct chan *c, const char *why)
+{
+	event_del(c->rd);
+	event_del(c->wr);
+	c->ops->closed(c->arg, why);
+}
+
+static int
+chan_enqueue(struct chan *c, const void *buf, size_t len, int fd)
+{
+	struct packet	*p;
+
+	if (c->queued >= c->queue_max ||
+	    (p = malloc(sizeof(*p) + len)) == NULL) {
+		errno = ENOBUFS;
+		return -1;
+	}
+	p->fd = -1;
+	if (fd != -1 && (p->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0)) == -1) {
+		free(p);
+		errno = ENOBUFS;
+		return -1;
+	}
+	p->len = len;
+	memcpy(p->data, buf, len);
+	STAILQ_INSERT_TAIL(&c->queue, p, entry);
+	c->queued++;
+	event_add(c->wr, NULL);
+	return 0;
+}
+
+int
+chan_send(struct chan *c, const void *buf, size_t len, int fd)
+{
+	if (!STAILQ_EMPTY(&c->queue))
+		return chan_enqueue(c, buf, len, fd);
+	if (fd_send(c->fd, buf, len, fd) == 0)
+		return 0;
+	if (errno == EAGAIN || errno == EINTR || errno == ETOOMANYREFS)
+		return chan_enqueue(c, buf, len, fd);
+	return -1;		/* the read side will see the end */
+}
+
+int
+chan_try(struct chan *c, const void *buf, size_t len, int fd)
+{
+	int	r = -1;
+
+	if (STAILQ_EMPTY(&c->queue))
+		r = fd_send(c->fd, buf, len, fd);
+	else
+		errno = EAGAIN;
+	if (r == -1 && (errno == EAGAIN || errno == ETOOMANYREFS)) {
+		event_add(c->wr, NULL);
+		errno = EAGAIN;
+	}
+	return r;
+}
+
+static void
+chan_write(int fd, short what, void *arg)
+{
+	struct chan	*c = arg;
+	struct packet	*p;
+
+	(void)fd;
+	(void)what;
+	while ((p = STAILQ_FIRST(&c->queue)) != NULL) {
+		if (fd_send(c->fd, p->data, p->len, p->fd) == -1) {
+			if (errno == EAGAIN || errno == EINTR ||
+			    errno == ETOOMANYREFS)
+				event_add(c->wr, NULL);
+			return;
+		}
+		packet_pop(c);
+	}
+	if (c->ops->writable != NULL)
+		c->ops->writable(c->arg);
+}
+
+/* One datagram. False: nothing more to read, or the channel may be gone. */
+static bool
+chan_read_one(struct chan *c)
+{
+	unsigned char	buf[CHAN_BUF] __attribute__((aligned(8)));
+	bool		takes = (c->flags & CHAN_TAKES_FDS) != 0;
+	size_t		lost = 0;
+	ssize_t		n;
+	int		fd = -1;
+
+	n = fd_recv(c->fd, buf, sizeof(buf), takes ? &fd : NULL, &lost);
+	if (n > 0)
+		c->ops->message(c->arg, buf, (size_t)n, fd);
+	else if (n == 0)
+		chan_end(c, NULL);
+	else if (errno == EMFILE && c->ops->fd_lost != NULL)
+		c->ops->fd_lost(c->arg, buf, lost);
+	else if (errno == EAGAIN || errno == EINTR)
+		return false;
+	else if (errno == ECONNRESET)
+		chan_end(c, NULL);
+	else
+		chan_end(c, errno == EBADMSG ? "bad datagram" :
+		    strerror(errno));
+	return n > 0 || (n == -1 && lost > 0);
+}
+
+static void
+chan_read(int fd, short what, void *arg)
+{
+	struct chan	*c = arg;
+	int		 i;
+
+	(void)fd;
+	(void)what;
+	c->busy = true;
+	for (i = 0; i < CHAN_BATCH; i++)
+		if (!chan_read_one(c) || c->dead ||
+		    !event_pending(c->rd, EV_READ, NULL))
+			break;
+	c->busy = false;
+	if (c->dead)
+		free(c);
+}
