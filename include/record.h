@@ -4,7 +4,7 @@
  *
  * Same rules as wire.h. Strings are NUL-terminated and NUL-filled; the recorder
  * escapes them. `rec` numbers the records of one broker from 1 without a gap;
- * the recorder acknowledges by it, and a new recorder says in HELLO which was
+ * the recorder acknowledges by it, and a new recorder says in READY which was
  * the last that reached the log, so the broker can send the rest again.
  */
 #ifndef SALLYPORT_RECORD_H
@@ -24,8 +24,7 @@ enum record_msg {
 	RECORD_WRITE,		/* struct record */
 	RECORD_END,		/* struct wire_head only: flush, ack, exit 0 */
 	/* recorder -> broker */
-	RECORD_HELLO = 330,	/* sealed; struct record_hello (inst and last_rec are
-				   filled in by the answer to START, RECORD_READY) */
+	RECORD_HELLO = 330,	/* sealed; struct wire_hello */
 	RECORD_READY,		/* struct record_ack: last rec of this inst in the log */
 	RECORD_DURABLE,		/* struct record_ack: all up to `rec` are on the disk
 				   (or written, where durability is async) */
@@ -43,10 +42,8 @@ struct record_start {
 	uint32_t	resume;		/* 1 = same broker as before: open flows live on;
 					   0 = fresh: they are closed as unknown-crash */
 	uint64_t	rotate;		/* bytes per segment, 0 = never */
-	char		name[DETAIL_MAX];	/* file name inside the log directory */
 };
-static_assert(sizeof(struct record_start) == 16 + 16 + 8 + 8 + 128,
-    "record_start");
+static_assert(sizeof(struct record_start) == 16 + 16 + 8 + 8, "record_start");
 
 enum record_type {
 	REC_DAEMON_START = 1,
