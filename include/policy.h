@@ -70,7 +70,7 @@ struct policy_query {
 };
 
 struct verdict {
-	uint32_t	kind;		/* VERDICT_ALLOW, _DENY or _AUDIT_DENY (= let through, recorded) */
+	uint32_t	kind;		/* VERDICT_ALLOW, _DENY, _AUDIT_DENY (let through) */
 	uint32_t	reason;		/* enum reason; REASON_NONE when allowed */
 	uint32_t	rule;		/* deciding rule, or POLICY_NO_RULE */
 	bool		local_ok;	/* the peer may be this host (host-service, floor except) */
