@@ -54,6 +54,9 @@ log_escape(char *out, size_t size, const char *in, size_t len)
 	return n;
 }
 
+static void	emit(const char *, int, const char *, va_list)
+		    __attribute__((format(printf, 3, 0)));
+
 /* "name: tier: text[: error]\n", escaped, in one write. */
 static void
 emit(const char *tier, int err, const char *fmt, va_list ap)
