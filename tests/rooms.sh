@@ -21,7 +21,7 @@ allowed() {
 	frame)    echo "$wire" ;;
 	broker)   echo "$wire keeper.h record.h policy.h" ;;
 	keeper)   echo "$wire keeper.h record.h" ;;
-	cli)      echo "$wire keeper.h record.h policy.h model.h grammar.h" ;;
+	cli)      echo "$wire keeper.h record.h policy.h grammar.h law.h model.h" ;;
 	esac
 }
 

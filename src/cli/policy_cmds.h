@@ -1,0 +1,21 @@
+/*
+ * `sallyport check` and `sallyport explain`. They read a policy in the user's own
+ * process: it is the user's own file, and nothing is opened for anyone.
+ */
+#ifndef SALLYPORT_POLICY_CMDS_H
+#define SALLYPORT_POLICY_CMDS_H
+
+/* Exit statuses of both; sallyport(1). */
+#define EXIT_GOOD	0	/* check: no error; explain: allowed */
+#define EXIT_BAD	1	/* check: errors; explain: denied */
+#define EXIT_DOUBT	2	/* check: warnings only; explain: no verdict */
+#define EXIT_USAGE	64	/* sysexits.h EX_USAGE */
+
+#define CHECK_USAGE	"check [-npq] FILE"
+#define EXPLAIN_USAGE	"explain FILE TENANT tcp|udp|icmp ADDRESS[:PORT]"
+
+/* argv[0] is the command's name. Return the exit status. */
+int	cmd_check(int argc, char **argv);
+int	cmd_explain(int argc, char **argv);
+
+#endif

@@ -1,0 +1,413 @@
+/*
+ * The grammar's actions: from words to the model. Each reports what is wrong with
+ * the words at hand and goes on, so that one run shows several errors.
+ *
+ * Trusts: that parse.y calls it with what the grammar promises.
+ * Must not: check what other parts of the policy decide; that is review.c's.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "read.h"
+
+/* ---- lists, macros, tables ------------------------------------------------ */
+
+/* $name: its entries, at the place where they are used. */
+static void
+expand(struct parse *p, struct items *list, const struct item *name)
+{
+	int		i = model_find_macro(p->m, name->text);
+	size_t		k;
+	struct item	entry;
+
+	if (i == -1) {
+		report_error(p, &name->at, "there is no macro $%.64s above this "
+		    "line: define it as %.64s = { ... }", name->text, name->text);
+		return;
+	}
+	p->m->macro.v[i].used = true;
+	for (k = 0; k < p->m->macro.v[i].value.list.n; k++) {
+		entry = p->m->macro.v[i].value.list.v[k];
+		entry.at = name->at;
+		push(p->m, list->list, entry);
+	}
+}
+
+struct items *
+build_items(struct parse *p, struct items *list, const struct item *i)
+{
+	if (list == NULL)
+		list = model_alloc(p->m, sizeof(*list));
+	if (i->macro)
+		expand(p, list, i);
+	else
+		push(p->m, list->list, *i);
+	return list;
+}
+
+void
+build_macro(struct parse *p, const struct item *name, struct items *value)
+{
+	struct macro	macro = { .at = name->at, .name = name->text };
+
+	if (!value_name(p, name, "macro"))
+		return;
+	if (model_find_macro(p->m, name->text) != -1) {
+		report_error(p, &name->at, "the macro %.64s is defined twice",
+		    name->text);
+		return;
+	}
+	macro.value = *value;
+	push(p->m, p->m->macro, macro);
+}
+
+static void
+add_nets(struct parse *p, struct nets *to, const struct items *from, bool tables)
+{
+	struct net	net;
+	size_t		i;
+
+	for (i = 0; i < from->list.n && !report_full(p); i++) {
+		const struct item *w = &from->list.v[i];
+
+		if (w->table && tables) {
+			push(p->m, to->table, *w);
+			continue;
+		}
+		if (w->table) {
+			report_error(p, &w->at, "a table holds networks, not "
+			    "other tables");
+			continue;
+		}
+		net.at = w->at;
+		if (value_net(p, w, &net.prefix) == 0)
+			push(p->m, to->net, net);
+	}
+}
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* From one word or comment to the next; counts lines and columns. */
+static const char *
+skip_blank(const char *s, const char *end, struct where *at)
+{
+	for (; s < end && (is_blank(*s) || *s == '#'); s++) {
+		if (*s == '#')
+			while (s + 1 < end && s[1] != '\n')
+				s++;
+		at->column++;
+		if (*s == '\n') {
+			at->line++;
+			at->column = 1;
+		}
+	}
+	return s;
+}
+
+/* Networks between white space; # begins a comment. */
+static void
+table_words(struct parse *p, struct table *t, const char *path, const char *s,
+    size_t len)
+{
+	const char	*end = s + len, *word;
+	struct item	 item = { .at = { path, 1, 1 } };
+	struct items	 one = { { &item, 1, 1 } };
+
+	while ((s = skip_blank(s, end, &item.at)) < end && !report_full(p)) {
+		word = s;
+		while (s < end && *s > ' ' && *s < 0x7f && *s != '#')
+			s++;
+		if (s < end && !is_blank(*s) && *s != '#') {
+			report_error(p, &item.at, "byte 0x%02x in a network",
+			    (unsigned int)(unsigned char)*s);
+			return;
+		}
+		item.text = model_string(p->m, word, (size_t)(s - word));
+		add_nets(p, &t->nets, &one, false);
+		item.at.column += (uint32_t)(s - word);
+	}
+}
+
+static void
+table_file(struct parse *p, struct table *t, const struct item *file)
+{
+	struct source	 s = { .parent = p->source };
+	size_t		 len, before = t->nets.net.n;
+	unsigned int	 errors = p->sink->errors;
+	char		*text;
+
+	if (!p->files) {
+		report_error(p, &file->at, "this text may not name files");
+		return;
+	}
+	s.path = file_resolve(p, file->text);
+	if ((text = file_read(p, &file->at, &s, &len)) == NULL)
+		return;
+	table_words(p, t, s.path, text, len);
+	free(text);
+	if (t->nets.net.n == before && p->sink->errors == errors)
+		report_error(p, &file->at, "%.200s holds no network; a table that "
+		    "is empty would match nothing", s.path);
+}
+
+void
+build_table(struct parse *p, const struct item *name, const struct items *list,
+    const struct item *file)
+{
+	struct table	table = { .at = name->at, .name = name->text };
+
+	if (!value_name(p, name, "table"))
+		return;
+	if (model_find_table(p->m, name->text) != -1) {
+		report_error(p, &name->at, "the table <%.64s> is defined twice",
+		    name->text);
+		return;
+	}
+	if (list != NULL)
+		add_nets(p, &table.nets, list, false);
+	if (file != NULL)
+		table_file(p, &table, file);
+	push(p->m, p->m->table, table);
+}
+
+/* ---- destinations and ports ------------------------------------------------- */
+
+struct dest *
+build_dest(struct parse *p, uint32_t kind, const struct where *at,
+    const struct items *in, const struct items *out)
+{
+	struct dest	*d = model_alloc(p->m, sizeof(*d));
+
+	d->kind = kind;
+	d->at = *at;
+	if (kind == KIND_SERVICE)
+		d->service = in->list.v[0];
+	else if (kind == KIND_NET)
+		add_nets(p, &d->in, in, true);
+	if (out != NULL)
+		add_nets(p, &d->out, out, true);
+	return d;
+}
+
+void
+build_ports(struct parse *p, struct services *s, uint32_t proto,
+    const struct where *at, const struct items *list)
+{
+	struct blob_range	range;
+	size_t			i;
+
+	if (!s->written)
+		s->at = *at;
+	s->written = true;
+	for (i = 0; i < list->list.n && !report_full(p); i++) {
+		const struct item *w = &list->list.v[i];
+
+		if (w->table)
+			report_error(p, &w->at, "<%.64s> is a table of networks, "
+			    "not of ports: use a macro", w->text);
+		else if (value_ports(p, w, proto, &range) == 0)
+			push(p->m, s->range, range);
+	}
+}
+
+/* ---- settings ------------------------------------------------------------------ */
+
+void
+build_limits(struct parse *p, const struct item *name)
+{
+	struct limits	l = { .at = name->at, .name = name->text,
+			    .l = POLICY_LIMITS_DEFAULT };
+
+	if (value_name(p, name, "set of limits") &&
+	    model_find_limits(p->m, name->text) != -1)
+		report_error(p, &name->at, "the limits %.64s are defined twice",
+		    name->text);
+	push(p->m, p->m->limits, l);
+	p->limits = &p->m->limits.v[p->m->limits.n - 1];
+}
+
+void
+build_setting(struct parse *p, unsigned int which, const struct item *w)
+{
+	static const char *const names[] = { "conns", "pending",
+	    "pending-per-destination", "rate", "burst", "idle", "lifetime" };
+	struct policy_limits	*l = &p->limits->l;
+
+	if ((p->limits->seen & 1u << which) != 0)
+		report_error(p, &w->at, "%s is given twice", names[which]);
+	p->limits->seen |= 1u << which;
+	switch (which) {
+	case SET_CONNS:
+		value_count(p, w, 65536, &l->conns);
+		break;
+	case SET_PENDING:
+		value_count(p, w, 65536, &l->pending);
+		break;
+	case SET_PENDING_DST:
+		value_count(p, w, 65536, &l->pending_dst);
+		break;
+	case SET_RATE:
+		if (value_rate(p, w, &l->rate) == 0)
+			l->burst = l->rate;
+		break;
+	case SET_BURST:
+		value_count(p, w, 1000000, &l->burst);
+		break;
+	case SET_IDLE:
+		value_duration(p, w, &l->idle);
+		break;
+	case SET_LIFETIME:
+		value_duration(p, w, &l->lifetime);
+		break;
+	}
+}
+
+void
+build_audit(struct parse *p, const struct where *at)
+{
+	if (p->audit_seen)
+		report_error(p, at, "audit is given twice");
+	p->audit_seen = true;
+}
+
+void
+build_audit_once(struct parse *p, unsigned int which, const struct where *at)
+{
+	static const char *const names[] = { "durable", "rotate", "on-failure" };
+
+	if ((p->audit_set & 1u << which) != 0)
+		report_error(p, at, "%s is given twice", names[which]);
+	p->audit_set |= 1u << which;
+}
+
+void
+build_rotate(struct parse *p, const struct item *w)
+{
+	value_size(p, w, &p->m->audit.rotate);
+}
+
+void
+build_version(struct parse *p, const struct item *w)
+{
+	if (strcmp(w->text, "1") != 0)
+		report_error(p, &w->at, "policy version \"%.64s\" is not supported "
+		    "in this version, which reads version 1", w->text);
+}
+
+/* ---- services, exceptions, tenants --------------------------------------------- */
+
+void
+build_service(struct parse *p, const struct item *name, const struct item *addr,
+    uint32_t proto)
+{
+	struct service	s = { .at = name->at, .name = name->text,
+			    .proto = proto };
+
+	if (!value_name(p, name, "host-service") ||
+	    value_endpoint(p, addr, &s.addr) == -1)
+		return;
+	if (model_find_service(p->m, name->text) != -1)
+		report_error(p, &name->at, "the host-service %.64s is defined "
+		    "twice", name->text);
+	else
+		push(p->m, p->m->service, s);
+}
+
+void
+build_except(struct parse *p, const struct where *at, const struct dest *d,
+    const struct services *s, const struct item *tenant,
+    const struct item *ticket)
+{
+	struct except	e = { .at = *at, .dest = *d, .services = *s,
+			    .tenant = *tenant, .ticket = ticket->text };
+
+	if (*ticket->text == '\0')
+		report_error(p, &ticket->at, "the ticket is empty: write who "
+		    "agreed to this exception, and where");
+	push(p->m, p->m->except, e);
+}
+
+void
+build_tenant(struct parse *p, const struct item *name, uint32_t mode)
+{
+	struct tenant	t = { .at = name->at, .name = name->text,
+			    .mode = mode };
+
+	if (value_name(p, name, "tenant") &&
+	    model_find_tenant(p->m, name->text) != -1)
+		report_error(p, &name->at, "the tenant %.64s is defined twice",
+		    name->text);
+	push(p->m, p->m->tenant, t);
+	p->tenant = &p->m->tenant.v[p->m->tenant.n - 1];
+}
+
+void
+build_tenant_limits(struct parse *p, const struct item *name)
+{
+	if (p->tenant->limits.text != NULL)
+		report_error(p, &name->at, "the tenant %.64s has limits already",
+		    p->tenant->name);
+	p->tenant->limits = *name;
+}
+
+void
+build_label(struct parse *p, struct rule *r, const struct item *label)
+{
+	if (r->label != NULL)
+		report_error(p, &label->at, "the rule has a label already");
+	if (*label->text == '\0' || strlen(label->text) >= RULE_MAX)
+		report_error(p, &label->at, "a label has 1 to %d characters",
+		    RULE_MAX - 1);
+	r->label = label->text;
+	r->label_at = label->at;
+}
+
+void
+build_mode(struct parse *p, struct rule *r, const struct where *at,
+    uint32_t mode)
+{
+	if (r->mode != MODE_INHERIT)
+		report_error(p, at, "the rule has a mode already");
+	if (!r->deny)
+		report_error(p, at, "mode is for deny rules and for tenants: "
+		    "an allow has nothing to enforce");
+	r->mode = mode;
+}
+
+void
+build_rule(struct parse *p, const struct where *at, bool deny)
+{
+	p->rule = model_alloc(p->m, sizeof(*p->rule));
+	p->rule->at = *at;
+	p->rule->deny = deny;
+}
+
+void
+build_services(struct parse *p, struct services *to, const struct services *from)
+{
+	size_t	i;
+
+	if (!to->written)
+		to->at = from->at;
+	to->written = true;
+	to->echo = to->echo || from->echo;
+	for (i = 0; i < from->range.n; i++)
+		push(p->m, to->range, from->range.v[i]);
+}
+
+void
+build_include(struct parse *p, const struct item *path)
+{
+	struct include	inc = { path->text, path->at };
+
+	if (!p->files)
+		report_error(p, &path->at, "this text may not name files");
+	else if (*path->text == '\0')
+		report_error(p, &path->at, "include needs a path");
+	else
+		push(p->m, p->include, inc);
+}

@@ -1,0 +1,345 @@
+/*
+ * policy_decide(): floor -> deny -> allow -> default deny. A pure function of
+ * the policy and the query; nothing in it allocates, asks or remembers.
+ *
+ * Trusts: a policy that policy_load() accepted.
+ * Must not: trust the query. The destination is what a guest wrote.
+ */
+#include <string.h>
+
+#include "law.h"
+
+/* ---- does a match match? ------------------------------------------------ */
+
+static bool
+in_sets(const struct policy *p, uint32_t ref, uint32_t n,
+    const struct endpoint *e)
+{
+	uint32_t	i;
+
+	for (i = ref; i < ref + n; i++) {
+		const struct blob_set *s = &p->set[p->ref[i]];
+
+		if (prefix_search(p->prefix + s->first, s->n, e))
+			return true;
+	}
+	return false;
+}
+
+/* The destination and its `except`, for one form of an address. */
+static bool
+in_net(const struct policy *p, const struct blob_match *m,
+    const struct endpoint *e)
+{
+	if (m->kind != KIND_ANY &&
+	    (m->kind != KIND_NET || !in_sets(p, m->ref, m->nrefs, e)))
+		return false;
+	return !in_sets(p, m->xref, m->nxrefs, e);
+}
+
+static bool
+in_ports(const struct policy *p, const struct blob_match *m, uint32_t proto,
+    uint16_t port)
+{
+	uint32_t	i;
+
+	if (proto == PROTO_ECHO)
+		return m->echo != 0;
+	for (i = m->range; i < m->range + m->nranges; i++)
+		if (p->range[i].proto == proto && p->range[i].lo <= port &&
+		    port <= p->range[i].hi)
+			return true;
+	return false;
+}
+
+/* ---- the floor ------------------------------------------------------------ */
+
+static bool
+is_local(const struct policy_locals *l, const struct endpoint *e)
+{
+	size_t	lo = 0, hi = l->n, mid;
+	int	c;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if ((c = addr_compare(&l->addr[mid], e)) == 0)
+			return true;
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return false;
+}
+
+/* The tenant's exception that lifts the address floor for one form. */
+static uint32_t
+find_except(const struct policy *p, const struct policy_query *q,
+    const struct endpoint *form)
+{
+	const struct blob_tenant	*t = &p->tenant[q->tenant];
+	uint32_t			 i;
+
+	for (i = t->except; i < t->except + t->nexcepts; i++) {
+		const struct blob_match *m = &p->except[i].match;
+
+		if (m->kind == KIND_NET && in_net(p, m, form) &&
+		    in_ports(p, m, q->proto, q->dst.port))
+			return i;
+	}
+	return BLOB_NONE;
+}
+
+/* The one that lifts the port floor: it must have named the port. */
+static uint32_t
+find_except_port(const struct policy *p, const struct policy_query *q,
+    const struct forms *f)
+{
+	const struct blob_tenant	*t = &p->tenant[q->tenant];
+	uint32_t			 i;
+
+	for (i = t->except; i < t->except + t->nexcepts; i++) {
+		const struct blob_except *x = &p->except[i];
+
+		if (x->ports != 0 && in_net(p, &x->match, &f->form[0]) &&
+		    in_ports(p, &x->match, q->proto, q->dst.port))
+			return i;
+	}
+	return BLOB_NONE;
+}
+
+static void
+deny(struct judgement *j, enum reason reason)
+{
+	j->verdict.kind = VERDICT_DENY;
+	j->verdict.reason = reason;
+}
+
+/*
+ * Each form must be clear or excepted by itself: an exception for the outside of
+ * an address says nothing about the inside. True = the floor holds.
+ */
+static bool
+floor_form(const struct policy *p, const struct policy_query *q,
+    struct judgement *j, size_t i)
+{
+	const struct endpoint		*form = &j->forms.form[i];
+	const struct floor_entry	*e = floor_find(form);
+	bool				 local = is_local(&q->locals, form);
+	uint32_t			 by;
+
+	if (e == NULL && !local)
+		return false;
+	j->floor = e;
+	j->form = i;
+	j->local = local;
+	by = e != NULL && e->never ? BLOB_NONE : find_except(p, q, form);
+	if (by != BLOB_NONE) {
+		j->lifted = by;
+		return false;
+	}
+	j->lifted = BLOB_NONE;
+	deny(j, e != NULL && e->never ? e->reason : local ? REASON_FLOOR_LOCAL :
+	    e->reason);
+	return true;
+}
+
+static bool
+floor_holds(const struct policy *p, const struct policy_query *q,
+    struct judgement *j)
+{
+	size_t	i;
+
+	/* what never yields speaks first, in whatever form it hides */
+	for (i = 0; i < j->forms.n; i++) {
+		const struct floor_entry *e = floor_find(&j->forms.form[i]);
+
+		if (e != NULL && e->never)
+			return floor_form(p, q, j, i);
+	}
+	for (i = 0; i < j->forms.n; i++)
+		if (floor_form(p, q, j, i))
+			return true;
+	if (q->proto == PROTO_ECHO)
+		return false;
+	j->port = floor_find_port(q->proto, q->dst.port);
+	if (j->port != NULL)
+		j->lifted_port = find_except_port(p, q, &j->forms);
+	if ((j->port != NULL && j->lifted_port == BLOB_NONE) ||
+	    q->dst.port == 0) {
+		deny(j, REASON_FLOOR_PORT);
+		return true;
+	}
+	return false;
+}
+
+/* ---- the rules -------------------------------------------------------------- */
+
+/* A deny holds if it matches the address in any form. */
+static bool
+deny_matches(const struct policy *p, const struct blob_match *m,
+    const struct judgement *j)
+{
+	size_t	i;
+
+	if (j->gateway)
+		return m->kind == KIND_ANY || m->service == j->service;
+	for (i = 0; i < j->forms.n; i++)
+		if (in_net(p, m, &j->forms.form[i]))
+			return true;
+	return false;
+}
+
+/*
+ * An allow must match the address that is dialled, and no form of it may be in
+ * its `except`. `any` is what the floor leaves, also where an exception lifted
+ * it: what is excepted must be named.
+ */
+static bool
+allow_matches(const struct policy *p, const struct blob_match *m,
+    const struct judgement *j)
+{
+	size_t	i;
+
+	if (j->gateway)
+		return m->kind == KIND_SERVICE && m->service == j->service;
+	if (m->kind == KIND_ANY && (j->floor != NULL || j->local))
+		return false;
+	if (!in_net(p, m, &j->forms.form[0]))
+		return false;
+	for (i = 1; i < j->forms.n; i++)
+		if (in_sets(p, m->xref, m->nxrefs, &j->forms.form[i]))
+			return false;
+	return true;
+}
+
+static bool
+audited(const struct blob_tenant *t, const struct blob_rule *r)
+{
+	return (r->mode == MODE_INHERIT ? t->mode : r->mode) == MODE_AUDIT;
+}
+
+/* The first deny in force, the first that is only audited, the first allow. */
+static void
+match_rules(const struct policy *p, const struct policy_query *q,
+    struct judgement *j)
+{
+	const struct blob_tenant	*t = &p->tenant[q->tenant];
+	uint32_t			 i;
+
+	for (i = t->rule; i < t->rule + t->nrules; i++) {
+		const struct blob_rule	*r = &p->rule[i];
+		uint32_t		*slot = r->deny == 0 ? &j->allow :
+					    audited(t, r) ? &j->audited : &j->deny;
+
+		if (*slot != POLICY_NO_RULE ||
+		    !in_ports(p, &r->match, q->proto, q->dst.port))
+			continue;
+		if (r->deny != 0 ? deny_matches(p, &r->match, j) :
+		    allow_matches(p, &r->match, j))
+			*slot = i;
+	}
+}
+
+static void
+conclude(const struct blob_tenant *t, struct judgement *j)
+{
+	struct verdict	*v = &j->verdict;
+	bool		 audit = t->mode == MODE_AUDIT && !j->gateway;
+
+	if (j->deny != POLICY_NO_RULE) {
+		deny(j, REASON_DENY_RULE);
+		v->rule = j->deny;
+	} else if (j->allow == POLICY_NO_RULE && !audit) {
+		deny(j, REASON_DEFAULT_DENY);
+	} else if (j->audited != POLICY_NO_RULE) {
+		v->kind = VERDICT_AUDIT_DENY;
+		v->reason = REASON_DENY_RULE;
+		v->rule = j->audited;
+	} else if (j->allow == POLICY_NO_RULE) {
+		v->kind = VERDICT_AUDIT_DENY;
+		v->reason = REASON_DEFAULT_DENY;
+	} else {
+		v->kind = VERDICT_ALLOW;
+		v->reason = REASON_NONE;
+		v->rule = j->allow;
+	}
+}
+
+/* ---- the gateway: a host-service or nothing ------------------------------- */
+
+static uint32_t
+find_service(const struct policy *p, const struct policy_query *q)
+{
+	uint32_t	i;
+
+	for (i = 0; i < p->head->services; i++)
+		if (p->service[i].proto == q->proto &&
+		    p->service[i].addr.port == q->dst.port)
+			return i;
+	return BLOB_NONE;
+}
+
+static void
+judge_gateway(const struct policy *p, const struct policy_query *q,
+    struct judgement *j)
+{
+	if ((j->service = find_service(p, q)) == BLOB_NONE) {
+		deny(j, REASON_FLOOR_LOCAL);
+		return;
+	}
+	match_rules(p, q, j);
+	conclude(&p->tenant[q->tenant], j);
+	j->verdict.dial = p->service[j->service].addr;
+	j->verdict.local_ok = true;
+}
+
+static bool
+is_gateway(const struct policy_query *q, const struct endpoint *e)
+{
+	return (q->gateway4.family == ADDR_V4 && addr_equal(e, &q->gateway4)) ||
+	    (q->gateway6.family == ADDR_V6 && addr_equal(e, &q->gateway6));
+}
+
+static bool
+well_formed(const struct policy *p, const struct policy_query *q)
+{
+	return q->tenant < p->head->tenants && endpoint_valid(&q->dst) &&
+	    (q->proto == PROTO_TCP || q->proto == PROTO_UDP ||
+	    q->proto == PROTO_ECHO);
+}
+
+void
+law_judge(const struct policy *p, const struct policy_query *q,
+    struct judgement *j)
+{
+	memset(j, 0, sizeof(*j));
+	j->service = j->lifted = j->lifted_port = BLOB_NONE;
+	j->deny = j->audited = j->allow = POLICY_NO_RULE;
+	j->verdict.rule = POLICY_NO_RULE;
+	deny(j, REASON_FLOOR_SPECIAL);
+	if (!well_formed(p, q))
+		return;
+	floor_forms(&q->dst, &j->forms);
+	j->verdict.dial = j->forms.form[0];
+	if (q->proto == PROTO_ECHO)
+		j->verdict.dial.port = 0;
+	if ((j->gateway = is_gateway(q, &j->forms.form[0]))) {
+		judge_gateway(p, q, j);
+		return;
+	}
+	if (floor_holds(p, q, j))
+		return;
+	match_rules(p, q, j);
+	conclude(&p->tenant[q->tenant], j);
+	j->verdict.local_ok = j->lifted != BLOB_NONE;
+}
+
+struct verdict
+policy_decide(const struct policy *p, const struct policy_query *q)
+{
+	struct judgement	j;
+
+	law_judge(p, q, &j);
+	return j.verdict;
+}

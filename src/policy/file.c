@@ -1,0 +1,267 @@
+/*
+ * The files of a policy: opened once, without following a link or waiting, looked
+ * at through the fd, then read as a whole. What was checked is what is read.
+ *
+ * Trusts: root, and the user who runs this. A file that anyone else owns or can
+ * write is no policy.
+ * Must not: write, create, or open a thing that is not a regular file twice.
+ */
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "read.h"
+
+#define GLOB_MAX	4096		/* files of one include */
+
+/* ---- paths -------------------------------------------------------------- */
+
+const char *
+file_directory(struct parse *p, const char *path)
+{
+	const char	*slash = strrchr(path, '/');
+
+	if (slash == NULL)
+		return ".";
+	if (slash == path)
+		return "/";
+	return model_string(p->m, path, (size_t)(slash - path));
+}
+
+static const char *
+join(struct parse *p, const char *dir, const char *name)
+{
+	struct text	 t = { NULL, 0, 0 };
+	const char	*s;
+
+	if (strcmp(dir, ".") == 0)
+		return name;
+	text_add(&t, "%s%s%s", dir, strcmp(dir, "/") == 0 ? "" : "/", name);
+	s = model_string(p->m, t.buf, t.len);
+	free(t.buf);
+	return s;
+}
+
+/* A relative path starts at the directory of the file that names it. */
+const char *
+file_resolve(struct parse *p, const char *path)
+{
+	if (path[0] == '/')
+		return path;
+	return join(p, file_directory(p, p->source->path), path);
+}
+
+/* ---- one file --------------------------------------------------------------- */
+
+static void
+explain_open(struct parse *p, const struct where *at, const char *path)
+{
+	switch (errno) {
+	case ENOENT:
+	case ENOTDIR:
+		report_error(p, at, "%.200s: there is no such file; check the "
+		    "path", path);
+		break;
+	case ELOOP:
+		report_error(p, at, "%.200s is a symbolic link, which anyone who "
+		    "may write its directory can turn: name the file itself",
+		    path);
+		break;
+	case EACCES:
+	case EPERM:
+		report_error(p, at, "%.200s: uid %u may not read it; see its "
+		    "owner and mode, and those of its directories", path,
+		    (unsigned int)getuid());
+		break;
+	default:
+		report_error(p, at, "%.200s cannot be opened: %s", path,
+		    strerror(errno));
+		break;
+	}
+}
+
+static const char *
+kind_of(mode_t mode)
+{
+	if (S_ISDIR(mode))
+		return "a directory";
+	if (S_ISFIFO(mode))
+		return "a FIFO";
+	if (S_ISSOCK(mode))
+		return "a socket";
+	return "a device";
+}
+
+static int
+file_check(struct parse *p, const struct where *at, const char *path,
+    const struct stat *st)
+{
+	if (!S_ISREG(st->st_mode))
+		report_error(p, at, "%.200s is %s; name a regular file", path,
+		    kind_of(st->st_mode));
+	else if (st->st_uid != 0 && st->st_uid != getuid())
+		report_error(p, at, "%.200s belongs to uid %u, who could change "
+		    "it: it must belong to root or to uid %u (chown)", path,
+		    (unsigned int)st->st_uid, (unsigned int)getuid());
+	else if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0)
+		report_error(p, at, "%.200s has mode %04o, so others can change "
+		    "it: chmod go-w %.200s", path,
+		    (unsigned int)(st->st_mode & 07777), path);
+	else if (st->st_size > (off_t)GRAMMAR_FILE_MAX)
+		report_error(p, at, "%.200s is larger than %u MiB; split it",
+		    path, GRAMMAR_FILE_MAX >> 20);
+	else
+		return 0;
+	return -1;
+}
+
+/* Up to GRAMMAR_FILE_MAX bytes, whatever fstat said. */
+static char *
+read_all(struct parse *p, const struct where *at, const char *path, int fd,
+    size_t hint, size_t *len)
+{
+	size_t	 size = hint + 1, n = 0;
+	char	*buf = malloc(size);
+	ssize_t	 r;
+
+	while (buf != NULL && (r = read(fd, buf + n, size - n)) != 0) {
+		if (r == -1) {
+			report_error(p, at, "%.200s cannot be read: %s", path,
+			    strerror(errno));
+			free(buf);
+			return NULL;
+		}
+		if ((n += (size_t)r) < size)
+			continue;
+		if (n > GRAMMAR_FILE_MAX) {
+			report_error(p, at, "%.200s grows while it is read",
+			    path);
+			free(buf);
+			return NULL;
+		}
+		size += size / 2 + 4096;
+		buf = realloc(buf, size);
+	}
+	if (buf == NULL)
+		fatalx("out of memory for %s", path);
+	*len = n;
+	return buf;
+}
+
+/* The file of s->path; fills s->dev and s->ino. To be freed. */
+char *
+file_read(struct parse *p, const struct where *at, struct source *s,
+    size_t *len)
+{
+	struct stat	 st;
+	char		*text = NULL;
+	int		 fd;
+
+	fd = open(s->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY |
+	    O_CLOEXEC);
+	if (fd == -1) {
+		explain_open(p, at, s->path);
+		return NULL;
+	}
+	if (fstat(fd, &st) == -1)
+		fatal("fstat %s", s->path);
+	s->dev = st.st_dev;
+	s->ino = st.st_ino;
+	if (file_check(p, at, s->path, &st) == 0)
+		text = read_all(p, at, s->path, fd, (size_t)st.st_size, len);
+	close(fd);
+	return text;
+}
+
+/* ---- the files of a pattern ---------------------------------------------- */
+
+/* `*` and `?`, never a leading dot. Linear: one place to go back to. */
+static bool
+matches(const char *pat, const char *name)
+{
+	const char	*star = NULL, *from = NULL;
+
+	if (*name == '.' && *pat != '.')
+		return false;
+	while (*name != '\0') {
+		if (*pat == '*') {
+			star = pat++;
+			from = name;
+		} else if (*pat == '?' || *pat == *name) {
+			pat++;
+			name++;
+		} else if (star != NULL) {
+			pat = star + 1;
+			name = ++from;
+		} else
+			return false;
+	}
+	while (*pat == '*')
+		pat++;
+	return *pat == '\0';
+}
+
+static int
+compare(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static size_t
+list_directory(struct parse *p, const struct include *inc, const char *dir,
+    const char *pattern, const char ***out)
+{
+	VEC(const char *)	 found = { NULL, 0, 0 };
+	const struct dirent	*d;
+	DIR			*dp = opendir(dir);
+
+	if (dp == NULL) {
+		report_error(p, &inc->at, "%.200s: the directory cannot be read: "
+		    "%s", dir, strerror(errno));
+		return 0;
+	}
+	while ((d = readdir(dp)) != NULL && found.n < GLOB_MAX) {
+		if (!matches(pattern, d->d_name))
+			continue;
+		push(p->m, found, join(p, dir,
+		    model_string(p->m, d->d_name, strlen(d->d_name))));
+	}
+	closedir(dp);
+	if (found.n == GLOB_MAX)
+		report_error(p, &inc->at, "more than %d files match", GLOB_MAX);
+	if (found.n == 0)
+		report_warning(p, &inc->at, "no file matches \"%.200s\"",
+		    inc->path);
+	else
+		qsort(found.v, found.n, sizeof(found.v[0]), compare);
+	*out = found.v;
+	return found.n;
+}
+
+size_t
+file_glob(struct parse *p, const struct include *inc, const char ***out)
+{
+	const char	*path = file_resolve(p, inc->path);
+	const char	*dir = file_directory(p, path);
+	const char	*last = strrchr(path, '/');
+	const char	**one;
+
+	last = last == NULL ? path : last + 1;
+	if (strpbrk(dir, "*?") != NULL) {
+		report_error(p, &inc->at, "only the last part of an include "
+		    "may have * or ?");
+		return 0;
+	}
+	if (strpbrk(last, "*?") != NULL)
+		return list_directory(p, inc, dir, last, out);
+	one = model_alloc(p->m, sizeof(*one));
+	*one = path;
+	*out = one;
+	return 1;
+}

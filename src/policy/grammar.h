@@ -1,0 +1,43 @@
+/*
+ * The door to libgrammar: text in, model out; model to blob, model to text. Only
+ * the sealed parser child and the `sallyport` command link it.
+ */
+#ifndef SALLYPORT_GRAMMAR_H
+#define SALLYPORT_GRAMMAR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct model;
+
+#define GRAMMAR_ERRORS_MAX	20		/* then parsing stops */
+#define GRAMMAR_FILE_MAX	(32u << 20)	/* bytes of one file */
+#define GRAMMAR_DEPTH_MAX	8		/* includes in includes */
+#define GRAMMAR_DIRS_MAX	16		/* directories of other files */
+#define GRAMMAR_LINE_MAX	512		/* of a message, escaped */
+
+struct grammar_sink {
+	/* One message for people, printable ASCII, no newline. */
+	void	(*line)(void *arg, const char *text);
+	/*
+	 * May be NULL. Called once, when the policy's own file has been read and
+	 * before it is parsed, with every directory that parsing will look into.
+	 */
+	void	(*dirs)(void *arg, const char *const *dir, size_t n);
+	void	*arg;
+	unsigned int errors, warnings;		/* counted here */
+};
+
+/* NULL after errors, all of which went to the sink. */
+struct model *grammar_parse(const char *path, struct grammar_sink *);
+/* The same for text at hand, which may not name other files. */
+struct model *grammar_parse_text(const char *name, const char *text, size_t len,
+	    struct grammar_sink *);
+void	grammar_free(struct model *);
+
+/* The compiled policy and its length, to be freed; NULL if it is too big. */
+void	*grammar_compile(const struct model *, size_t *len);
+/* The canonical text, NUL-ended, to be freed. */
+char	*grammar_print(const struct model *, size_t *len);
+
+#endif

@@ -1,0 +1,173 @@
+/*
+ * The law's own header: the compiled policy's layout (compile.c writes it,
+ * load.c checks it, decide.c reads it), the floor, and one judgement with all
+ * its steps (what `sallyport explain` shows is what the broker does).
+ */
+#ifndef SALLYPORT_LAW_H
+#define SALLYPORT_LAW_H
+
+#include "policy.h"
+
+/*
+ * The blob: head, then the sections in the order of the counts in the head,
+ * then what is not law and not hashed: one uint32_t per rule (an offset into the
+ * rest), and the rest, the "file:line" texts. Offsets of sections are never
+ * stored, so none can lie. Integers are in host byte order: the blob does not
+ * leave the machine.
+ */
+#define BLOB_MAGIC	UINT32_C(0x4c4f5053)	/* "SPOL" */
+#define BLOB_VERSION	1u
+#define BLOB_NONE	UINT32_MAX
+#define BLOB_COUNT_MAX	(1u << 24)		/* of anything */
+
+struct blob_head {
+	uint32_t	magic, version;
+	uint32_t	floor;			/* FLOOR_VERSION */
+	uint32_t	durable;		/* enum policy_durable */
+	uint64_t	rotate;
+	uint32_t	tenants, rules, excepts, services;
+	uint32_t	ranges, refs, sets, prefixes;
+	uint32_t	text;			/* bytes of NUL-ended strings */
+	uint32_t	zero;
+};
+static_assert(sizeof(struct blob_head) == 64, "blob_head has no padding");
+
+enum blob_kind { KIND_ANY, KIND_NET, KIND_SERVICE };
+enum blob_mode { MODE_INHERIT, MODE_ENFORCE, MODE_AUDIT };
+
+/* What a rule or an exception is about. Runs are {first, count}. */
+struct blob_match {
+	uint32_t	kind;			/* enum blob_kind */
+	uint32_t	service;		/* KIND_SERVICE, else BLOB_NONE */
+	uint32_t	ref, nrefs;		/* of sets: the destination */
+	uint32_t	xref, nxrefs;		/* of sets: its `except` */
+	uint32_t	range, nranges;
+	uint32_t	echo;			/* 0 or 1 */
+};
+static_assert(sizeof(struct blob_match) == 36, "blob_match");
+
+struct blob_tenant {
+	uint32_t	name;
+	uint32_t	mode;			/* MODE_ENFORCE or MODE_AUDIT */
+	struct policy_limits limits;
+	uint32_t	rule, nrules;
+	uint32_t	except, nexcepts;
+};
+static_assert(sizeof(struct blob_tenant) == 52, "blob_tenant");
+
+struct blob_rule {
+	struct blob_match match;
+	uint32_t	id;
+	uint32_t	deny;			/* 0 or 1 */
+	uint32_t	mode;			/* enum blob_mode */
+};
+static_assert(sizeof(struct blob_rule) == 48, "blob_rule");
+
+struct blob_except {
+	struct blob_match match;
+	uint32_t	ports;			/* 1: lifts the port floor too */
+	uint32_t	ticket;
+};
+static_assert(sizeof(struct blob_except) == 44, "blob_except");
+
+struct blob_service {
+	struct endpoint	addr;
+	uint32_t	proto;
+	uint32_t	name;
+};
+static_assert(sizeof(struct blob_service) == 28, "blob_service");
+
+struct blob_range {
+	uint16_t	lo, hi;
+	uint32_t	proto;
+};
+static_assert(sizeof(struct blob_range) == 8, "blob_range");
+
+struct blob_set {
+	uint32_t	first, n;		/* of prefixes: sorted, disjoint */
+};
+static_assert(sizeof(struct blob_set) == 8, "blob_set");
+
+/* load.c */
+struct policy {
+	void				*blob;
+	const struct blob_head		*head;
+	const struct blob_tenant	*tenant;
+	const struct blob_rule		*rule;
+	const struct blob_except	*except;
+	const struct blob_service	*service;
+	const struct blob_range		*range;
+	const uint32_t			*ref;
+	const struct blob_set		*set;
+	const struct prefix		*prefix;
+	const char			*text;
+	const uint8_t			*loc;	/* unaligned uint32_t each */
+	const char			*loctext;
+	size_t				 loctextlen;
+	struct policy_audit		 audit;
+	uint8_t				 hash[32];
+};
+
+/* prefix.c: sets of prefixes */
+int	prefix_compare(const struct prefix *, const struct prefix *);
+/* Sorts, drops what another one contains; returns how many are left. */
+size_t	prefix_normalise(struct prefix *, size_t n);
+/* Strictly ascending and disjoint. */
+bool	prefix_normalised(const struct prefix *, size_t n);
+/* Binary search in a normalised set. */
+bool	prefix_search(const struct prefix *, size_t n, const struct endpoint *);
+
+/* floor.c */
+#define FLOOR_VERSION	1u
+
+struct floor_entry {
+	struct prefix	prefix;
+	uint8_t		never;		/* no exception can lift it */
+	uint8_t		reason;		/* enum reason */
+	const char	*what;		/* its name and where that is written */
+};
+struct floor_port {
+	uint16_t	port;
+	uint16_t	proto;
+	const char	*what;
+};
+extern const struct floor_entry	floor_entries[];
+extern const size_t		floor_nentries;
+extern const struct floor_port	floor_ports[];
+extern const size_t		floor_nports;
+
+/*
+ * All addresses that one address stands for: itself in canonical form first,
+ * then each IPv4 address that some translator or tunnel finds in it.
+ */
+#define FORMS_MAX	8
+struct forms {
+	struct endpoint	form[FORMS_MAX];
+	size_t		n;
+};
+void	floor_forms(const struct endpoint *, struct forms *);
+/* The entry that holds one form, or NULL. Entries that never yield come first. */
+const struct floor_entry *floor_find(const struct endpoint *form);
+const struct floor_port *floor_find_port(uint32_t proto, uint16_t port);
+/* A NAT64 prefix that lies in 64:ff9b::/96 as its IPv4; others as they are. */
+struct prefix floor_unwrap(const struct prefix *);
+/* The next entry from *from on that overlaps an unwrapped prefix, or NULL. */
+const struct floor_entry *floor_overlap(const struct prefix *, size_t *from);
+
+/* decide.c */
+struct judgement {
+	struct forms	forms;
+	bool		gateway;	/* the destination is the guest's gateway */
+	uint32_t	service;	/* at the gateway, or BLOB_NONE */
+	const struct floor_entry *floor;	/* what was hit, lifted or not */
+	size_t		form;			/* by which form */
+	bool		local;			/* hit: an address of this host */
+	const struct floor_port *port;		/* hit: the port floor */
+	uint32_t	lifted, lifted_port;	/* by which exception, or BLOB_NONE */
+	uint32_t	deny, audited, allow;	/* rules, or POLICY_NO_RULE */
+	struct verdict	verdict;
+};
+void	law_judge(const struct policy *, const struct policy_query *,
+	    struct judgement *);
+
+#endif

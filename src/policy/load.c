@@ -1,0 +1,365 @@
+/*
+ * Takes in a compiled policy: every count, run, offset and value is checked once,
+ * here, so that decide.c can use them without a look.
+ *
+ * Trusts: nothing in the blob. It was made by a sealed child that read text.
+ * Must not: repair. A blob is right or refused.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sha2.h>
+
+#include "law.h"
+
+#define UNIT_MAX	UINT32_C(1000000000)	/* of any limit */
+
+struct check {
+	char	*err;
+	size_t	 errlen;
+};
+
+static int __attribute__((format(printf, 2, 3)))
+bad(const struct check *c, const char *fmt, ...)
+{
+	va_list	ap;
+
+	va_start(ap, fmt);
+	if (c->errlen > 0)
+		vsnprintf(c->err, c->errlen, fmt, ap);
+	va_end(ap);
+	return -1;
+}
+
+/* A run {first, n} inside `total` things. */
+static bool
+run_ok(uint32_t first, uint32_t n, uint32_t total)
+{
+	return first <= total && n <= total - first;
+}
+
+static bool
+text_ok(const struct policy *p, uint32_t off, size_t max)
+{
+	return off < p->head->text &&
+	    strnlen(p->text + off, p->head->text - off) < max;
+}
+
+/* ---- the sections ----------------------------------------------------- */
+
+/* Points into the blob; NULL once it is used up. */
+static const void *
+section(const uint8_t **at, const uint8_t *end, uint64_t n, size_t size)
+{
+	const uint8_t	*here = *at;
+
+	if (here == NULL || n * size > (uint64_t)(end - here)) {
+		*at = NULL;
+		return NULL;
+	}
+	*at = here + n * size;
+	return here;
+}
+
+/* Of the law alone: where its lines stand does not matter. */
+static void
+digest(uint8_t out[SHA256_DIGEST_LENGTH], const uint8_t *from, size_t len)
+{
+	SHA2_CTX	ctx;
+
+	SHA256Init(&ctx);
+	SHA256Update(&ctx, from, len);
+	SHA256Final(out, &ctx);
+}
+
+static int
+lay_out(struct policy *p, size_t len, const struct check *c)
+{
+	const struct blob_head	*h = p->head;
+	const uint8_t		*at = p->blob, *end = at + len;
+
+	at += sizeof(*h);
+	p->tenant = section(&at, end, h->tenants, sizeof(*p->tenant));
+	p->rule = section(&at, end, h->rules, sizeof(*p->rule));
+	p->except = section(&at, end, h->excepts, sizeof(*p->except));
+	p->service = section(&at, end, h->services, sizeof(*p->service));
+	p->range = section(&at, end, h->ranges, sizeof(*p->range));
+	p->ref = section(&at, end, h->refs, sizeof(*p->ref));
+	p->set = section(&at, end, h->sets, sizeof(*p->set));
+	p->prefix = section(&at, end, h->prefixes, sizeof(*p->prefix));
+	p->text = section(&at, end, h->text, 1);
+	if (at == NULL)
+		return bad(c, "its sections are longer than it is");
+	digest(p->hash, p->blob, (size_t)(at - (const uint8_t *)p->blob));
+	p->loc = section(&at, end, h->rules, sizeof(uint32_t));
+	if (at == NULL)
+		return bad(c, "the places of its rules are missing");
+	p->loctext = (const char *)at;
+	p->loctextlen = (size_t)(end - at);
+	if (p->text[h->text - 1] != '\0' || p->loctextlen == 0 ||
+	    p->loctext[p->loctextlen - 1] != '\0')
+		return bad(c, "its text does not end");
+	return 0;
+}
+
+static int
+check_head(const struct blob_head *h, const struct check *c)
+{
+	const uint32_t	count[] = { h->tenants, h->rules, h->excepts,
+			    h->services, h->ranges, h->refs, h->sets,
+			    h->prefixes, h->text };
+	size_t		i;
+
+	if (h->magic != BLOB_MAGIC || h->version != BLOB_VERSION)
+		return bad(c, "it is not a compiled policy of this version");
+	if (h->floor != FLOOR_VERSION)
+		return bad(c, "it was compiled for another floor");
+	if (h->durable > DURABLE_ASYNC || h->zero != 0)
+		return bad(c, "its head has an unknown value");
+	for (i = 0; i < sizeof(count) / sizeof(count[0]); i++)
+		if (count[i] > BLOB_COUNT_MAX)
+			return bad(c, "it counts too much of something");
+	if (h->tenants == 0 || h->text == 0)
+		return bad(c, "it has no tenant");
+	return 0;
+}
+
+/* ---- their contents ---------------------------------------------------- */
+
+static int
+check_match(const struct policy *p, const struct blob_match *m,
+    const struct check *c)
+{
+	const struct blob_head	*h = p->head;
+
+	if (m->kind > KIND_SERVICE || m->echo > 1)
+		return bad(c, "a match has an unknown value");
+	if ((m->kind == KIND_SERVICE) != (m->service != BLOB_NONE) ||
+	    (m->kind == KIND_SERVICE && m->service >= h->services))
+		return bad(c, "a match names no host-service");
+	if (!run_ok(m->ref, m->nrefs, h->refs) ||
+	    !run_ok(m->xref, m->nxrefs, h->refs) ||
+	    !run_ok(m->range, m->nranges, h->ranges))
+		return bad(c, "a match points outside");
+	/* an empty set means nothing, never everything */
+	if ((m->kind == KIND_NET) != (m->nrefs > 0))
+		return bad(c, "a match has no destination");
+	return 0;
+}
+
+static int
+check_rules(const struct policy *p, const struct check *c)
+{
+	uint32_t	i, off;
+
+	for (i = 0; i < p->head->rules; i++) {
+		const struct blob_rule *r = &p->rule[i];
+
+		if (check_match(p, &r->match, c) == -1)
+			return -1;
+		if (r->deny > 1 || r->mode > MODE_AUDIT ||
+		    !text_ok(p, r->id, RULE_MAX))
+			return bad(c, "a rule has an unknown value");
+		memcpy(&off, p->loc + i * sizeof(off), sizeof(off));
+		if (off >= p->loctextlen ||
+		    strnlen(p->loctext + off, p->loctextlen - off) >= LOC_MAX)
+			return bad(c, "a rule has no place");
+	}
+	for (i = 0; i < p->head->excepts; i++) {
+		const struct blob_except *x = &p->except[i];
+
+		if (check_match(p, &x->match, c) == -1)
+			return -1;
+		if (x->ports > 1 || x->match.kind == KIND_SERVICE ||
+		    !text_ok(p, x->ticket, SIZE_MAX))
+			return bad(c, "an exception has an unknown value");
+	}
+	return 0;
+}
+
+static bool
+limits_ok(const struct policy_limits *l)
+{
+	return l->conns > 0 && l->pending > 0 && l->pending_dst > 0 &&
+	    l->rate > 0 && l->burst > 0 && l->conns <= UNIT_MAX &&
+	    l->pending <= UNIT_MAX && l->pending_dst <= UNIT_MAX &&
+	    l->rate <= UNIT_MAX && l->burst <= UNIT_MAX &&
+	    l->idle <= UNIT_MAX && l->lifetime <= UNIT_MAX;
+}
+
+/* Tenants own their rules and exceptions: the runs follow each other. */
+static int
+check_tenants(const struct policy *p, const struct check *c)
+{
+	uint32_t	i, rule = 0, except = 0;
+
+	for (i = 0; i < p->head->tenants; i++) {
+		const struct blob_tenant *t = &p->tenant[i];
+
+		if (!text_ok(p, t->name, TENANT_MAX) ||
+		    (t->mode != MODE_ENFORCE && t->mode != MODE_AUDIT) ||
+		    !limits_ok(&t->limits))
+			return bad(c, "a tenant has an unknown value");
+		if (t->rule != rule || t->except != except ||
+		    !run_ok(t->rule, t->nrules, p->head->rules) ||
+		    !run_ok(t->except, t->nexcepts, p->head->excepts))
+			return bad(c, "a tenant's rules are not its own");
+		rule += t->nrules;
+		except += t->nexcepts;
+	}
+	if (rule != p->head->rules || except != p->head->excepts)
+		return bad(c, "a rule has no tenant");
+	return 0;
+}
+
+static int
+check_services(const struct policy *p, const struct check *c)
+{
+	uint32_t	i;
+
+	for (i = 0; i < p->head->services; i++) {
+		const struct blob_service *s = &p->service[i];
+
+		if (!endpoint_valid(&s->addr) || s->addr.port == 0 ||
+		    (s->proto != PROTO_TCP && s->proto != PROTO_UDP) ||
+		    !text_ok(p, s->name, RULE_MAX))
+			return bad(c, "a host-service is no endpoint");
+	}
+	return 0;
+}
+
+static int
+check_sets(const struct policy *p, const struct check *c)
+{
+	const struct blob_head	*h = p->head;
+	uint32_t		 i;
+
+	for (i = 0; i < h->ranges; i++)
+		if (p->range[i].lo == 0 || p->range[i].lo > p->range[i].hi ||
+		    (p->range[i].proto != PROTO_TCP &&
+		    p->range[i].proto != PROTO_UDP))
+			return bad(c, "a range of ports is none");
+	for (i = 0; i < h->refs; i++)
+		if (p->ref[i] >= h->sets)
+			return bad(c, "a set is not there");
+	for (i = 0; i < h->prefixes; i++)
+		if (!prefix_valid(&p->prefix[i]))
+			return bad(c, "a prefix is none");
+	for (i = 0; i < h->sets; i++) {
+		const struct blob_set *s = &p->set[i];
+
+		if (s->n == 0 || !run_ok(s->first, s->n, h->prefixes) ||
+		    !prefix_normalised(p->prefix + s->first, s->n))
+			return bad(c, "a set is empty or out of order");
+	}
+	return 0;
+}
+
+struct policy *
+policy_load(const void *blob, size_t len, char *err, size_t errlen)
+{
+	const struct check	 c = { err, errlen };
+	struct policy		*p;
+
+	if (len < sizeof(struct blob_head) || len > POLICY_BLOB_MAX) {
+		bad(&c, "it is too short or too long for a compiled policy");
+		return NULL;
+	}
+	if ((p = calloc(1, sizeof(*p))) == NULL ||
+	    (p->blob = malloc(len)) == NULL) {
+		bad(&c, "out of memory");
+		policy_free(p);
+		return NULL;
+	}
+	memcpy(p->blob, blob, len);
+	p->head = p->blob;
+	if (check_head(p->head, &c) == -1 || lay_out(p, len, &c) == -1 ||
+	    check_sets(p, &c) == -1 || check_services(p, &c) == -1 ||
+	    check_rules(p, &c) == -1 || check_tenants(p, &c) == -1) {
+		policy_free(p);
+		return NULL;
+	}
+	p->audit.durable = p->head->durable;
+	p->audit.rotate = p->head->rotate;
+	return p;
+}
+
+void
+policy_free(struct policy *p)
+{
+	if (p == NULL)
+		return;
+	free(p->blob);
+	free(p);
+}
+
+/* ---- accessors ------------------------------------------------------------ */
+
+int
+policy_tenant(const struct policy *p, const char *name)
+{
+	uint32_t	i;
+
+	if (*name == '\0')
+		return p->head->tenants == 1 ? 0 : -1;
+	for (i = 0; i < p->head->tenants; i++)
+		if (strcmp(p->text + p->tenant[i].name, name) == 0)
+			return (int)i;
+	return -1;
+}
+
+const char *
+policy_tenant_name(const struct policy *p, unsigned int tenant)
+{
+	return tenant < p->head->tenants ?
+	    p->text + p->tenant[tenant].name : "";
+}
+
+unsigned int
+policy_tenants(const struct policy *p)
+{
+	return p->head->tenants;
+}
+
+const struct policy_limits *
+policy_limits(const struct policy *p, unsigned int tenant)
+{
+	return &p->tenant[tenant].limits;
+}
+
+const struct policy_audit *
+policy_audit(const struct policy *p)
+{
+	return &p->audit;
+}
+
+const uint8_t *
+policy_hash(const struct policy *p)
+{
+	return p->hash;
+}
+
+uint32_t
+policy_rules(const struct policy *p)
+{
+	return p->head->rules;
+}
+
+const char *
+policy_rule_id(const struct policy *p, uint32_t rule)
+{
+	return rule < p->head->rules ? p->text + p->rule[rule].id : "";
+}
+
+const char *
+policy_rule_loc(const struct policy *p, uint32_t rule)
+{
+	uint32_t	off;
+
+	if (rule >= p->head->rules)
+		return "";
+	memcpy(&off, p->loc + rule * sizeof(off), sizeof(off));
+	return p->loctext + off;
+}

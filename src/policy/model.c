@@ -1,0 +1,113 @@
+/*
+ * The model's memory: one arena, filled while parsing and freed at once, so that
+ * no error path of the grammar has anything to clean up.
+ *
+ * Trusts: its callers' sizes; they are bounded by GRAMMAR_FILE_MAX.
+ * Must not: know the grammar.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "grammar.h"
+#include "log.h"
+#include "model.h"
+
+#define CHUNK	((size_t)64 << 10)
+
+struct arena {
+	struct arena	*next;
+	size_t		 used, size;
+	_Alignas(16) unsigned char data[];
+};
+
+static struct arena *
+chunk_new(size_t len, struct arena *next)
+{
+	size_t		 size = len > CHUNK ? len : CHUNK;
+	struct arena	*a = calloc(1, sizeof(*a) + size);
+
+	if (a == NULL)
+		fatalx("out of memory for the policy");
+	a->size = size;
+	a->next = next;
+	return a;
+}
+
+void *
+model_alloc(struct model *m, size_t len)
+{
+	struct arena	*a = m->arena;
+	void		*p;
+
+	len = (len + 15) & ~(size_t)15;
+	if (a == NULL || len > a->size - a->used)
+		a = m->arena = chunk_new(len, a);
+	p = a->data + a->used;
+	a->used += len;
+	return p;
+}
+
+const char *
+model_string(struct model *m, const char *from, size_t len)
+{
+	char	*s = model_alloc(m, len + 1);
+
+	memcpy(s, from, len);
+	return s;
+}
+
+void *
+model_grow(struct model *m, const void *old, size_t n, size_t *cap, size_t size)
+{
+	size_t	 want = *cap == 0 ? 4 : *cap * 2;
+	void	*p = model_alloc(m, want * size);
+
+	if (n > 0)
+		memcpy(p, old, n * size);
+	*cap = want;
+	return p;
+}
+
+struct model *
+model_new(void)
+{
+	struct model	*m = calloc(1, sizeof(*m));
+
+	if (m == NULL)
+		fatalx("out of memory for the policy");
+	m->audit.durable = DURABLE_BEFORE_DATA;
+	m->audit.rotate = ROTATE_DEFAULT;
+	return m;
+}
+
+void
+grammar_free(struct model *m)
+{
+	struct arena	*a, *next;
+
+	if (m == NULL)
+		return;
+	for (a = m->arena; a != NULL; a = next) {
+		next = a->next;
+		free(a);
+	}
+	free(m);
+}
+
+#define FIND(what)							\
+int									\
+model_find_##what(const struct model *m, const char *name)		\
+{									\
+	size_t	i;							\
+									\
+	for (i = 0; i < m->what.n; i++)					\
+		if (strcmp(m->what.v[i].name, name) == 0)		\
+			return (int)i;					\
+	return -1;							\
+}
+
+FIND(tenant)
+FIND(table)
+FIND(limits)
+FIND(service)
+FIND(macro)

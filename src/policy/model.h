@@ -1,0 +1,147 @@
+/*
+ * What a policy says, in memory: the parser builds it, review.c checks it,
+ * compile.c and print.c read it. All of it lives in one arena and goes at once.
+ */
+#ifndef SALLYPORT_MODEL_H
+#define SALLYPORT_MODEL_H
+
+#include "law.h"
+
+struct where {
+	const char	*file;
+	uint32_t	line, column;		/* from 1; 0 = the file as such */
+};
+
+/* A vector in the arena; push() grows it. */
+#define VEC(type) struct { type *v; size_t n, cap; }
+
+struct item {				/* an entry of a list, as written */
+	const char	*text;
+	struct where	at;
+	bool		table;		/* <text> */
+	bool		macro;		/* $text; only until it is expanded */
+	uint32_t	index;		/* of the table, from review.c */
+};
+struct items { VEC(struct item) list; };
+
+struct net {
+	struct prefix	prefix;
+	struct where	at;
+};
+struct nets {
+	VEC(struct net)	net;
+	VEC(struct item) table;
+};
+
+struct dest {
+	struct where	at;
+	uint32_t	kind;		/* enum blob_kind */
+	struct nets	in, out;	/* out: `except` */
+	struct item	service;	/* KIND_SERVICE */
+};
+
+struct services {			/* port and icmp clauses */
+	VEC(struct blob_range) range;
+	bool		echo;
+	bool		written;	/* there was a clause */
+	struct where	at;
+};
+
+struct rule {
+	struct where	at;
+	bool		deny;
+	struct dest	dest;
+	struct services	services;
+	const char	*label;
+	struct where	label_at;
+	uint32_t	mode;		/* enum blob_mode */
+};
+
+struct tenant {
+	struct where	at;
+	const char	*name;
+	uint32_t	mode;
+	struct item	limits;		/* .text NULL: the defaults */
+	VEC(struct rule) rule;
+};
+
+struct except {
+	struct where	at;
+	struct dest	dest;
+	struct services	services;
+	struct item	tenant;
+	const char	*ticket;
+	bool		used;
+};
+
+struct macro {
+	struct where	at;
+	const char	*name;
+	struct items	value;
+	bool		used;
+};
+struct table {
+	struct where	at;
+	const char	*name;
+	struct nets	nets;		/* no tables in tables */
+	VEC(uint32_t)	floored;	/* of its nets, those that touch the floor */
+	bool		used;
+};
+struct limits {
+	struct where	at;
+	const char	*name;
+	struct policy_limits l;
+	uint32_t	seen;		/* which settings; parse time */
+	bool		used;
+};
+struct service {
+	struct where	at;
+	const char	*name;
+	struct endpoint	addr;
+	uint32_t	proto;
+	bool		used;
+};
+
+#define ROTATE_DEFAULT	(UINT64_C(256) << 20)
+
+struct arena;
+struct model {
+	struct arena	*arena;
+	struct policy_audit audit;
+	VEC(struct macro)   macro;
+	VEC(struct table)   table;
+	VEC(struct limits)  limits;
+	VEC(struct service) service;
+	VEC(struct except)  except;
+	VEC(struct tenant)  tenant;
+};
+
+/* model.c: memory; running out of it is fatal */
+struct model *model_new(void);
+void	*model_alloc(struct model *, size_t len);	/* zeroed */
+const char *model_string(struct model *, const char *, size_t len);
+void	*model_grow(struct model *, const void *old, size_t n, size_t *cap,
+	    size_t size);
+#define push(m, vec, item) do {						\
+	if ((vec).n == (vec).cap)					\
+		(vec).v = model_grow((m), (vec).v, (vec).n,		\
+		    &(vec).cap, sizeof(*(vec).v));			\
+	(vec).v[(vec).n++] = (item);					\
+} while (0)
+int	model_find_tenant(const struct model *, const char *);
+int	model_find_table(const struct model *, const char *);
+int	model_find_limits(const struct model *, const char *);
+int	model_find_service(const struct model *, const char *);
+int	model_find_macro(const struct model *, const char *);
+
+/* print.c: text that grows */
+struct text {
+	char		*buf;
+	size_t		 len, cap;
+};
+void	text_add(struct text *, const char *fmt, ...)
+	    __attribute__((format(printf, 2, 3)));
+/* One rule without its label: what its id is made of. */
+void	print_rule(struct text *, const struct rule *);
+
+#endif

@@ -1,0 +1,393 @@
+/*
+ * The grammar of sallyport.conf(5): one rule is one sentence on one line.
+ *
+ * Trusts: nothing. The lexer gives it words, build.c looks at what they say.
+ * Must not: accept a word that nothing acts on. The words of later versions are
+ * the lexer's UNSUPPORTED, which stands in no rule.
+ */
+%require "3.8"
+%define api.pure full
+%define api.location.type {struct where}
+%define parse.error custom
+%define parse.lac full
+%locations
+%param {struct parse *p}
+
+%code requires {
+#include "read.h"
+}
+
+%code top {
+/* The skeleton below is bison's; our warning flags are not for it. */
+#pragma GCC diagnostic ignored "-Wconversion"
+}
+
+%code {
+#include <stdlib.h>
+
+#define YYLLOC_DEFAULT(Current, Rhs, N)					\
+	(Current) = (N) > 0 ? YYRHSLOC(Rhs, 1) : YYRHSLOC(Rhs, 0)
+
+static int	yylex(YYSTYPE *, YYLTYPE *, struct parse *);
+static void	yyerror(const YYLTYPE *, struct parse *, const char *);
+static const char *word_means(int before);
+
+static struct item
+item(const char *text, struct where at)
+{
+	return (struct item){ .text = text, .at = at };
+}
+
+static struct item
+marked(const char *text, struct where at, bool table)
+{
+	return (struct item){ .text = text, .at = at, .table = table,
+	    .macro = !table };
+}
+}
+
+%union {
+	const char	*text;
+	unsigned int	 num;
+	struct item	 item;
+	struct items	*items;
+	struct dest	*dest;
+	struct services	*services;
+}
+
+%token END 0			"end of file"
+%token NL			"end of line"
+%token LBRACE			"{"
+%token RBRACE			"}"
+%token EQUALS			"="
+%token COMMA			","
+%token <text> WORD		"a word"
+%token <text> STRING		"a string in quotes"
+%token <text> TABLE_REF		"a <table>"
+%token <text> MACRO		"a $macro"
+%token UNSUPPORTED		"a word of a later version"
+%token ALLOW "allow" ANY "any" ASYNC "async" AUDIT "audit"
+%token BEFORE_CONNECT "before-connect" BEFORE_DATA "before-data"
+%token BUILTIN "builtin" BURST "burst" CONNS "conns" DEFAULT "default"
+%token DENY "deny" DURABLE "durable" ECHO "echo" ENFORCE "enforce"
+%token EXCEPT "except" FILE_ "file" FLOOR "floor" FOR "for"
+%token HOST_SERVICE "host-service" ICMP "icmp" IDLE "idle" INCLUDE "include"
+%token LABEL "label" LIFETIME "lifetime" LIMITS "limits" MODE "mode" NET "net"
+%token ON_FAILURE "on-failure" PENDING "pending"
+%token PENDING_DST "pending-per-destination" POLICY "policy" PORT "port"
+%token RATE "rate" ROTATE "rotate" TABLE "table" TCP "tcp" TENANT "tenant"
+%token TICKET "ticket" TO "to" UDP "udp" VERSION "version"
+/* which file is read; the lexer gives one of them first */
+%token MAIN "a policy" INCLUDED "an included file"
+
+%type <num>		proto mode durable tenant_mode setting_word
+%type <item>		word string entry
+%type <items>		list items except
+%type <dest>		dest net_dest
+%type <services>	services port_clause
+
+%%
+
+file		: MAIN blank version statements
+		| INCLUDED tenants
+		;
+blank		: %empty
+		| blank NL
+		;
+version		: POLICY VERSION word NL	{ build_version(p, &$3); }
+		| error NL			{ yyerrok; }
+		;
+statements	: %empty
+		| statements NL
+		| statements statement NL
+		| statements error NL		{ yyerrok; }
+		;
+statement	: macro
+		| table
+		| limits
+		| audit
+		| floor
+		| service
+		| include
+		| tenant
+		| DEFAULT DENY
+		;
+tenants		: %empty
+		| tenants NL
+		| tenants tenant NL
+		| tenants include NL
+		| tenants error NL		{ yyerrok; }
+		;
+
+word		: WORD				{ $$ = item($1, @1); }
+		;
+string		: STRING			{ $$ = item($1, @1); }
+		;
+
+/* ---- lists -------------------------------------------------------------- */
+
+list		: entry				{ $$ = build_items(p, NULL, &$1); }
+		| LBRACE items RBRACE		{ $$ = $2; }
+		| LBRACE RBRACE {
+			report_error(p, &@1, "the list is empty, which would "
+			    "match nothing: write an entry, or leave it out");
+			$$ = model_alloc(p->m, sizeof(*$$));
+		}
+		;
+items		: entry				{ $$ = build_items(p, NULL, &$1); }
+		| items comma entry		{ $$ = build_items(p, $1, &$3); }
+		;
+entry		: word
+		| TABLE_REF			{ $$ = marked($1, @1, true); }
+		| MACRO				{ $$ = marked($1, @1, false); }
+		;
+comma		: %empty
+		| COMMA
+		;
+
+/* ---- globals ------------------------------------------------------------- */
+
+macro		: word EQUALS list		{ build_macro(p, &$1, $3); }
+		;
+table		: TABLE TABLE_REF list {
+			struct item name = item($2, @2);
+			build_table(p, &name, $3, NULL);
+		}
+		| TABLE TABLE_REF list FILE_ string {
+			struct item name = item($2, @2);
+			build_table(p, &name, $3, &$5);
+		}
+		| TABLE TABLE_REF FILE_ string {
+			struct item name = item($2, @2);
+			build_table(p, &name, NULL, &$4);
+		}
+		;
+include		: INCLUDE string		{ build_include(p, &$2); }
+		;
+
+limits		: LIMITS word { build_limits(p, &$2); } LBRACE settings RBRACE
+		;
+settings	: setting
+		| settings setting
+		;
+setting		: setting_word word		{ build_setting(p, $1, &$2); }
+		| RATE word			{ build_setting(p, SET_RATE, &$2); }
+		| RATE word BURST word {
+			build_setting(p, SET_RATE, &$2);
+			build_setting(p, SET_BURST, &$4);
+		}
+		;
+setting_word	: CONNS				{ $$ = SET_CONNS; }
+		| PENDING			{ $$ = SET_PENDING; }
+		| PENDING_DST			{ $$ = SET_PENDING_DST; }
+		| IDLE				{ $$ = SET_IDLE; }
+		| LIFETIME			{ $$ = SET_LIFETIME; }
+		;
+
+audit		: AUDIT { build_audit(p, &@1); } LBRACE audit_settings RBRACE
+		;
+audit_settings	: audit_setting
+		| audit_settings audit_setting
+		;
+audit_setting	: DURABLE durable {
+			build_audit_once(p, AUDIT_DURABLE, &@1);
+			p->m->audit.durable = $2;
+		}
+		| ROTATE word {
+			build_audit_once(p, AUDIT_ROTATE, &@1);
+			build_rotate(p, &$2);
+		}
+		| ON_FAILURE DENY {
+			build_audit_once(p, AUDIT_FAILURE, &@1);
+		}
+		;
+durable		: BEFORE_DATA			{ $$ = DURABLE_BEFORE_DATA; }
+		| BEFORE_CONNECT		{ $$ = DURABLE_BEFORE_CONNECT; }
+		| ASYNC				{ $$ = DURABLE_ASYNC; }
+		;
+
+floor		: FLOOR BUILTIN
+		| FLOOR EXCEPT net_dest services FOR TENANT word TICKET string {
+			build_except(p, &@1, $3, $4, &$7, &$9);
+		}
+		;
+service		: HOST_SERVICE word word proto	{ build_service(p, &$2, &$3, $4); }
+		;
+proto		: TCP				{ $$ = PROTO_TCP; }
+		| UDP				{ $$ = PROTO_UDP; }
+		;
+
+/* ---- tenants -------------------------------------------------------------- */
+
+tenant		: tenant_head LBRACE lines RBRACE { p->tenant = NULL; }
+		| TENANT error LBRACE {
+			yyerrok;	/* its rules are read, for their errors */
+			p->tenant = model_alloc(p->m, sizeof(*p->tenant));
+		} lines RBRACE			{ p->tenant = NULL; }
+		;
+tenant_head	: TENANT word tenant_mode	{ build_tenant(p, &$2, $3); }
+		;
+tenant_mode	: %empty			{ $$ = MODE_ENFORCE; }
+		| MODE mode			{ $$ = $2; }
+		;
+mode		: ENFORCE			{ $$ = MODE_ENFORCE; }
+		| AUDIT				{ $$ = MODE_AUDIT; }
+		;
+lines		: full_lines
+		| full_lines line
+		;
+full_lines	: %empty
+		| full_lines NL
+		| full_lines line NL
+		| full_lines error NL		{ yyerrok; }
+		;
+line		: LIMITS word			{ build_tenant_limits(p, &$2); }
+		| rule
+		;
+
+/* ---- rules ---------------------------------------------------------------- */
+
+rule		: action TO dest {
+			p->rule->dest = *$3;
+		} clauses {
+			push(p->m, p->tenant->rule, *p->rule);
+		}
+		;
+action		: ALLOW				{ build_rule(p, &@1, false); }
+		| DENY				{ build_rule(p, &@1, true); }
+		;
+dest		: net_dest
+		| HOST_SERVICE word {
+			struct items *one = build_items(p, NULL, &$2);
+			$$ = build_dest(p, KIND_SERVICE, &@1, one, NULL);
+		}
+		;
+net_dest	: ANY except {
+			$$ = build_dest(p, KIND_ANY, &@1, NULL, $2);
+		}
+		| NET list except {
+			$$ = build_dest(p, KIND_NET, &@1, $2, $3);
+		}
+		;
+except		: %empty			{ $$ = NULL; }
+		| EXCEPT list			{ $$ = $2; }
+		;
+clauses		: %empty
+		| clauses LABEL string		{ build_label(p, p->rule, &$3); }
+		| clauses MODE mode		{ build_mode(p, p->rule, &@2, $3); }
+		| clauses port_clause		{ build_services(p, &p->rule->services, $2); }
+		;
+services	: %empty {
+			$$ = model_alloc(p->m, sizeof(*$$));
+		}
+		| services port_clause		{ build_services(p, $1, $2); }
+		;
+port_clause	: PORT proto list {
+			$$ = model_alloc(p->m, sizeof(*$$));
+			build_ports(p, $$, $2, &@1, $3);
+		}
+		| ICMP ECHO {
+			$$ = model_alloc(p->m, sizeof(*$$));
+			$$->written = $$->echo = true;
+			$$->at = @1;
+		}
+		;
+
+%%
+
+static int
+yylex(YYSTYPE *value, YYLTYPE *at, struct parse *p)
+{
+	struct token	t;
+
+	lex_next(p, &t);
+	value->text = t.text;
+	*at = t.at;
+	return t.kind;
+}
+
+/* Bison's own troubles: its stack, which a list cannot reach. */
+static void
+yyerror(const YYLTYPE *at, struct parse *p, const char *what)
+{
+	report_error(p, at, "%s", what);
+}
+
+/* What a bare word would mean after the token before it. */
+static const char *
+word_means(int before)
+{
+	switch (before) {
+	case NET:
+	case EXCEPT:
+		return "a network";
+	case TCP:
+	case UDP:
+		return "a port";
+	case TENANT:
+	case LIMITS:
+	case HOST_SERVICE:
+		return "a name";
+	case CONNS:
+	case PENDING:
+	case PENDING_DST:
+	case BURST:
+		return "a number";
+	case RATE:
+		return "a rate, as 50/s";
+	case IDLE:
+	case LIFETIME:
+		return "a duration, as 5m";
+	case ROTATE:
+		return "a size, as 256M";
+	case VERSION:
+		return "1";
+	case LBRACE:
+	case COMMA:
+	case WORD:
+		return "an entry";
+	default:
+		return NULL;
+	}
+}
+
+/* "a, b or c" of what the grammar would have taken here. */
+static void
+expected(struct parse *p, const yypcontext_t *ctx, struct text *out)
+{
+	yysymbol_kind_t	 kind[YYNTOKENS];
+	const char	*means = word_means(p->before.kind), *name;
+	int		 i, k, n;
+
+	n = yypcontext_expected_tokens(ctx, kind, YYNTOKENS);
+	for (i = k = 0; i < n; i++)	/* a comma is never needed */
+		if (kind[i] != YYSYMBOL_COMMA)
+			kind[k++] = kind[i];
+	n = k;
+	for (i = 0; i < n; i++) {
+		name = yysymbol_name(kind[i]);
+		if (kind[i] == YYSYMBOL_WORD)
+			name = means != NULL ? means : "a macro";
+		text_add(out, "%s%s", i == 0 ? ": expected " : i == n - 1 ?
+		    " or " : ", ", name);
+	}
+}
+
+static int
+yyreport_syntax_error(const yypcontext_t *ctx, struct parse *p)
+{
+	struct text	out = { NULL, 0, 0 };
+
+	if (p->token.kind == UNSUPPORTED) {
+		report_error(p, &p->token.at,
+		    "\"%.64s\" is not supported in this version", p->token.text);
+		return 0;
+	}
+	expected(p, ctx, &out);
+	report_error(p, &p->token.at, "unexpected %s%s%s",
+	    lex_describe(p, &p->token), out.len > 0 ? out.buf : "",
+	    p->source != NULL && p->source->parent != NULL &&
+	    p->tenant == NULL ? " (an included file holds tenants only)" : "");
+	free(out.buf);
+	return 0;
+}

@@ -1,0 +1,241 @@
+/*
+ * The canonical text of a model: macros and files expanded, sets sorted, defaults
+ * written out. What it prints parses to the same law, and to the same text.
+ *
+ * Trusts: a settled model.
+ * Must not: print a second spelling of anything.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "grammar.h"
+#include "log.h"
+#include "model.h"
+
+void
+text_add(struct text *t, const char *fmt, ...)
+{
+	va_list	ap;
+	int	n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(NULL, 0, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		return;
+	if (t->cap - t->len <= (size_t)n) {
+		t->cap = (t->cap + (size_t)n + 128) * 2;
+		if ((t->buf = realloc(t->buf, t->cap)) == NULL)
+			fatalx("out of memory for the policy's text");
+	}
+	va_start(ap, fmt);
+	vsnprintf(t->buf + t->len, t->cap - t->len, fmt, ap);
+	va_end(ap);
+	t->len += (size_t)n;
+}
+
+/* ---- the parts of a rule --------------------------------------------------- */
+
+static void
+print_nets(struct text *t, const struct nets *s)
+{
+	char	buf[ENDPOINT_STRLEN];
+	size_t	i, n = s->net.n + s->table.n;
+
+	text_add(t, n == 1 ? "" : "{ ");
+	for (i = 0; i < s->net.n; i++)
+		text_add(t, "%s%s", prefix_print(&s->net.v[i].prefix, buf),
+		    n == 1 ? "" : " ");
+	for (i = 0; i < s->table.n; i++)
+		text_add(t, "<%s>%s", s->table.v[i].text, n == 1 ? "" : " ");
+	text_add(t, n == 1 ? "" : "}");
+}
+
+static void
+print_dest(struct text *t, const struct dest *d)
+{
+	if (d->kind == KIND_SERVICE) {
+		text_add(t, "host-service %s", d->service.text);
+		return;
+	}
+	text_add(t, d->kind == KIND_ANY ? "any" : "net ");
+	if (d->kind == KIND_NET)
+		print_nets(t, &d->in);
+	if (d->out.net.n + d->out.table.n > 0) {
+		text_add(t, " except ");
+		print_nets(t, &d->out);
+	}
+}
+
+static void
+print_ports(struct text *t, const struct services *s, uint32_t proto)
+{
+	size_t	i, n = 0;
+
+	for (i = 0; i < s->range.n; i++)
+		n += s->range.v[i].proto == proto;
+	if (n == 0)
+		return;
+	text_add(t, " port %s%s", proto_name(proto), n == 1 ? "" : " {");
+	for (i = 0; i < s->range.n; i++) {
+		const struct blob_range *r = &s->range.v[i];
+
+		if (r->proto != proto)
+			continue;
+		if (r->lo == r->hi)
+			text_add(t, " %u", r->lo);
+		else
+			text_add(t, " %u-%u", r->lo, r->hi);
+	}
+	text_add(t, n == 1 ? "" : " }");
+}
+
+/* All that the absence of clauses means. */
+static bool
+is_default(const struct services *s, bool echo)
+{
+	return s->range.n == 2 && s->range.v[0].lo == 1 &&
+	    s->range.v[0].hi == 65535 && s->range.v[1].lo == 1 &&
+	    s->range.v[1].hi == 65535 && s->echo == echo;
+}
+
+static void
+print_services(struct text *t, const struct services *s)
+{
+	print_ports(t, s, PROTO_TCP);
+	print_ports(t, s, PROTO_UDP);
+	if (s->echo)
+		text_add(t, " icmp echo");
+}
+
+void
+print_rule(struct text *t, const struct rule *r)
+{
+	text_add(t, "%s to ", r->deny ? "deny" : "allow");
+	print_dest(t, &r->dest);
+	if (r->dest.kind != KIND_SERVICE && !is_default(&r->services, r->deny))
+		print_services(t, &r->services);
+	if (r->mode != MODE_INHERIT)
+		text_add(t, " mode %s", r->mode == MODE_AUDIT ? "audit" :
+		    "enforce");
+}
+
+/* ---- globals ------------------------------------------------------------------ */
+
+static void
+print_duration(struct text *t, const char *word, uint32_t seconds)
+{
+	if (seconds == 0)
+		return;
+	if (seconds % 86400 == 0)
+		text_add(t, " %s %ud", word, seconds / 86400);
+	else if (seconds % 3600 == 0)
+		text_add(t, " %s %uh", word, seconds / 3600);
+	else if (seconds % 60 == 0)
+		text_add(t, " %s %um", word, seconds / 60);
+	else
+		text_add(t, " %s %us", word, seconds);
+}
+
+static void
+print_limits(struct text *t, const struct limits *l)
+{
+	text_add(t, "limits %s { conns %u pending %u "
+	    "pending-per-destination %u rate %u/s burst %u", l->name,
+	    l->l.conns, l->l.pending, l->l.pending_dst, l->l.rate, l->l.burst);
+	print_duration(t, "idle", l->l.idle);
+	print_duration(t, "lifetime", l->l.lifetime);
+	text_add(t, " }\n");
+}
+
+static void
+print_audit(struct text *t, const struct policy_audit *a)
+{
+	static const char *const durable[] = { "before-data", "before-connect",
+				    "async" };
+	static const char	 unit[] = "KMGT";
+	uint64_t		 n = a->rotate >> 10;
+	size_t			 u = 0;
+
+	while (u < 3 && n % 1024 == 0) {
+		n /= 1024;
+		u++;
+	}
+	text_add(t, "audit { durable %s rotate %llu%c on-failure deny }\n",
+	    durable[a->durable], (unsigned long long)n, unit[u]);
+}
+
+static void
+print_except(struct text *t, const struct except *e)
+{
+	text_add(t, "floor except ");
+	print_dest(t, &e->dest);
+	if (e->services.written)
+		print_services(t, &e->services);
+	text_add(t, " for tenant %s ticket \"%s\"\n", e->tenant.text,
+	    e->ticket);
+}
+
+static void
+print_table(struct text *t, const struct table *table)
+{
+	char	buf[ENDPOINT_STRLEN];
+	size_t	i;
+
+	text_add(t, "table <%s> {\n", table->name);
+	for (i = 0; i < table->nets.net.n; i++)
+		text_add(t, "\t%s\n", prefix_print(&table->nets.net.v[i].prefix,
+		    buf));
+	text_add(t, "}\n");
+}
+
+static void
+print_tenant(struct text *t, const struct tenant *tenant)
+{
+	size_t	i;
+
+	text_add(t, "tenant %s%s {\n", tenant->name,
+	    tenant->mode == MODE_AUDIT ? " mode audit" : "");
+	if (tenant->limits.text != NULL)
+		text_add(t, "\tlimits %s\n", tenant->limits.text);
+	for (i = 0; i < tenant->rule.n; i++) {
+		text_add(t, "\t");
+		print_rule(t, &tenant->rule.v[i]);
+		if (tenant->rule.v[i].label != NULL)
+			text_add(t, " label \"%s\"", tenant->rule.v[i].label);
+		text_add(t, "\n");
+	}
+	text_add(t, "}\n");
+}
+
+char *
+grammar_print(const struct model *m, size_t *len)
+{
+	struct text	t = { NULL, 0, 0 };
+	char		buf[ENDPOINT_STRLEN];
+	size_t		i;
+
+	text_add(&t, "policy version 1\n");
+	print_audit(&t, &m->audit);
+	text_add(&t, "floor builtin\n");
+	for (i = 0; i < m->except.n; i++)
+		print_except(&t, &m->except.v[i]);
+	text_add(&t, "default deny\n");
+	for (i = 0; i < m->service.n; i++)
+		text_add(&t, "host-service %s %s %s\n", m->service.v[i].name,
+		    endpoint_print(&m->service.v[i].addr, buf),
+		    proto_name(m->service.v[i].proto));
+	for (i = 0; i < m->table.n; i++)
+		if (m->table.v[i].used)
+			print_table(&t, &m->table.v[i]);
+	for (i = 0; i < m->limits.n; i++)
+		if (m->limits.v[i].used)
+			print_limits(&t, &m->limits.v[i]);
+	for (i = 0; i < m->tenant.n; i++)
+		print_tenant(&t, &m->tenant.v[i]);
+	if (len != NULL)
+		*len = t.len;
+	return t.buf;
+}

@@ -1,0 +1,133 @@
+/*
+ * Inside libgrammar: the state of one reading, the lexer, and what the grammar's
+ * actions call.
+ */
+#ifndef SALLYPORT_READ_H
+#define SALLYPORT_READ_H
+
+#include "grammar.h"
+#include "model.h"
+
+struct lex {
+	const char	*file;
+	const char	*p, *end;
+	uint32_t	line, column;
+	bool		block;		/* the next { opens a tenant's block */
+	bool		start;		/* at the first token of a line */
+	unsigned int	list;		/* open braces in which lines don't count */
+	int		first;		/* start symbol to give out, then 0 */
+	bool		ended;		/* the last NL has been given out */
+	struct where	after;		/* the end of the last token */
+};
+
+struct token {
+	int		kind;
+	const char	*text;
+	struct where	at;
+};
+
+struct source {				/* a file that is being read */
+	const char		*path;
+	uint64_t		 dev, ino;
+	const struct source	*parent;
+	unsigned int		 depth;
+};
+
+struct include {
+	const char	*path;		/* as written */
+	struct where	at;
+};
+
+struct parse {
+	struct model		*m;
+	struct grammar_sink	*sink;
+	bool			 files;		/* other files may be named */
+	const struct source	*source;
+	struct lex		 lex;
+	struct token		 token, before;	/* the last two given out */
+	struct limits		*limits;	/* whose settings are read */
+	struct tenant		*tenant;	/* whose rules are read */
+	struct rule		*rule;		/* which is read */
+	bool			 audit_seen;
+	uint32_t		 audit_set;
+	VEC(struct include)	 include;	/* of this file */
+};
+
+/* lex.c */
+void	lex_open(struct lex *, const char *file, const char *text, size_t len,
+	    int first);
+void	lex_next(struct parse *, struct token *);
+const char *lex_describe(struct parse *, const struct token *);
+
+/* report.c: messages */
+void	report_error(struct parse *, const struct where *, const char *fmt, ...)
+	    __attribute__((format(printf, 3, 4)));
+void	report_warning(struct parse *, const struct where *, const char *fmt,
+	    ...) __attribute__((format(printf, 3, 4)));
+bool	report_full(const struct parse *);
+
+/* value.c: one word to one value; 0, or -1 after a message */
+int	value_count(struct parse *, const struct item *, uint32_t max,
+	    uint32_t *);
+int	value_rate(struct parse *, const struct item *, uint32_t *);
+int	value_duration(struct parse *, const struct item *, uint32_t *);
+int	value_size(struct parse *, const struct item *, uint64_t *);
+int	value_ports(struct parse *, const struct item *, uint32_t proto,
+	    struct blob_range *);
+int	value_net(struct parse *, const struct item *, struct prefix *);
+int	value_endpoint(struct parse *, const struct item *, struct endpoint *);
+bool	value_name(struct parse *, const struct item *, const char *what);
+
+/* file.c: files, opened once and looked at before they are read */
+char	*file_read(struct parse *, const struct where *, struct source *,
+	    size_t *len);
+const char *file_resolve(struct parse *, const char *path);
+const char *file_directory(struct parse *, const char *path);
+/* The sorted files that a pattern names; the vector is the arena's. */
+size_t	file_glob(struct parse *, const struct include *, const char ***out);
+
+/* build.c: the grammar's actions */
+void	build_macro(struct parse *, const struct item *, struct items *);
+struct items *build_items(struct parse *, struct items *, const struct item *);
+struct dest *build_dest(struct parse *, uint32_t kind, const struct where *,
+	    const struct items *, const struct items *except);
+void	build_ports(struct parse *, struct services *, uint32_t proto,
+	    const struct where *, const struct items *);
+void	build_table(struct parse *, const struct item *, const struct items *,
+	    const struct item *file);
+void	build_limits(struct parse *, const struct item *);
+void	build_setting(struct parse *, unsigned int which, const struct item *);
+void	build_audit(struct parse *, const struct where *);
+void	build_audit_once(struct parse *, unsigned int which,
+	    const struct where *);
+void	build_rotate(struct parse *, const struct item *);
+void	build_service(struct parse *, const struct item *,
+	    const struct item *addr, uint32_t proto);
+void	build_except(struct parse *, const struct where *, const struct dest *,
+	    const struct services *, const struct item *tenant,
+	    const struct item *ticket);
+void	build_tenant(struct parse *, const struct item *, uint32_t mode);
+void	build_tenant_limits(struct parse *, const struct item *);
+void	build_label(struct parse *, struct rule *, const struct item *);
+void	build_mode(struct parse *, struct rule *, const struct where *,
+	    uint32_t mode);
+void	build_rule(struct parse *, const struct where *, bool deny);
+void	build_services(struct parse *, struct services *,
+	    const struct services *);
+void	build_include(struct parse *, const struct item *);
+void	build_version(struct parse *, const struct item *);
+
+enum setting { SET_CONNS, SET_PENDING, SET_PENDING_DST, SET_RATE, SET_BURST,
+	SET_IDLE, SET_LIFETIME };
+enum audit_setting { AUDIT_DURABLE, AUDIT_ROTATE, AUDIT_FAILURE };
+
+/*
+ * settle.c: names become indexes, sets are sorted, defaults written out. False
+ * if a name leads nowhere.
+ */
+bool	settle(struct parse *);
+
+/* review.c: what only the whole policy can tell */
+void	review(struct parse *);
+
+#endif

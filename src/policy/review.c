@@ -1,0 +1,429 @@
+/*
+ * What only the whole policy can tell: an allow that reaches for the floor, an
+ * exception that asks for too much, a name that nobody uses.
+ *
+ * Trusts: a settled model.
+ * Must not: let an entry pass because the evaluator would refuse it anyway: what
+ * is written and has no effect misleads its reader.
+ */
+#include <string.h>
+
+#include "read.h"
+
+/* ---- containment ------------------------------------------------------------- */
+
+static bool
+holds(const struct prefix *outer, const struct prefix *inner)
+{
+	return outer->len <= inner->len && prefix_overlaps(outer, inner);
+}
+
+/* One entry of the set holds all of the prefix. */
+static bool
+nets_hold(const struct model *m, const struct nets *s, const struct prefix *x)
+{
+	size_t	i, k;
+
+	for (i = 0; i < s->net.n; i++)
+		if (holds(&s->net.v[i].prefix, x))
+			return true;
+	for (i = 0; i < s->table.n; i++) {
+		const struct table *t = &m->table.v[s->table.v[i].index];
+
+		for (k = 0; k < t->nets.net.n; k++)
+			if (holds(&t->nets.net.v[k].prefix, x))
+				return true;
+	}
+	return false;
+}
+
+static bool
+nets_touch(const struct model *m, const struct nets *s, const struct prefix *x)
+{
+	size_t	i, k;
+
+	for (i = 0; i < s->net.n; i++)
+		if (prefix_overlaps(&s->net.v[i].prefix, x))
+			return true;
+	for (i = 0; i < s->table.n; i++) {
+		const struct table *t = &m->table.v[s->table.v[i].index];
+
+		for (k = 0; k < t->nets.net.n; k++)
+			if (prefix_overlaps(&t->nets.net.v[k].prefix, x))
+				return true;
+	}
+	return false;
+}
+
+static bool
+services_hold(const struct services *outer, const struct services *inner)
+{
+	size_t	i, k;
+
+	if (inner->echo && !outer->echo)
+		return false;
+	for (i = 0; i < inner->range.n; i++) {
+		const struct blob_range *r = &inner->range.v[i];
+
+		for (k = 0; k < outer->range.n; k++)
+			if (outer->range.v[k].proto == r->proto &&
+			    outer->range.v[k].lo <= r->lo &&
+			    r->hi <= outer->range.v[k].hi)
+				break;
+		if (k == outer->range.n)
+			return false;
+	}
+	return true;
+}
+
+/* ---- allows and the address floor ----------------------------------------------- */
+
+/* The tenant's exception that covers a piece of the floor for these services. */
+static bool
+excepted(struct model *m, uint32_t tenant, const struct prefix *x,
+    const struct services *s)
+{
+	size_t	i;
+	bool	found = false;
+
+	for (i = 0; i < m->except.n; i++) {
+		struct except *e = &m->except.v[i];
+
+		if (e->tenant.index != tenant || e->dest.kind != KIND_NET ||
+		    !nets_hold(m, &e->dest.in, x) ||
+		    nets_touch(m, &e->dest.out, x))
+			continue;
+		if (services_hold(&e->services, s)) {
+			e->used = true;
+			found = true;
+		}
+	}
+	return found;
+}
+
+/* The entry that an allow may not touch: best one that holds all of it. */
+static const struct floor_entry *
+forbidden(struct model *m, uint32_t tenant, const struct rule *r,
+    const struct prefix *x)
+{
+	const struct floor_entry	*e, *first = NULL;
+	struct prefix			 plain = floor_unwrap(x), common;
+	size_t				 from = 0;
+
+	while ((e = floor_overlap(&plain, &from)) != NULL) {
+		common = e->prefix.len > plain.len ? e->prefix : plain;
+		if (nets_hold(m, &r->dest.out, &common))
+			continue;
+		if (!e->never && excepted(m, tenant, &common, &r->services))
+			continue;
+		if (holds(&e->prefix, &plain))
+			return e;
+		if (first == NULL)
+			first = e;
+	}
+	return first;
+}
+
+static void
+check_net(struct parse *p, uint32_t tenant, const struct rule *r,
+    const struct net *n)
+{
+	const struct floor_entry	*e = forbidden(p->m, tenant, r,
+					    &n->prefix);
+	struct prefix			 plain = floor_unwrap(&n->prefix);
+	char				 net[ENDPOINT_STRLEN],
+					 entry[ENDPOINT_STRLEN];
+
+	if (e == NULL)
+		return;
+	prefix_print(&n->prefix, net);
+	prefix_print(&e->prefix, entry);
+	if (!holds(&e->prefix, &plain))
+		report_error(p, &n->at, "%s overlaps the floor at %s (%s): "
+		    "subtract that with except, or write any", net, entry,
+		    e->what);
+	else if (e->never)
+		report_error(p, &n->at, "%s is on the floor (%s: %s), and no "
+		    "exception lifts that", net, entry, e->what);
+	else
+		report_error(p, &n->at, "%s is on the floor (%s: %s): only a "
+		    "\"floor except\" for tenant %.63s and these ports lifts it",
+		    net, entry, e->what, p->m->tenant.v[tenant].name);
+}
+
+/* A table is compared with the floor once, however many rules use it. */
+static void
+scan_table(struct parse *p, struct table *t)
+{
+	uint32_t	i;
+	size_t		from;
+
+	for (i = 0; i < t->nets.net.n; i++) {
+		struct prefix plain = floor_unwrap(&t->nets.net.v[i].prefix);
+
+		from = 0;
+		if (floor_overlap(&plain, &from) != NULL)
+			push(p->m, t->floored, i);
+	}
+}
+
+static void
+check_allow_nets(struct parse *p, uint32_t tenant, const struct rule *r)
+{
+	const struct nets	*s = &r->dest.in;
+	size_t			 i, k;
+
+	for (i = 0; i < s->net.n; i++)
+		check_net(p, tenant, r, &s->net.v[i]);
+	for (i = 0; i < s->table.n; i++) {
+		const struct table *t = &p->m->table.v[s->table.v[i].index];
+
+		for (k = 0; k < t->floored.n && !report_full(p); k++)
+			check_net(p, tenant, r,
+			    &t->nets.net.v[t->floored.v[k]]);
+	}
+}
+
+/* ---- allows and the port floor --------------------------------------------------- */
+
+/* Every network of the rule lies in the exception. */
+static bool
+covers(const struct model *m, const struct except *e, const struct rule *r)
+{
+	const struct nets	*s = &r->dest.in;
+	size_t			 i, k;
+
+	if (e->dest.kind == KIND_ANY || r->dest.kind == KIND_ANY)
+		return true;
+	for (i = 0; i < s->net.n; i++)
+		if (!nets_hold(m, &e->dest.in, &s->net.v[i].prefix))
+			return false;
+	for (i = 0; i < s->table.n; i++) {
+		const struct table *t = &m->table.v[s->table.v[i].index];
+
+		for (k = 0; k < t->nets.net.n; k++)
+			if (!nets_hold(m, &e->dest.in, &t->nets.net.v[k].prefix))
+				return false;
+	}
+	return true;
+}
+
+static bool
+port_excepted(struct model *m, uint32_t tenant, const struct rule *r,
+    const struct floor_port *f)
+{
+	struct blob_range	range = { f->port, f->port, f->proto };
+	struct services		one = { .range = { &range, 1, 1 } };
+	size_t			i;
+	bool			found = false;
+
+	for (i = 0; i < m->except.n; i++) {
+		struct except *e = &m->except.v[i];
+
+		if (e->tenant.index != tenant || !e->services.written ||
+		    !services_hold(&e->services, &one) || !covers(m, e, r))
+			continue;
+		e->used = true;
+		found = true;
+	}
+	return found;
+}
+
+static bool
+has_port(const struct services *s, const struct floor_port *f)
+{
+	size_t	i;
+
+	for (i = 0; i < s->range.n; i++)
+		if (s->range.v[i].proto == f->proto &&
+		    s->range.v[i].lo <= f->port && f->port <= s->range.v[i].hi)
+			return true;
+	return false;
+}
+
+/* Without a port clause the rule means what the floor leaves. */
+static void
+check_allow_ports(struct parse *p, uint32_t tenant, const struct rule *r)
+{
+	const struct floor_port	*f;
+	size_t			 i;
+
+	for (i = 0; i < floor_nports; i++) {
+		f = &floor_ports[i];
+		if (!has_port(&r->services, f) ||
+		    port_excepted(p->m, tenant, r, f) || !r->services.written)
+			continue;
+		report_error(p, &r->services.at, "%s %u is on the floor (%s): "
+		    "leave it out; only a \"floor except\" with this port for "
+		    "tenant %.63s lifts it", proto_name(f->proto), f->port,
+		    f->what, p->m->tenant.v[tenant].name);
+	}
+}
+
+/* ---- exceptions ---------------------------------------------------------------------- */
+
+static void
+check_except_net(struct parse *p, struct except *e, const struct net *n)
+{
+	const struct floor_entry	*f;
+	struct prefix			 plain = floor_unwrap(&n->prefix), common;
+	char				 net[ENDPOINT_STRLEN],
+					 entry[ENDPOINT_STRLEN];
+	size_t				 from = 0;
+
+	if (floor_overlap(&plain, &from) == NULL)
+		e->used = true;		/* perhaps an address of this host */
+	for (from = 0; (f = floor_overlap(&plain, &from)) != NULL;) {
+		common = f->prefix.len > plain.len ? f->prefix : plain;
+		if (!f->never || nets_hold(p->m, &e->dest.out, &common))
+			continue;
+		report_error(p, &n->at, "%s: %s (%s) can never be excepted%s",
+		    prefix_print(&n->prefix, net),
+		    prefix_print(&f->prefix, entry), f->what,
+		    holds(&f->prefix, &plain) ? "" : "; subtract it: except it "
+		    "from this net");
+		return;
+	}
+}
+
+/* `any` says nothing about addresses: it is for the ports of the port floor. */
+static void
+check_except_any(struct parse *p, const struct except *e)
+{
+	size_t	i;
+
+	if (!e->services.written || e->services.echo) {
+		report_error(p, &e->at, "an exception for any lifts the floor of "
+		    "ports only: name them, as port tcp 25");
+		return;
+	}
+	for (i = 0; i < e->services.range.n; i++) {
+		const struct blob_range *r = &e->services.range.v[i];
+
+		if (r->lo != r->hi || floor_find_port(r->proto, r->lo) == NULL) {
+			report_error(p, &e->services.at, "%s %u is not a port of "
+			    "the floor", proto_name(r->proto), r->lo);
+			return;
+		}
+	}
+}
+
+static void
+check_except(struct parse *p, struct except *e)
+{
+	size_t	i, k;
+
+	if (e->dest.kind == KIND_ANY)
+		check_except_any(p, e);
+	for (i = 0; i < e->dest.in.net.n; i++)
+		check_except_net(p, e, &e->dest.in.net.v[i]);
+	for (i = 0; i < e->dest.in.table.n; i++) {
+		const struct table *t =
+		    &p->m->table.v[e->dest.in.table.v[i].index];
+
+		for (k = 0; k < t->floored.n && !report_full(p); k++)
+			check_except_net(p, e,
+			    &t->nets.net.v[t->floored.v[k]]);
+	}
+}
+
+/* ---- host-services ---------------------------------------------------------------------- */
+
+static void
+check_service(struct parse *p, size_t which)
+{
+	const struct service		*s = &p->m->service.v[which], *o;
+	const struct endpoint		 e = endpoint_canonical(s->addr);
+	const struct floor_entry	*f = floor_find(&e);
+	size_t				 i;
+
+	if (f != NULL && f->never && !addr_is_loopback(&e))
+		report_error(p, &s->at, "a host-service cannot be at this address "
+		    "(%s)", f->what);
+	else if (!addr_equal(&e, &s->addr))
+		report_error(p, &s->at, "a host-service is written with its IPv4 "
+		    "address");
+	if (s->addr.port == 53)
+		report_error(p, &s->at, "port 53 of the gateway is Sallyport's "
+		    "own: let the service listen on another port");
+	for (i = 0; i < which; i++) {
+		o = &p->m->service.v[i];
+		if (o->proto == s->proto && o->addr.port == s->addr.port)
+			report_error(p, &s->at, "host-service %.63s has %s port %u "
+			    "already, and guests reach both at their gateway's "
+			    "address", o->name, proto_name(s->proto),
+			    s->addr.port);
+	}
+}
+
+/* ---- names that nobody uses ------------------------------------------------------------- */
+
+#define UNUSED(vec, what) do {						\
+	size_t	k;							\
+									\
+	for (k = 0; k < (vec).n; k++)					\
+		if (!(vec).v[k].used)					\
+			report_warning(p, &(vec).v[k].at,		\
+			    what " %.63s is used by nothing",		\
+			    (vec).v[k].name);				\
+} while (0)
+
+static void
+check_unused(struct parse *p)
+{
+	size_t	i;
+
+	UNUSED(p->m->macro, "the macro");
+	UNUSED(p->m->table, "the table");
+	UNUSED(p->m->limits, "the set of limits");
+	UNUSED(p->m->service, "the host-service");
+	for (i = 0; i < p->m->except.n; i++)
+		if (!p->m->except.v[i].used)
+			report_warning(p, &p->m->except.v[i].at, "no allow of "
+			    "tenant %.63s needs this exception",
+			    p->m->except.v[i].tenant.text);
+}
+
+static void
+check_labels(struct parse *p, const struct tenant *t, size_t which)
+{
+	const struct rule	*r = &t->rule.v[which];
+	size_t			 i;
+
+	for (i = 0; r->label != NULL && i < which; i++)
+		if (t->rule.v[i].label != NULL &&
+		    strcmp(t->rule.v[i].label, r->label) == 0) {
+			report_warning(p, &r->label_at, "the label \"%.63s\" "
+			    "stands in line %u already: records will not tell "
+			    "them apart", r->label, t->rule.v[i].at.line);
+			return;
+		}
+}
+
+void
+review(struct parse *p)
+{
+	struct model	*m = p->m;
+	size_t		 i, k;
+
+	for (i = 0; i < m->table.n; i++)
+		scan_table(p, &m->table.v[i]);
+	for (i = 0; i < m->service.n; i++)
+		check_service(p, i);
+	for (i = 0; i < m->except.n; i++)
+		check_except(p, &m->except.v[i]);
+	for (i = 0; i < m->tenant.n && !report_full(p); i++) {
+		struct tenant *t = &m->tenant.v[i];
+
+		for (k = 0; k < t->rule.n; k++) {
+			check_labels(p, t, k);
+			if (t->rule.v[k].deny ||
+			    t->rule.v[k].dest.kind == KIND_SERVICE)
+				continue;
+			check_allow_nets(p, (uint32_t)i, &t->rule.v[k]);
+			check_allow_ports(p, (uint32_t)i, &t->rule.v[k]);
+		}
+	}
+	if (p->sink->errors == 0)
+		check_unused(p);
+}

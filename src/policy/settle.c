@@ -1,0 +1,208 @@
+/*
+ * After the last line: names become indexes, sets are sorted and merged, and what
+ * a rule leaves out is written in. From here on the model has one form only.
+ *
+ * Trusts: a model that was parsed without an error.
+ * Must not: change what a rule means.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "read.h"
+
+/* ---- sets ----------------------------------------------------------------- */
+
+static int
+compare_nets(const void *a, const void *b)
+{
+	return prefix_compare(&((const struct net *)a)->prefix,
+	    &((const struct net *)b)->prefix);
+}
+
+static int
+compare_items(const void *a, const void *b)
+{
+	const struct item	*x = a, *y = b;
+
+	return x->index < y->index ? -1 : x->index > y->index;
+}
+
+static int
+compare_ranges(const void *a, const void *b)
+{
+	const struct blob_range	*x = a, *y = b;
+
+	if (x->proto != y->proto)
+		return x->proto < y->proto ? -1 : 1;
+	return x->lo < y->lo ? -1 : x->lo > y->lo;
+}
+
+/* prefix_normalise() for networks that know where they were written. */
+static void
+settle_nets(struct nets *s)
+{
+	struct net	*v = s->net.v;
+	size_t		 i, kept = 0;
+
+	if (s->net.n > 1) {
+		qsort(v, s->net.n, sizeof(*v), compare_nets);
+		for (i = 1; i < s->net.n; i++)
+			if (!prefix_overlaps(&v[kept].prefix, &v[i].prefix))
+				v[++kept] = v[i];
+		s->net.n = kept + 1;
+	}
+	if (s->table.n > 1) {
+		qsort(s->table.v, s->table.n, sizeof(s->table.v[0]),
+		    compare_items);
+		for (i = 1, kept = 0; i < s->table.n; i++)
+			if (s->table.v[i].index != s->table.v[kept].index)
+				s->table.v[++kept] = s->table.v[i];
+		s->table.n = kept + 1;
+	}
+}
+
+static void
+merge_ranges(struct services *s)
+{
+	struct blob_range	*v = s->range.v;
+	size_t			 i, kept = 0;
+
+	if (s->range.n < 2)
+		return;
+	qsort(v, s->range.n, sizeof(*v), compare_ranges);
+	for (i = 1; i < s->range.n; i++) {
+		if (v[i].proto != v[kept].proto || v[i].lo > v[kept].hi + 1)
+			v[++kept] = v[i];
+		else if (v[i].hi > v[kept].hi)
+			v[kept].hi = v[i].hi;
+	}
+	s->range.n = kept + 1;
+}
+
+/* Nothing written: an allow opens all ports, a deny and an exception mean all. */
+static void
+settle_services(struct parse *p, struct services *s, bool echo)
+{
+	static const struct blob_range	tcp = { 1, 65535, PROTO_TCP },
+					udp = { 1, 65535, PROTO_UDP };
+
+	if (!s->written) {
+		push(p->m, s->range, tcp);
+		push(p->m, s->range, udp);
+		s->echo = echo;
+	}
+	merge_ranges(s);
+}
+
+/* ---- names ------------------------------------------------------------------- */
+
+static void
+find_tables(struct parse *p, struct nets *s)
+{
+	size_t	i;
+	int	found;
+
+	for (i = 0; i < s->table.n; i++) {
+		struct item *w = &s->table.v[i];
+
+		if ((found = model_find_table(p->m, w->text)) == -1) {
+			report_error(p, &w->at, "there is no table <%.64s>",
+			    w->text);
+			continue;
+		}
+		w->index = (uint32_t)found;
+		p->m->table.v[found].used = true;
+	}
+}
+
+static void
+settle_dest(struct parse *p, struct dest *d)
+{
+	int	found;
+
+	find_tables(p, &d->in);
+	find_tables(p, &d->out);
+	settle_nets(&d->in);
+	settle_nets(&d->out);
+	if (d->kind != KIND_SERVICE)
+		return;
+	if ((found = model_find_service(p->m, d->service.text)) == -1) {
+		report_error(p, &d->service.at, "there is no host-service "
+		    "\"%.64s\"", d->service.text);
+		return;
+	}
+	d->service.index = (uint32_t)found;
+	p->m->service.v[found].used = true;
+}
+
+/* A host-service has one port of its own; the rule must not name others. */
+static void
+settle_rule(struct parse *p, struct rule *r)
+{
+	struct blob_range	own = { 0, 0, 0 };
+	struct service		*s;
+
+	settle_dest(p, &r->dest);
+	if (r->dest.kind != KIND_SERVICE) {
+		settle_services(p, &r->services, r->deny);
+		return;
+	}
+	if (r->services.written)
+		report_error(p, &r->services.at, "a host-service has its own "
+		    "port: leave this out");
+	if (p->sink->errors > 0)
+		return;
+	s = &p->m->service.v[r->dest.service.index];
+	own.lo = own.hi = s->addr.port;
+	own.proto = s->proto;
+	push(p->m, r->services.range, own);
+}
+
+static void
+settle_tenant(struct parse *p, struct tenant *t)
+{
+	size_t	i;
+	int	found;
+
+	for (i = 0; i < t->rule.n && !report_full(p); i++)
+		settle_rule(p, &t->rule.v[i]);
+	if (t->limits.text == NULL)
+		return;
+	if ((found = model_find_limits(p->m, t->limits.text)) == -1) {
+		report_error(p, &t->limits.at, "there are no limits \"%.64s\": "
+		    "write limits %.64s { ... } outside of the tenant",
+		    t->limits.text, t->limits.text);
+		return;
+	}
+	t->limits.index = (uint32_t)found;
+	p->m->limits.v[found].used = true;
+}
+
+static void
+settle_except(struct parse *p, struct except *e)
+{
+	int	found = model_find_tenant(p->m, e->tenant.text);
+
+	settle_dest(p, &e->dest);
+	settle_services(p, &e->services, true);
+	if (found == -1)
+		report_error(p, &e->tenant.at, "there is no tenant \"%.64s\"",
+		    e->tenant.text);
+	else
+		e->tenant.index = (uint32_t)found;
+}
+
+bool
+settle(struct parse *p)
+{
+	struct model	*m = p->m;
+	size_t		 i;
+
+	for (i = 0; i < m->table.n; i++)
+		settle_nets(&m->table.v[i].nets);
+	for (i = 0; i < m->except.n; i++)
+		settle_except(p, &m->except.v[i]);
+	for (i = 0; i < m->tenant.n && !report_full(p); i++)
+		settle_tenant(p, &m->tenant.v[i]);
+	return p->sink->errors == 0;
+}
