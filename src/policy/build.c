@@ -293,6 +293,7 @@ build_rotate(struct parse *p, const struct item *w)
 void
 build_version(struct parse *p, const struct item *w)
 {
+	p->versioned = true;
 	if (strcmp(w->text, "1") != 0)
 		report_error(p, &w->at, "policy version \"%.64s\" is not supported "
 		    "in this version, which reads version 1", w->text);

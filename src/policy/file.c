@@ -59,28 +59,45 @@ file_resolve(struct parse *p, const char *path)
 
 /* ---- one file --------------------------------------------------------------- */
 
+/* The policy's own file is named by the message's place already. */
+static const char *
+about(struct parse *p, const struct where *at, const char *path)
+{
+	struct text	 t = { NULL, 0, 0 };
+	const char	*s;
+
+	if (at->line == 0)
+		return "";
+	text_add(&t, "%.200s: ", path);
+	s = model_string(p->m, t.buf, t.len);
+	free(t.buf);
+	return s;
+}
+
 static void
 explain_open(struct parse *p, const struct where *at, const char *path)
 {
+	const char	*name = about(p, at, path);
+
 	switch (errno) {
 	case ENOENT:
 	case ENOTDIR:
-		report_error(p, at, "%.200s: there is no such file; check the "
-		    "path", path);
+		report_error(p, at, "%sthere is no such file; check the path",
+		    name);
 		break;
 	case ELOOP:
-		report_error(p, at, "%.200s is a symbolic link, which anyone who "
-		    "may write its directory can turn: name the file itself",
-		    path);
+		report_error(p, at, "%sthis is a symbolic link, and whoever may "
+		    "write its directory can turn it: name the file itself",
+		    name);
 		break;
 	case EACCES:
 	case EPERM:
-		report_error(p, at, "%.200s: uid %u may not read it; see its "
-		    "owner and mode, and those of its directories", path,
+		report_error(p, at, "%suid %u may not read this; see the owner "
+		    "and mode of the file and of its directories", name,
 		    (unsigned int)getuid());
 		break;
 	default:
-		report_error(p, at, "%.200s cannot be opened: %s", path,
+		report_error(p, at, "%scannot be opened: %s", name,
 		    strerror(errno));
 		break;
 	}
@@ -102,20 +119,22 @@ static int
 file_check(struct parse *p, const struct where *at, const char *path,
     const struct stat *st)
 {
+	const char	*name = about(p, at, path);
+
 	if (!S_ISREG(st->st_mode))
-		report_error(p, at, "%.200s is %s; name a regular file", path,
+		report_error(p, at, "%sthis is %s; name a regular file", name,
 		    kind_of(st->st_mode));
 	else if (st->st_uid != 0 && st->st_uid != getuid())
-		report_error(p, at, "%.200s belongs to uid %u, who could change "
-		    "it: it must belong to root or to uid %u (chown)", path,
+		report_error(p, at, "%sit belongs to uid %u, who could change "
+		    "it: it must belong to root or to uid %u (chown)", name,
 		    (unsigned int)st->st_uid, (unsigned int)getuid());
 	else if ((st->st_mode & (S_IWGRP | S_IWOTH)) != 0)
-		report_error(p, at, "%.200s has mode %04o, so others can change "
-		    "it: chmod go-w %.200s", path,
+		report_error(p, at, "%sits mode is %04o, so others can change "
+		    "it: chmod go-w %.200s", name,
 		    (unsigned int)(st->st_mode & 07777), path);
 	else if (st->st_size > (off_t)GRAMMAR_FILE_MAX)
-		report_error(p, at, "%.200s is larger than %u MiB; split it",
-		    path, GRAMMAR_FILE_MAX >> 20);
+		report_error(p, at, "%sit is larger than %u MiB; split it",
+		    name, GRAMMAR_FILE_MAX >> 20);
 	else
 		return 0;
 	return -1;
@@ -132,16 +151,16 @@ read_all(struct parse *p, const struct where *at, const char *path, int fd,
 
 	while (buf != NULL && (r = read(fd, buf + n, size - n)) != 0) {
 		if (r == -1) {
-			report_error(p, at, "%.200s cannot be read: %s", path,
-			    strerror(errno));
+			report_error(p, at, "%scannot be read: %s",
+			    about(p, at, path), strerror(errno));
 			free(buf);
 			return NULL;
 		}
 		if ((n += (size_t)r) < size)
 			continue;
 		if (n > GRAMMAR_FILE_MAX) {
-			report_error(p, at, "%.200s grows while it is read",
-			    path);
+			report_error(p, at, "%sit grows while it is read",
+			    about(p, at, path));
 			free(buf);
 			return NULL;
 		}

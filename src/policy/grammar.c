@@ -21,40 +21,64 @@ no_line(void *arg, const char *text)
 }
 
 static void
-add_dir(const char **dir, size_t *n, const char *path)
+add_dir(struct parse *p, const struct where *at, const char *path)
 {
 	size_t	i;
 
-	for (i = 0; i < *n; i++)
-		if (strcmp(dir[i], path) == 0)
+	for (i = 0; i < p->ndirs; i++)
+		if (strcmp(p->dir[i], path) == 0)
 			return;
-	if (*n < GRAMMAR_DIRS_MAX)
-		dir[(*n)++] = path;
+	if (p->ndirs < GRAMMAR_DIRS_MAX)
+		p->dir[p->ndirs++] = path;
+	else
+		report_error(p, at, "a policy's files lie in at most %d "
+		    "directories", GRAMMAR_DIRS_MAX);
 }
 
 /* Only tokens are looked at: what follows `include` and `file`. */
 static void
-announce_dirs(struct parse *p, const char *text, size_t len)
+find_dirs(struct parse *p, const char *text, size_t len)
 {
 	struct grammar_sink	 quiet = { .line = no_line };
 	struct parse		 scan = { .m = p->m, .sink = &quiet };
-	const char		*dir[GRAMMAR_DIRS_MAX];
 	struct token		 t;
-	size_t			 n = 0;
 	int			 before = 0;
 
-	if (p->sink->dirs == NULL)
-		return;
-	add_dir(dir, &n, file_directory(p, p->source->path));
+	add_dir(p, NULL, file_directory(p, p->source->path));
 	lex_open(&scan.lex, p->source->path, text, len, 0);
 	do {
 		lex_next(&scan, &t);
 		if (t.kind == STRING && (before == INCLUDE || before == FILE_))
-			add_dir(dir, &n, file_directory(p,
+			add_dir(p, &t.at, file_directory(p,
 			    file_resolve(p, t.text)));
 		before = t.kind;
 	} while (t.kind != END);
-	p->sink->dirs(p->sink->arg, dir, n);
+	if (p->sink->dirs != NULL)
+		p->sink->dirs(p->sink->arg, p->dir, p->ndirs);
+}
+
+/*
+ * An included file may include what lies below the directories that the policy
+ * itself names: the parser child sees no others.
+ */
+static bool
+is_below(const struct parse *p, const char *path)
+{
+	size_t	i, len;
+
+	for (i = 0; i < p->ndirs; i++) {
+		const char *dir = p->dir[i];
+
+		len = strcmp(dir, ".") == 0 || strcmp(dir, "/") == 0 ? 0 :
+		    strlen(dir);
+		if (strncmp(path, dir, len) != 0 ||
+		    strstr(path + len, "..") != NULL)
+			continue;
+		if (len > 0 ? path[len] == '/' :
+		    (*path == '/') == (*dir == '/'))
+			return true;
+	}
+	return false;
 }
 
 /* ---- files -------------------------------------------------------------------- */
@@ -102,8 +126,8 @@ parse_include(struct parse *p, const struct source *parent,
 	if ((text = file_read(p, at, &s, &len)) == NULL)
 		return;
 	if (is_loop(&s))
-		report_error(p, at, "%.200s includes itself, at last: take one "
-		    "include out", path);
+		report_error(p, at, "%.200s is being read already: the includes "
+		    "form a loop", path);
 	else
 		parse_source(p, &s, text, len);
 	free(text);
@@ -118,6 +142,13 @@ parse_includes(struct parse *p, const struct source *s)
 
 	for (i = 0; i < n && !report_full(p); i++) {
 		p->source = s;
+		if (s->parent != NULL && !is_below(p,
+		    file_resolve(p, inc[i].path))) {
+			report_error(p, &inc[i].at, "an included file may include "
+			    "only what lies below a directory that the policy "
+			    "itself names");
+			continue;
+		}
 		files = file_glob(p, &inc[i], &path);
 		for (k = 0; k < files && !report_full(p); k++)
 			parse_include(p, s, &inc[i].at, path[k]);
@@ -166,7 +197,7 @@ grammar_parse(const char *path, struct grammar_sink *sink)
 	sink->errors = sink->warnings = 0;
 	if ((text = file_read(&p, &whole, &s, &len)) != NULL) {
 		p.source = &s;
-		announce_dirs(&p, text, len);
+		find_dirs(&p, text, len);
 		parse_source(&p, &s, text, len);
 		free(text);
 	}

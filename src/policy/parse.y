@@ -95,7 +95,7 @@ blank		: %empty
 		| blank NL
 		;
 version		: POLICY VERSION word NL	{ build_version(p, &$3); }
-		| error NL			{ yyerrok; }
+		| error NL			{ YYABORT; }
 		;
 statements	: %empty
 		| statements NL
@@ -351,17 +351,29 @@ word_means(int before)
 	}
 }
 
+/* What helps nobody: a comma, and between statements an empty line. */
+static bool
+is_noise(yysymbol_kind_t kind, bool between)
+{
+	return kind == YYSYMBOL_COMMA || (between && (kind == YYSYMBOL_NL ||
+	    kind == YYSYMBOL_YYEOF));
+}
+
 /* "a, b or c" of what the grammar would have taken here. */
 static void
 expected(struct parse *p, const yypcontext_t *ctx, struct text *out)
 {
 	yysymbol_kind_t	 kind[YYNTOKENS];
 	const char	*means = word_means(p->before.kind), *name;
+	bool		 between = false;
 	int		 i, k, n;
 
 	n = yypcontext_expected_tokens(ctx, kind, YYNTOKENS);
-	for (i = k = 0; i < n; i++)	/* a comma is never needed */
-		if (kind[i] != YYSYMBOL_COMMA)
+	for (i = 0; i < n; i++)
+		between = between || kind[i] == YYSYMBOL_TENANT ||
+		    kind[i] == YYSYMBOL_ALLOW || kind[i] == YYSYMBOL_POLICY;
+	for (i = k = 0; i < n; i++)
+		if (!is_noise(kind[i], between))
 			kind[k++] = kind[i];
 	n = k;
 	for (i = 0; i < n; i++) {
@@ -371,6 +383,17 @@ expected(struct parse *p, const yypcontext_t *ctx, struct text *out)
 		text_add(out, "%s%s", i == 0 ? ": expected " : i == n - 1 ?
 		    " or " : ", ", name);
 	}
+}
+
+static const char *
+hint(const struct parse *p)
+{
+	if (p->tenant != NULL)
+		return "";
+	if (p->source->parent != NULL)
+		return " (an included file holds tenants only)";
+	return p->versioned ? "" :
+	    " (a policy begins with: policy version 1)";
 }
 
 static int
@@ -385,9 +408,7 @@ yyreport_syntax_error(const yypcontext_t *ctx, struct parse *p)
 	}
 	expected(p, ctx, &out);
 	report_error(p, &p->token.at, "unexpected %s%s%s",
-	    lex_describe(p, &p->token), out.len > 0 ? out.buf : "",
-	    p->source != NULL && p->source->parent != NULL &&
-	    p->tenant == NULL ? " (an included file holds tenants only)" : "");
+	    lex_describe(p, &p->token), out.len > 0 ? out.buf : "", hint(p));
 	free(out.buf);
 	return 0;
 }

@@ -43,11 +43,14 @@ struct parse {
 	struct grammar_sink	*sink;
 	bool			 files;		/* other files may be named */
 	const struct source	*source;
+	const char		*dir[GRAMMAR_DIRS_MAX];	/* where files may be */
+	size_t			 ndirs;
 	struct lex		 lex;
 	struct token		 token, before;	/* the last two given out */
 	struct limits		*limits;	/* whose settings are read */
 	struct tenant		*tenant;	/* whose rules are read */
 	struct rule		*rule;		/* which is read */
+	bool			 versioned;	/* policy version was seen */
 	bool			 audit_seen;
 	uint32_t		 audit_set;
 	VEC(struct include)	 include;	/* of this file */
