@@ -1,0 +1,349 @@
+/*
+ * One record, one line. The order of the members is fixed and is the order of
+ * sallyport-audit(5); what does not apply is left out.
+ *
+ * Trusts: the broker for what is true, for nothing else: line_acceptable() is
+ * asked first, and every string is bounded and escaped.
+ * Must not: print what was not in the record.
+ *
+ * Length: the strings of a record can grow six-fold, (63 + 63 + 63 + 127 + 127)
+ * * 6 = 2658, host 64 * 6 = 384, and the rest is below 1600: LINE_ROOM is safe.
+ */
+#include "config.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "reason.h"
+#include "recorder.h"
+
+enum field {
+	F_WHO = 1 << 0,		/* tenant, guest */
+	F_FLOW = 1 << 1,
+	F_TUPLE = 1 << 2,	/* proto, endpoints, community ids */
+	F_RULE = 1 << 3,	/* rule, loc */
+	F_POL = 1 << 4,		/* gen, pol */
+	F_BYTES = 1 << 5,	/* up, down, pup, pdown, csrc */
+	F_TIME = 1 << 6,	/* dur; rtt, conn_ms where known */
+	F_ERRNO = 1 << 7,
+	F_COUNT = 1 << 8,	/* n, first, last, uniq */
+	F_PID = 1 << 9,
+	F_DEATH = 1 << 10,	/* signal, status */
+	F_DETAIL = 1 << 11
+};
+
+/* must: always there. may: where it is not zero or empty. */
+static const struct shape {
+	const char	*type;
+	uint32_t	 must, may;
+} shapes[REC_TYPE_MAX] = {
+	[REC_DAEMON_START] = { "daemon.start", 0, F_POL | F_PID | F_DETAIL },
+	[REC_DAEMON_STOP] = { "daemon.stop", 0, F_POL | F_PID | F_DETAIL },
+	[REC_POLICY_LOAD] = { "policy.load", F_POL,
+	    F_WHO | F_COUNT | F_DETAIL },
+	[REC_GUEST_ATTACH] = { "guest.attach", F_WHO,
+	    F_TUPLE | F_POL | F_PID | F_DETAIL },
+	[REC_GUEST_DETACH] = { "guest.detach", F_WHO,
+	    F_TUPLE | F_POL | F_PID | F_DETAIL },
+	[REC_FLOW_OPEN] = { "flow.open", F_WHO | F_FLOW | F_TUPLE | F_POL,
+	    F_RULE | F_DETAIL },
+	[REC_FLOW_DENY] = { "flow.deny", F_WHO | F_TUPLE | F_POL,
+	    F_FLOW | F_RULE | F_ERRNO | F_DETAIL },
+	[REC_FLOW_CLOSE] = { "flow.close",
+	    F_WHO | F_FLOW | F_TUPLE | F_BYTES | F_TIME,
+	    F_RULE | F_POL | F_ERRNO | F_DETAIL },
+	[REC_DENY_AGG] = { "deny.agg", F_WHO | F_COUNT,
+	    F_TUPLE | F_RULE | F_POL | F_BYTES | F_DETAIL },
+	[REC_LIMIT] = { "limit", F_WHO,
+	    F_FLOW | F_TUPLE | F_POL | F_COUNT | F_DETAIL },
+	[REC_IPC_VIOLATION] = { "ipc.violation", F_WHO,
+	    F_FLOW | F_TUPLE | F_PID | F_DETAIL },
+	[REC_FRAME_DIED] = { "frame.died", F_WHO | F_DEATH,
+	    F_PID | F_DETAIL },
+};
+
+static const char *const	verdicts[] = { NULL, "allow", "deny", "audit-deny" };
+static const char *const	sources[] = { NULL, "kernel", "frame" };
+static const char *const	modes[] = { "before-data", "before-connect",
+				    "async" };
+
+static bool
+ended(const char *s, size_t size)
+{
+	return memchr(s, '\0', size) != NULL;
+}
+
+bool
+line_acceptable(const struct record *r)
+{
+	return r->type > 0 && r->type < REC_TYPE_MAX &&
+	    r->verdict <= VERDICT_AUDIT_DENY && r->reason < REASON_MAX &&
+	    (r->proto == PROTO_NONE || r->proto == PROTO_TCP ||
+	    r->proto == PROTO_UDP || r->proto == PROTO_ECHO) &&
+	    r->csrc <= CSRC_FRAME && r->err < 4096 &&
+	    endpoint_valid(&r->g_src) && endpoint_valid(&r->g_dst) &&
+	    endpoint_valid(&r->h_src) && endpoint_valid(&r->h_dst) &&
+	    ended(r->tenant, sizeof(r->tenant)) &&
+	    ended(r->guest, sizeof(r->guest)) &&
+	    ended(r->rule, sizeof(r->rule)) && ended(r->loc, sizeof(r->loc)) &&
+	    ended(r->detail, sizeof(r->detail));
+}
+
+void
+line_inst(char out[INST_STRLEN], const uint8_t inst[16])
+{
+	struct json	j = { .p = out, .end = out + INST_STRLEN };
+	size_t		i;
+	static const uint8_t part[] = { 4, 2, 2, 2, 6 };
+
+	for (i = 0; i < sizeof(part); inst += part[i++]) {
+		if (i > 0)
+			JSON_LIT(&j, "-");
+		json_hex(&j, inst, part[i]);
+	}
+	*j.p = '\0';
+}
+
+static void
+begin(struct json *j, const struct stamp *at, const char *type)
+{
+	JSON_LIT(j, "{\"v\":1,\"seq\":");
+	json_u64(j, at->seq);
+	JSON_KEY(j, "ts");
+	json_time(j, at->ts);
+	JSON_KEY(j, "mono");
+	json_u64(j, at->mono);
+	JSON_KEY(j, "type");
+	json_str(j, type, 32);
+}
+
+static void
+origin(struct json *j, const struct origin *o, const uint8_t inst[16])
+{
+	char	text[INST_STRLEN];
+
+	JSON_KEY(j, "host");
+	json_str(j, o->host, sizeof(o->host));
+	if (o->boot[0] != '\0') {
+		JSON_KEY(j, "boot");
+		json_str(j, o->boot, sizeof(o->boot));
+	}
+	JSON_KEY(j, "inst");
+	line_inst(text, inst);
+	json_str(j, text, sizeof(text));
+}
+
+static void
+finish(struct json *j)
+{
+	JSON_LIT(j, "}\n");
+}
+
+#define NUMBER(j, name, v)	(JSON_KEY(j, name), json_u64(j, v))
+#define TEXT(j, name, s)	(JSON_KEY(j, name), json_str(j, s, sizeof(s)))
+#define WORD(j, name, s)	(JSON_KEY(j, name), json_str(j, s, 64))
+
+static bool
+has(const struct shape *s, uint32_t field, bool there)
+{
+	return (s->must & field) != 0 || ((s->may & field) != 0 && there);
+}
+
+#define ADDRESS(j, name, port_name, e, ports) do {			\
+	char	text_[ENDPOINT_STRLEN];					\
+									\
+	if ((e)->family == ADDR_NONE)					\
+		break;							\
+	WORD(j, name, addr_print(e, text_));				\
+	if (ports)							\
+		NUMBER(j, port_name, (e)->port);			\
+} while (0)
+
+static void
+tuple(struct json *j, const struct record *r)
+{
+	bool	ports = r->proto == PROTO_TCP || r->proto == PROTO_UDP;
+	char	id[COMMUNITY_LEN];
+
+	if (r->proto != PROTO_NONE)
+		WORD(j, "proto", proto_name(r->proto));
+	ADDRESS(j, "g.src", "g.sp", &r->g_src, ports);
+	ADDRESS(j, "g.dst", "g.dp", &r->g_dst, ports);
+	ADDRESS(j, "h.src", "h.sp", &r->h_src, ports);
+	ADDRESS(j, "h.dst", "h.dp", &r->h_dst, ports);
+	if (community_id(id, r->proto, &r->g_src, &r->g_dst))
+		TEXT(j, "g.cid", id);
+	if (community_id(id, r->proto, &r->h_src, &r->h_dst))
+		TEXT(j, "h.cid", id);
+}
+
+/* What stays true of a flow from its open to its close. */
+static void
+body(struct json *j, const struct shape *s, const struct record *r)
+{
+	if (has(s, F_WHO, r->tenant[0] != '\0' || r->guest[0] != '\0')) {
+		TEXT(j, "tenant", r->tenant);
+		TEXT(j, "guest", r->guest);
+	}
+	if (has(s, F_FLOW, r->flow != 0))
+		NUMBER(j, "flow", r->flow);
+	if (has(s, F_TUPLE, true))
+		tuple(j, r);
+	if (has(s, F_RULE, r->rule[0] != '\0')) {
+		TEXT(j, "rule", r->rule);
+		TEXT(j, "loc", r->loc);
+	}
+	if (has(s, F_POL, r->gen != 0)) {
+		NUMBER(j, "gen", r->gen);
+		JSON_LIT(j, ",\"pol\":\"");
+		json_hex(j, r->pol, 8);
+		JSON_LIT(j, "\"");
+	}
+}
+
+static void
+error_name(struct json *j, uint32_t err)
+{
+	const char	*name = strerrorname_np((int)err);
+
+	JSON_KEY(j, "errno");
+	if (name != NULL)
+		json_str(j, name, 32);
+	else {
+		JSON_LIT(j, "\"E");
+		json_u64(j, err);
+		JSON_LIT(j, "\"");
+	}
+}
+
+static void
+amounts(struct json *j, const struct shape *s, const struct record *r)
+{
+	if (has(s, F_BYTES, r->csrc != CSRC_NONE && s->must & F_BYTES)) {
+		NUMBER(j, "up", r->up);
+		NUMBER(j, "down", r->down);
+		NUMBER(j, "pup", r->pup);
+		NUMBER(j, "pdown", r->pdown);
+	}
+	if (has(s, F_BYTES, true) && r->csrc != CSRC_NONE)
+		WORD(j, "csrc", sources[r->csrc]);
+	if (has(s, F_TIME, false)) {
+		NUMBER(j, "dur", r->dur);
+		if (r->rtt != 0)
+			NUMBER(j, "rtt", r->rtt);
+		if (r->conn_ms != 0)
+			NUMBER(j, "conn_ms", r->conn_ms);
+	}
+	if (has(s, F_ERRNO, r->err != 0) && r->err != 0)
+		error_name(j, r->err);
+}
+
+static void
+counts(struct json *j, const struct shape *s, const struct record *r)
+{
+	if (!has(s, F_COUNT, r->n != 0))
+		return;
+	NUMBER(j, "n", r->n);
+	if (r->first == 0)
+		return;
+	JSON_KEY(j, "first");
+	json_time(j, r->first);
+	JSON_KEY(j, "last");
+	json_time(j, r->last);
+	NUMBER(j, "uniq", r->uniq);
+}
+
+static void
+rest(struct json *j, const struct shape *s, const struct record *r)
+{
+	if (has(s, F_PID, r->pid != 0))
+		NUMBER(j, "pid", r->pid);
+	if (has(s, F_DEATH, r->signal != 0 || r->status != 0)) {
+		NUMBER(j, "signal", r->signal);
+		NUMBER(j, "status", r->status);
+	}
+	if (has(s, F_DETAIL, r->detail[0] != '\0'))
+		TEXT(j, "detail", r->detail);
+}
+
+void
+line_record(struct json *j, const struct origin *o, uint64_t seq,
+    const struct record *r, struct slice *slice)
+{
+	const struct shape	*s = &shapes[r->type];
+	struct stamp		 at = { seq, r->ts, r->mono };
+
+	begin(j, &at, s->type);
+	if (r->verdict != VERDICT_NONE)
+		WORD(j, "verdict", verdicts[r->verdict]);
+	if (r->reason != REASON_NONE)
+		WORD(j, "reason", reason_name(r->reason));
+	origin(j, o, o->inst);
+	NUMBER(j, "rec", r->head.id);
+	slice->p = j->p;
+	body(j, s, r);
+	slice->len = (size_t)(j->p - slice->p);
+	amounts(j, s, r);
+	counts(j, s, r);
+	rest(j, s, r);
+	finish(j);
+}
+
+void
+line_close(struct json *j, const struct origin *o, const struct stamp *at,
+    unsigned int reason, const uint8_t inst[16], const struct slice *slice)
+{
+	begin(j, at, "flow.close");
+	WORD(j, "reason", reason_name(reason));
+	origin(j, o, inst);
+	json_put(j, slice->p, slice->len);
+	finish(j);
+}
+
+void
+line_head(struct json *j, const struct origin *o, const struct stamp *at,
+    const struct head *h)
+{
+	begin(j, at, h->start ? "audit.open" : "audit.rotate");
+	origin(j, o, o->inst);
+	NUMBER(j, "rec", h->rec);
+	WORD(j, "mode", modes[h->durable]);
+	if (h->durable == DURABLE_ASYNC)
+		JSON_LIT(j, ",\"durable\":false");
+	else
+		JSON_LIT(j, ",\"durable\":true");
+	NUMBER(j, "rotate", h->rotate);
+	NUMBER(j, "reserve", h->reserve);
+	NUMBER(j, "head", at->seq - 1);
+	if (h->prev != NULL) {
+		JSON_KEY(j, "prev");
+		json_str(j, h->prev, NAME_ROOM);
+	}
+	if (h->oldest != 0)
+		NUMBER(j, "oldest", h->oldest);
+	finish(j);
+}
+
+void
+line_gap(struct json *j, const struct origin *o, const struct stamp *at,
+    uint64_t rec, const struct gap *g)
+{
+	begin(j, at, "audit.gap");
+	WORD(j, "reason", reason_name(g->crash ? REASON_UNKNOWN_CRASH :
+	    REASON_AUDIT_UNAVAILABLE));
+	origin(j, o, o->inst);
+	NUMBER(j, "rec", rec);
+	if (g->err != 0)
+		error_name(j, (uint32_t)g->err);
+	if (g->from != 0) {
+		NUMBER(j, "from", g->from);
+		NUMBER(j, "to", g->to);
+	}
+	NUMBER(j, "opens", g->opens);
+	NUMBER(j, "closes", g->closes);
+	NUMBER(j, "denies", g->denies);
+	NUMBER(j, "other", g->other);
+	if (g->torn != 0)
+		NUMBER(j, "torn", g->torn);
+	finish(j);
+}

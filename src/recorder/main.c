@@ -1,0 +1,266 @@
+/*
+ * sallyport-recorder LEVEL FILENAME: the only holder of the audit log.
+ *
+ * fd 3 is the channel to the broker, fd 4 the directory of the log, fd 5 takes
+ * diagnostics. A plain poll(2) loop: there is one peer and one timer, and
+ * libevent would add four system calls to the filter for them.
+ *
+ * Trusts: the keeper for its fds; the broker for what happened, not for form.
+ * Must not: see a socket or a packet, or end while something can still be
+ * written.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "reason.h"
+#include "recorder.h"
+#include "seal.h"
+
+enum state {
+	ST_NEW = 1 << 0,
+	ST_RUN = 1 << 1,
+	ST_END = 1 << 2
+};
+
+struct recorder {
+	enum state	state;
+	bool		gone;		/* the broker */
+	struct writer	writer;
+};
+
+/* Acknowledgements are small and few: one that does not fit is tried again. */
+static int
+answer(uint32_t type, uint64_t rec, uint32_t err)
+{
+	struct record_ack	ack;
+
+	wire_begin(&ack, sizeof(ack), type, rec);
+	ack.err = err;
+	return fd_send(FD_CHANNEL, &ack, sizeof(ack), -1);
+}
+
+/* FAILED first: nothing else may tell the broker about later records. */
+static void
+send_outbox(struct outbox *o)
+{
+	if (o->failed) {
+		if (answer(RECORD_FAILED, o->failed_rec, o->failed_err) == -1)
+			return;
+		o->failed = false;
+	}
+	if (o->durable) {
+		if (answer(RECORD_DURABLE, o->durable_rec, 0) == -1)
+			return;
+		o->durable = false;
+	}
+	if (o->recovered) {
+		if (answer(RECORD_RECOVERED, o->durable_rec, 0) == -1)
+			return;
+		o->recovered = false;
+	}
+}
+
+static bool
+outbox_empty(const struct outbox *o)
+{
+	return !o->failed && !o->durable && !o->recovered;
+}
+
+static int
+on_start(void *arg, const void *msg, int fd)
+{
+	const struct record_start	*st = msg;
+	struct recorder			*r = arg;
+
+	(void)fd;
+	if (st->durable > DURABLE_ASYNC || st->resume > 1)
+		return -1;
+	if (writer_start(&r->writer, st) == -1)
+		fatalx("the audit log %s cannot be continued", r->writer.name);
+	r->state = ST_RUN;
+	if (answer(RECORD_READY, r->writer.acked, 0) == -1)
+		fatal("answering the broker");
+	return 0;
+}
+
+static int
+on_write(void *arg, const void *msg, int fd)
+{
+	const struct record	*rec = msg;
+	struct recorder		*r = arg;
+
+	(void)fd;
+	if (!line_acceptable(rec))
+		return -1;
+	writer_take(&r->writer, rec);
+	return 0;
+}
+
+static int
+on_end(void *arg, const void *msg, int fd)
+{
+	struct recorder	*r = arg;
+
+	(void)msg;
+	(void)fd;
+	r->state = ST_END;
+	return 0;
+}
+
+static const struct wire_rule	rules[] = {
+	{ RECORD_START, ST_NEW, sizeof(struct record_start), false, on_start },
+	{ RECORD_WRITE, ST_RUN, sizeof(struct record), false, on_write },
+	{ RECORD_END, ST_RUN, sizeof(struct wire_head), false, on_end },
+};
+
+/* Everything that is there, up to a group's size. */
+static void
+receive(struct recorder *r)
+{
+	static union {
+		unsigned char	bytes[sizeof(struct record) + 1];
+		struct wire_head align;
+	} buf;
+	enum wire_fault	fault;
+	ssize_t		n;
+	int		i;
+
+	for (i = 0; i < BATCH_MAX && r->state != ST_END; i++) {
+		n = fd_recv(FD_CHANNEL, buf.bytes, sizeof(buf), NULL, NULL);
+		if (n == -1 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n <= 0) {
+			if (n == -1)
+				log_warn("the broker's channel");
+			r->gone = true;
+			return;
+		}
+		fault = wire_dispatch(rules, sizeof(rules) / sizeof(rules[0]),
+		    r->state, r, buf.bytes, (size_t)n, -1);
+		if (fault != WIRE_OK) {
+			log_warnx("a message of the broker: %s",
+			    wire_fault_name(fault));
+			r->gone = true;
+			return;
+		}
+	}
+}
+
+static int
+timeout_ms(const struct recorder *r, bool more)
+{
+	int64_t	at = writer_deadline(&r->writer), left;
+
+	if (more)
+		return 0;
+	if (at == 0)
+		return -1;
+	left = at - writer_now();
+	return left <= 0 ? 0 : (int)(left / 1000000) + 1;
+}
+
+static void
+loop(struct recorder *r)
+{
+	struct writer	*w = &r->writer;
+	struct pollfd	 p = { .fd = FD_CHANNEL };
+	bool		 more = false;
+
+	while (!r->gone && r->state != ST_END) {
+		p.events = writer_room(w) ? POLLIN : 0;
+		if (!outbox_empty(&w->out))
+			p.events |= POLLOUT;
+		if (poll(&p, 1, timeout_ms(r, more)) == -1 && errno != EINTR)
+			fatal("poll");
+		if ((p.revents & (POLLIN | POLLHUP | POLLERR)) != 0)
+			receive(r);
+		send_outbox(&w->out);
+		more = writer_turn(w);
+		send_outbox(&w->out);
+	}
+}
+
+/* The last acknowledgement is worth waiting for, but not for ever. */
+static void
+last_words(struct recorder *r, int result)
+{
+	struct writer	*w = &r->writer;
+	struct pollfd	 p = { .fd = FD_CHANNEL, .events = POLLOUT };
+
+	if (result == -1) {
+		w->out.failed = true;
+		w->out.failed_rec = w->acked;
+		w->out.failed_err = (uint32_t)w->gap.err;
+	}
+	w->out.recovered = false;
+	send_outbox(&w->out);
+	if (!outbox_empty(&w->out) && poll(&p, 1, 1000) == 1)
+		send_outbox(&w->out);
+}
+
+static enum log_level
+level(const char *arg)
+{
+	return arg[0] == '2' ? LOG_LEVEL_DEBUG :
+	    arg[0] == '1' ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
+}
+
+static void
+greet(void)
+{
+	struct wire_hello	hello;
+
+	wire_begin(&hello, sizeof(hello), RECORD_HELLO, 0);
+	hello.magic = WIRE_MAGIC;
+	hello.version = WIRE_VERSION;
+	wire_build_id(hello.build);
+	if (fd_send(FD_CHANNEL, &hello, sizeof(hello), -1) == -1)
+		fatal("greeting the broker");
+}
+
+static void
+check_channel(void)
+{
+	int		type = 0;
+	socklen_t	len = sizeof(type);
+
+	if (getsockopt(FD_CHANNEL, SOL_SOCKET, SO_TYPE, &type, &len) == -1 ||
+	    type != SOCK_SEQPACKET)
+		fatalx("sallyportd starts this program; see sallyport(1)");
+	if (fd_nonblock(FD_CHANNEL) == -1 ||
+	    fd_cloexec(FD_CHANNEL, true) == -1 ||
+	    fd_cloexec(FD_OBJECT, true) == -1 || fd_cloexec(FD_LOG, true) == -1)
+		fatal("fixed fds");
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct recorder	r = { .state = ST_NEW };
+	bool			ended;
+	int			result;
+
+	log_init("recorder", argc == 3 ? FD_LOG : STDERR_FILENO,
+	    argc == 3 ? level(argv[1]) : LOG_LEVEL_WARN);
+	if (argc != 3)
+		fatalx("sallyportd starts this program; see sallyport(1)");
+	check_channel();
+	signal(SIGPIPE, SIG_IGN);	/* a dead broker is no reason to die */
+	signal(SIGXFSZ, SIG_IGN);	/* EFBIG is handled like a full disk */
+	writer_open(&r.writer, FD_OBJECT, argv[2]);
+	recorder_seal_self(r.writer.seg.fd);
+	greet();
+	loop(&r);
+	if (r.state == ST_NEW)
+		return 0;
+	ended = r.state == ST_END;
+	result = writer_end(&r.writer, REASON_UNKNOWN_CRASH);
+	if (ended)
+		last_words(&r, result);
+	return result == 0 ? 0 : 1;
+}

@@ -1,0 +1,284 @@
+/*
+ * The recorder's own header: what its files say to each other, in the order in
+ * which a record passes through them.
+ *
+ *   main -> queue -> writer -> line -> json, community
+ *                       |  \-> openset
+ *                       v
+ *                    segment, reserve          (files)
+ *                    failure -> torn           (when they break)
+ *   start -> scan -> torn, openset             (what an earlier life left)
+ */
+#ifndef SALLYPORT_RECORDER_H
+#define SALLYPORT_RECORDER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "fd.h"
+#include "record.h"
+
+#define LINE_ROOM	8192		/* no line is longer; line.c says why */
+#define BUF_SIZE	(256u << 10)	/* one commit's lines */
+#define QUEUE_MAX	8192		/* records not yet on the disk */
+#define QUEUE_OTHER	4096		/* of those, all but closes, while broken */
+#define QUEUE_DENY	1024		/* of those, denies, while broken */
+#define BATCH_MAX	512		/* datagrams read before a commit */
+#define OPENS_MAX	131072		/* flows that have an open and no close */
+#define ROTATE_MIN	(64u << 10)
+#define RESERVE_MAX	(8u << 20)
+#define RESERVE_MIN	4096
+#define SYNC_NS		INT64_C(500000000)	/* closes, denies: durable in 1 s */
+#define PROBE_NS	INT64_C(1000000000)
+#define PROBE_MAX_NS	INT64_C(30000000000)
+#define NAME_ROOM	256		/* NAME_MAX and the NUL */
+#define LOGNAME_MAX	200		/* leaves room for what is added to it */
+
+/* ---- json.c ----------------------------------------------------------- */
+struct json {
+	char	*p, *end;
+	bool	 over;			/* something did not fit */
+};
+void	json_put(struct json *, const char *, size_t);
+void	json_u64(struct json *, uint64_t);
+void	json_str(struct json *, const char *, size_t max);	/* with quotes */
+void	json_hex(struct json *, const uint8_t *, size_t);
+void	json_time(struct json *, uint64_t ns);			/* with quotes */
+#define JSON_LIT(j, lit)	json_put(j, lit, sizeof(lit) - 1)
+#define JSON_KEY(j, name)	JSON_LIT(j, ",\"" name "\":")
+
+/* ---- community.c -------------------------------------------------------- */
+#define COMMUNITY_LEN	30		/* "1:" and 28 of base64 */
+/* False where there is none: an endpoint missing, families mixed. */
+bool	community_id(char out[COMMUNITY_LEN], uint32_t proto,
+	    const struct endpoint *src, const struct endpoint *dst);
+
+/* ---- line.c ------------------------------------------------------------- */
+#define INST_STRLEN	37
+struct origin {				/* who writes: the same in every line */
+	char		host[65];
+	char		boot[37];
+	uint8_t		inst[16];
+};
+struct slice {				/* what a close at restart repeats of its open */
+	const char	*p;
+	size_t		 len;
+};
+struct gap {
+	uint64_t	opens, closes, denies, other;	/* not written */
+	uint64_t	from, to;	/* lines that count no longer; 0 = none */
+	int		err;
+	bool		crash;		/* an earlier recorder or broker died */
+	uint64_t	torn;		/* the line that was cut; 0 = none */
+};
+struct stamp {
+	uint64_t	seq, ts, mono;
+};
+/* Each appends one line; `over` is set if it did not fit. */
+void	line_record(struct json *, const struct origin *, uint64_t seq,
+	    const struct record *, struct slice *body);
+void	line_close(struct json *, const struct origin *, const struct stamp *,
+	    unsigned int reason, const uint8_t inst[16],
+	    const struct slice *body);
+struct head {				/* of a segment, or of a recorder's life */
+	bool		start;		/* audit.open, else audit.rotate */
+	uint32_t	durable;	/* enum policy_durable */
+	uint64_t	rotate, reserve;
+	uint64_t	rec;		/* last rec before this line */
+	uint64_t	oldest;		/* seq of the oldest open flow's open */
+	const char	*prev;		/* the segment before; NULL: same segment */
+};
+void	line_head(struct json *, const struct origin *, const struct stamp *,
+	    const struct head *);
+void	line_gap(struct json *, const struct origin *, const struct stamp *,
+	    uint64_t rec, const struct gap *);
+bool	line_acceptable(const struct record *);
+void	line_inst(char out[INST_STRLEN], const uint8_t inst[16]);
+
+/* ---- openset.c ------------------------------------------------------------ */
+struct open_flow {
+	struct open_flow *next;
+	uint64_t	flow, seq;
+	uint8_t		inst[16];
+	size_t		len;
+	char		body[];		/* as in the line of the open */
+};
+struct openset;
+struct openset *openset_new(uint64_t seed);
+void	openset_free(struct openset *);
+size_t	openset_count(const struct openset *);
+/* An earlier entry of the same flow is replaced. 0, or -1: full, no memory. */
+int	openset_add(struct openset *, const uint8_t inst[16], uint64_t flow,
+	    uint64_t seq, const struct slice *body);
+struct open_flow *openset_find(const struct openset *, const uint8_t inst[16],
+	    uint64_t flow);
+void	openset_del(struct openset *, const uint8_t inst[16], uint64_t flow);
+void	openset_void(struct openset *, uint64_t from, uint64_t to);
+/* Gives up one that is not of `keep` (NULL: any at all); the caller frees it. */
+struct open_flow *openset_take_stale(struct openset *, const uint8_t *keep);
+uint64_t openset_oldest(const struct openset *);
+
+/* ---- torn.c ----------------------------------------------------------------- */
+#define TORN_ROOM	128
+/*
+ * The bytes that make a cut line a whole one, with its newline. `seq` is the
+ * number that the line has or would have had.
+ */
+size_t	torn_finish(char out[TORN_ROOM], const char *cut, size_t len,
+	    uint64_t seq);
+
+/* ---- segment.c ------------------------------------------------------------- */
+struct segment {
+	int		fd;		/* -1 = none */
+	uint64_t	first;		/* seq of its first line; 0 = empty */
+	uint64_t	size;
+	uint64_t	alloc;		/* blocks are there up to here */
+	bool		no_alloc;	/* the file system cannot preallocate */
+};
+/* Opens or makes the file, checks that it is ours and locks it. 0, -1. */
+int	segment_open(struct segment *, int dir, const char *name);
+int	segment_create(struct segment *, int dir, const char *name);
+void	segment_close(struct segment *);
+/* Makes sure that `len` more bytes have their blocks. 0, or -1. */
+int	segment_space(struct segment *, size_t len, uint64_t limit);
+/* How many bytes came to be in the file; errno is set if not all. */
+size_t	segment_append(struct segment *, const char *, size_t len);
+int	segment_sync(const struct segment *);
+/* FILE becomes FILE.<first seq>; the name goes to `to`. */
+int	segment_retire(const struct segment *, int dir, const char *name,
+	    char to[NAME_ROOM]);
+void	segment_name(char out[NAME_ROOM], const char *name, uint64_t first);
+
+/* ---- reserve.c --------------------------------------------------------------- */
+struct reserve {
+	struct segment	seg;
+	uint64_t	size;		/* 0 = there is none */
+};
+int	reserve_make(struct reserve *, int dir, const char *name);
+/* The reserve becomes FILE, and `out` its segment. */
+int	reserve_take(struct reserve *, int dir, const char *name,
+	    struct segment *out);
+void	reserve_remove(struct reserve *, int dir, const char *name);
+
+/* ---- scan.c ------------------------------------------------------------------ */
+struct scan {
+	uint64_t	seq;		/* of the last line */
+	uint64_t	rec;		/* last of `inst` that is in the log */
+	uint64_t	first;		/* of the active file; 0 = it is empty */
+	uint64_t	lines;		/* read */
+	uint64_t	strange;	/* of those, not understood */
+	bool		stopped;	/* the last line is daemon.stop */
+	char		cut[LINE_ROOM];	/* the end of the active file, if torn */
+	size_t		cut_len;
+	char		prev[NAME_ROOM];	/* newest retired segment, or "" */
+};
+/* 0, or -1 with a message: it is not an audit log, or cannot be read. */
+int	scan_log(struct scan *, int dir, const char *name,
+	    const struct segment *active, const uint8_t inst[16], bool quick,
+	    struct openset *);
+
+/* ---- queue.c ----------------------------------------------------------------- */
+struct entry {
+	struct record	 r;
+	uint64_t	 seq;
+	bool		 skip;		/* refused, or only counted */
+	char		*body;		/* an open's, for the openset */
+	size_t		 body_len;
+};
+struct queue {
+	struct entry	*e;
+	size_t		 head, written, tail;	/* head <= written <= tail */
+};
+int	queue_init(struct queue *);
+struct entry *queue_push(struct queue *, const struct record *);	/* or NULL */
+size_t	queue_used(const struct queue *);
+void	queue_retire(struct queue *);		/* head..written are done */
+void	queue_rewind(struct queue *);		/* written goes back to head */
+
+/* ---- writer.c ---------------------------------------------------------------- */
+enum writer_state {
+	WRITER_OK,
+	WRITER_FULL,			/* no reserve: opens are refused */
+	WRITER_BROKEN			/* no segment: nothing can be written */
+};
+struct outbox {				/* to the broker, in this order */
+	bool		failed, recovered, durable;
+	uint64_t	failed_rec, durable_rec;
+	uint32_t	failed_err;
+};
+struct writer {
+	int		 dir;
+	const char	*name;
+	struct origin	 origin;
+	uint32_t	 mode;		/* enum policy_durable */
+	uint64_t	 rotate;
+	enum writer_state state;
+	struct segment	 seg;		/* broken: fd -1, the rest is the old one's */
+	struct reserve	 reserve;
+	struct queue	 queue;
+	struct openset	*opens;
+	size_t		 opens_queued;
+	struct gap	 gap;		/* what the next audit.gap has to say */
+	bool		 gap_stated;	/* it is in a line, not yet on the disk */
+	struct outbox	 out;
+	uint64_t	 seq;		/* of the last line in buf */
+	uint64_t	 file_seq;	/* ... in the file */
+	uint64_t	 durable_seq;	/* ... on the disk */
+	uint64_t	 rec;		/* last received */
+	uint64_t	 acked;		/* all up to it are accounted for */
+	uint64_t	 hold;		/* first that is only counted; 0 = none */
+	int64_t		 sync_at, probe_at, probe_wait;	/* 0 = no timer */
+	bool		 dry;		/* WRITER_FULL, and nothing fits */
+	int		 torn_fd;	/* a retired file whose end waits for space */
+	char		 torn[TORN_ROOM];
+	size_t		 torn_len;
+	size_t		 len;
+	char		 buf[BUF_SIZE];
+};
+int64_t	writer_now(void);
+void	writer_take(struct writer *, const struct record *);
+bool	writer_room(const struct writer *);
+/* Writes and commits one buffer of what waits. True: there is more to do. */
+bool	writer_turn(struct writer *);
+int64_t	writer_deadline(const struct writer *);		/* 0 = none */
+/* Everything out, opens closed as `reason`. 0, or -1: something is missing. */
+int	writer_end(struct writer *, unsigned int reason);
+/* For the other files: a line of the recorder's own, and what carries it. */
+struct json writer_line(struct writer *, struct stamp *);
+int	writer_add(struct writer *, const struct json *);
+int	writer_flush(struct writer *);
+int	writer_commit(struct writer *);
+int	writer_head(struct writer *, bool start, const char *prev);
+int	writer_retire(struct writer *, char prev[NAME_ROOM]);
+int	writer_rotate(struct writer *, bool start);
+int	writer_close_stale(struct writer *, unsigned int reason,
+	    const uint8_t *keep);
+
+/* ---- failure.c --------------------------------------------------------------- */
+/* A record that gets no line: counted, and if it is an open, refused. */
+void	failure_count(struct writer *, const struct record *, int err);
+/* No space for what is in buf: into the reserve, or dry. Always -1. */
+int	failure_full(struct writer *, int err);
+/* The segment can no longer be trusted; `cut` bytes of buf got into it. */
+int	failure_segment(struct writer *, int err, size_t cut);
+void	failure_probe(struct writer *);
+int	failure_gap(struct writer *);		/* states it, if there is one */
+
+/* ---- start.c ----------------------------------------------------------------- */
+/* Before the seal: the file is open, ours and locked. Fatal on failure. */
+void	writer_open(struct writer *, int dir, const char *name);
+/* 0, or -1 with a message. */
+int	writer_start(struct writer *, const struct record_start *);
+
+/* ---- seal.c ------------------------------------------------------------------ */
+#define SEGMENT_MAKE	(O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_NOFOLLOW | \
+			    O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+#define SEGMENT_REOPEN	(O_RDWR | O_APPEND | O_NOFOLLOW | O_CLOEXEC | \
+			    O_NONBLOCK | O_NOCTTY)
+#define SEGMENT_READ	(O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | \
+			    O_NOCTTY)
+#define DIRECTORY_READ	(O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+void	recorder_seal_self(int log_fd);
+
+#endif

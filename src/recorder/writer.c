@@ -1,0 +1,445 @@
+/*
+ * The group commit: what waits is formatted into one buffer, written by one
+ * write(2), made durable by one fdatasync(2) and acknowledged by one message.
+ * While the disk works, the next group gathers in the channel: no timer decides
+ * how large a group is.
+ *
+ * Opens, and whatever must be durable before it takes effect, are synced at
+ * once; closes and denies with the next group, and within half a second.
+ *
+ * Must not: acknowledge what is not on the disk (async: not written), write
+ * anything after a refused open before the broker was told, or leave a number
+ * out of `seq`.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "log.h"
+#include "reason.h"
+#include "recorder.h"
+
+static uint64_t
+clock_ns(clockid_t id)
+{
+	struct timespec	t;
+
+	clock_gettime(id, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+int64_t
+writer_now(void)
+{
+	return (int64_t)clock_ns(CLOCK_MONOTONIC);
+}
+
+/* ---- taking ------------------------------------------------------------- */
+
+/* While nothing can be written, closes have the most room and denies the least. */
+static size_t
+allowance(const struct writer *w, const struct record *r)
+{
+	if (w->state == WRITER_OK || r->type == REC_FLOW_CLOSE)
+		return QUEUE_MAX;
+	return r->type == REC_FLOW_DENY || r->type == REC_DENY_AGG ?
+	    QUEUE_DENY : QUEUE_OTHER;
+}
+
+void
+writer_take(struct writer *w, const struct record *r)
+{
+	bool	open = r->type == REC_FLOW_OPEN;
+
+	if (r->head.id <= w->rec)
+		return;			/* sent again; it is in the log */
+	w->rec = r->head.id;
+	if (open && w->state == WRITER_OK &&
+	    openset_count(w->opens) + w->opens_queued >= OPENS_MAX)
+		failure_full(w, ENOBUFS);
+	if ((open && w->state != WRITER_OK) ||
+	    queue_used(&w->queue) >= allowance(w, r) ||
+	    queue_push(&w->queue, r) == NULL) {
+		failure_count(w, r, w->gap.err != 0 ? w->gap.err : ENOSPC);
+		return;
+	}
+	w->opens_queued += open;
+}
+
+bool
+writer_room(const struct writer *w)
+{
+	return w->state != WRITER_OK ||
+	    queue_used(&w->queue) + BATCH_MAX <= QUEUE_MAX;
+}
+
+/* ---- lines -------------------------------------------------------------- */
+
+struct json
+writer_line(struct writer *w, struct stamp *at)
+{
+	struct json	j = { .p = w->buf + w->len,
+			    .end = w->buf + sizeof(w->buf) };
+
+	at->seq = ++w->seq;
+	at->ts = clock_ns(CLOCK_REALTIME);
+	at->mono = clock_ns(CLOCK_BOOTTIME);
+	return j;
+}
+
+int
+writer_add(struct writer *w, const struct json *j)
+{
+	if (j->over)
+		fatalx("a line of the log is too long");
+	w->len = (size_t)(j->p - w->buf);
+	return sizeof(w->buf) - w->len < 2 * LINE_ROOM ? writer_flush(w) : 0;
+}
+
+/* A deny for a flow that has an open: the broker refused it after all. */
+static void
+close_refused(struct writer *w, const struct record *r)
+{
+	struct open_flow	*f;
+	struct stamp		 at;
+	struct slice		 body;
+	struct json		 j;
+
+	f = openset_find(w->opens, w->origin.inst, r->flow);
+	if (f == NULL)
+		return;
+	body = (struct slice){ f->body, f->len };
+	j = writer_line(w, &at);
+	at.ts = r->ts;
+	at.mono = r->mono;
+	line_close(&j, &w->origin, &at, r->reason, f->inst, &body);
+	w->len = (size_t)(j.p - w->buf);
+}
+
+static void
+format(struct writer *w, struct entry *e)
+{
+	struct json	j;
+	struct slice	body;
+
+	if (e->r.type == REC_FLOW_DENY && e->r.flow != 0)
+		close_refused(w, &e->r);
+	e->seq = ++w->seq;
+	j = (struct json){ .p = w->buf + w->len,
+	    .end = w->buf + sizeof(w->buf) };
+	line_record(&j, &w->origin, e->seq, &e->r, &body);
+	if (j.over)
+		fatalx("a line of the log is too long");
+	w->len = (size_t)(j.p - w->buf);
+	if (e->r.type == REC_FLOW_OPEN) {
+		free(e->body);
+		e->body_len = body.len;
+		if ((e->body = malloc(body.len)) == NULL)
+			fatal("memory for an open flow");
+		memcpy(e->body, body.p, body.len);
+	}
+}
+
+/* ---- to the disk ---------------------------------------------------------- */
+
+int
+writer_flush(struct writer *w)
+{
+	size_t	n, len = w->len;
+
+	if (len == 0)
+		return 0;
+	if (segment_space(&w->seg, len, w->rotate) == -1)
+		return failure_full(w, errno);
+	n = segment_append(&w->seg, w->buf, len);
+	if (n != len)
+		return failure_segment(w, errno, n);
+	if (w->seg.first == 0)
+		w->seg.first = w->file_seq + 1;
+	w->file_seq = w->seq;
+	w->len = 0;
+	return 0;
+}
+
+static void
+acknowledge(struct writer *w, uint64_t rec)
+{
+	if (w->hold != 0 && rec >= w->hold)
+		rec = w->hold - 1;
+	if (rec <= w->acked)
+		return;
+	w->acked = w->out.durable_rec = rec;
+	w->out.durable = true;
+}
+
+static void
+settle(struct writer *w, const struct entry *e)
+{
+	struct slice	body = { e->body, e->body_len };
+
+	if (e->skip)
+		return;
+	switch (e->r.type) {
+	case REC_FLOW_OPEN:
+		w->opens_queued--;
+		if (openset_add(w->opens, w->origin.inst, e->r.flow, e->seq,
+		    &body) == -1)
+			log_warnx("flow %llu cannot be watched",
+			    (unsigned long long)e->r.flow);
+		break;
+	case REC_FLOW_CLOSE:
+	case REC_FLOW_DENY:
+		openset_del(w->opens, w->origin.inst, e->r.flow);
+		break;
+	default:
+		break;
+	}
+}
+
+int
+writer_commit(struct writer *w)
+{
+	struct queue	*q = &w->queue;
+	size_t		 i;
+	uint64_t	 rec = 0;
+
+	if (w->state == WRITER_BROKEN)
+		return -1;
+	if (segment_sync(&w->seg) == -1)
+		return failure_segment(w, errno, 0);
+	w->sync_at = 0;
+	w->durable_seq = w->file_seq;
+	if (w->state == WRITER_OK)
+		w->probe_wait = 0;
+	for (i = q->head; i < q->written; i++) {
+		settle(w, &q->e[i]);
+		rec = q->e[i].r.head.id;
+	}
+	queue_retire(q);
+	if (w->gap_stated) {
+		memset(&w->gap, 0, sizeof(w->gap));
+		w->gap_stated = false;
+		w->hold = 0;
+	}
+	acknowledge(w, queue_used(q) == 0 ? w->rec : rec);
+	return 0;
+}
+
+/* Must it be durable before something happens? Else it may wait a little. */
+static bool
+urgent(const struct writer *w, const struct record *r)
+{
+	if (w->mode == DURABLE_ASYNC)
+		return false;
+	return r->type != REC_FLOW_CLOSE && r->type != REC_FLOW_DENY &&
+	    r->type != REC_DENY_AGG && r->type != REC_LIMIT;
+}
+
+/* Fills the buffer from the queue; the index behind the last one taken. */
+static size_t
+gather(struct writer *w, bool *sync, bool *rotate)
+{
+	struct queue	*q = &w->queue;
+	size_t		 i, len;
+	uint64_t	 seq;
+
+	for (i = q->written; i < q->tail; i++) {
+		if (q->e[i].skip)
+			continue;
+		if (sizeof(w->buf) - w->len < 2 * LINE_ROOM)
+			break;
+		len = w->len;
+		seq = w->seq;
+		format(w, &q->e[i]);
+		if (w->rotate != 0 && w->seg.size + w->len > w->rotate) {
+			w->len = len;
+			w->seq = seq;
+			*rotate = true;
+			break;
+		}
+		*sync = *sync || urgent(w, &q->e[i].r);
+	}
+	return i;
+}
+
+/* One group. -1: the state has changed, or nothing can be written now. */
+static int
+pump(struct writer *w)
+{
+	struct queue	*q = &w->queue;
+	bool		 sync = false, rotate = false;
+	size_t		 end = gather(w, &sync, &rotate);
+
+	if (writer_flush(w) == -1)
+		return -1;
+	q->written = end;
+	if (end > 0 && w->mode == DURABLE_ASYNC)
+		acknowledge(w, q->e[end - 1].r.head.id);
+	if (sync || rotate || queue_used(q) > QUEUE_MAX / 2) {
+		if (writer_commit(w) == -1)
+			return -1;
+	} else if (w->sync_at == 0)
+		w->sync_at = writer_now() + SYNC_NS;
+	return rotate ? writer_rotate(w, false) : 0;
+}
+
+static bool
+waiting(const struct writer *w)
+{
+	return w->state != WRITER_BROKEN && !w->dry && !w->out.failed &&
+	    w->queue.written < w->queue.tail;
+}
+
+bool
+writer_turn(struct writer *w)
+{
+	int64_t	now = writer_now();
+
+	if (w->out.failed)
+		return false;		/* the broker must know first */
+	if (w->probe_at != 0 && now >= w->probe_at)
+		failure_probe(w);
+	if (waiting(w))
+		pump(w);
+	if (w->sync_at != 0 && now >= w->sync_at &&
+	    w->state != WRITER_BROKEN)
+		writer_commit(w);
+	return waiting(w);
+}
+
+int64_t
+writer_deadline(const struct writer *w)
+{
+	if (w->sync_at == 0 || w->probe_at == 0)
+		return w->sync_at + w->probe_at;
+	return w->sync_at < w->probe_at ? w->sync_at : w->probe_at;
+}
+
+/* ---- segments --------------------------------------------------------------- */
+
+int
+writer_head(struct writer *w, bool start, const char *prev)
+{
+	struct head	h = { .start = start, .durable = w->mode,
+			    .rotate = w->rotate, .reserve = w->reserve.size,
+			    .rec = w->acked,
+			    .oldest = openset_oldest(w->opens), .prev = prev };
+	struct stamp	at;
+	struct json	j;
+
+	if (fsync(w->dir) == -1 && errno != EINVAL)
+		return failure_segment(w, errno, 0);
+	j = writer_line(w, &at);
+	line_head(&j, &w->origin, &at, &h);
+	return writer_add(w, &j) == -1 ? -1 : writer_flush(w);
+}
+
+/* The active file gets its last name. One without a line just goes. */
+int
+writer_retire(struct writer *w, char prev[NAME_ROOM])
+{
+	int	r = 0;
+
+	prev[0] = '\0';
+	if (w->seg.first != 0)
+		r = segment_retire(&w->seg, w->dir, w->name, prev);
+	else if (w->seg.fd != -1)
+		r = unlinkat(w->dir, w->name, 0);
+	if (r == -1) {
+		log_warn("renaming %s", w->name);
+		return -1;
+	}
+	segment_close(&w->seg);
+	return 0;
+}
+
+int
+writer_rotate(struct writer *w, bool start)
+{
+	char	prev[NAME_ROOM];
+
+	if (writer_commit(w) == -1)
+		return -1;
+	if (writer_retire(w, prev) == -1 ||
+	    segment_create(&w->seg, w->dir, w->name) == -1)
+		return failure_segment(w, errno, 0);
+	return writer_head(w, start, prev);
+}
+
+/* ---- the end ----------------------------------------------------------------- */
+
+#define CLOSE_BATCH	256
+
+static int
+close_batch(struct writer *w, unsigned int reason, struct open_flow **f,
+    size_t n)
+{
+	struct slice	body;
+	struct stamp	at;
+	struct json	j;
+	size_t		i;
+
+	for (i = 0; i < n; i++) {
+		body = (struct slice){ f[i]->body, f[i]->len };
+		j = writer_line(w, &at);
+		line_close(&j, &w->origin, &at, reason, f[i]->inst, &body);
+		if (writer_add(w, &j) == -1)
+			return -1;
+	}
+	return writer_flush(w) == -1 ? -1 : writer_commit(w);
+}
+
+int
+writer_close_stale(struct writer *w, unsigned int reason, const uint8_t *keep)
+{
+	struct open_flow	*f[CLOSE_BATCH];
+	struct slice		 body;
+	size_t			 i, n;
+	int			 r = 0;
+
+	do {
+		for (n = 0; n < CLOSE_BATCH && (f[n] =
+		    openset_take_stale(w->opens, keep)) != NULL; n++)
+			;
+		if (n > 0)
+			r = close_batch(w, reason, f, n);
+		for (i = 0; i < n; i++) {
+			body = (struct slice){ f[i]->body, f[i]->len };
+			if (r == -1)
+				openset_add(w->opens, f[i]->inst, f[i]->flow,
+				    f[i]->seq, &body);
+			free(f[i]);
+		}
+	} while (n > 0 && r == 0);
+	return r;
+}
+
+int
+writer_end(struct writer *w, unsigned int reason)
+{
+	int	tries;
+
+	if (w->state != WRITER_OK)
+		failure_probe(w);
+	w->out.failed = false;		/* nobody waits for that any more */
+	for (tries = 0; tries < 3; tries++) {
+		while (waiting(w) && pump(w) == 0)
+			;
+		if (!waiting(w) && writer_commit(w) == 0 &&
+		    writer_close_stale(w, reason, NULL) == 0 &&
+		    failure_gap(w) == 0)
+			break;
+		w->out.failed = false;
+		failure_probe(w);
+	}
+	if (tries < 3 && w->queue.written == w->queue.tail) {
+		reserve_remove(&w->reserve, w->dir, w->name);
+		return 0;
+	}
+	log_warnx("%zu records and %zu closes could not be written",
+	    queue_used(&w->queue), openset_count(w->opens));
+	return -1;
+}
