@@ -86,5 +86,7 @@ struct seal_path {
 	bool		write;
 };
 void	seal_landlock(const struct seal_path *, size_t n);
+/* The same with no path, but connect(2) of TCP stays: the broker's. */
+void	seal_landlock_street(void);
 
 #endif

@@ -39,6 +39,7 @@ struct ll_path_beneath {
 #define LL_FS_TRUNCATE		(1u << 14)	/* ABI 3 */
 #define LL_FS_IOCTL_DEV		(1u << 15)	/* ABI 5 */
 #define LL_FS_ABI1		((1u << 13) - 1)
+#define LL_NET_BIND		1u
 #define LL_NET_ALL		3u		/* bind and connect TCP */
 #define LL_SCOPE_ALL		3u		/* abstract sockets, signals */
 
@@ -83,8 +84,9 @@ add_path(int set, const struct seal_path *p)
 	fatal("landlock: rule");
 }
 
-void
-seal_landlock(const struct seal_path *path, size_t n)
+/* `net`: the TCP rights that are taken away. */
+static void
+restrict_self(const struct seal_path *path, size_t n, uint64_t net)
 {
 	struct ll_ruleset	attr;
 	size_t			i;
@@ -99,7 +101,7 @@ seal_landlock(const struct seal_path *path, size_t n)
 	memset(&attr, 0, sizeof(attr));
 	attr.fs = fs_rights((int)abi);
 	if (abi >= 4)
-		attr.net = LL_NET_ALL;
+		attr.net = net;
 	if (abi >= 6)
 		attr.scoped = LL_SCOPE_ALL;
 	set = (int)syscall(SYS_landlock_create_ruleset, &attr,
@@ -111,4 +113,16 @@ seal_landlock(const struct seal_path *path, size_t n)
 	if (syscall(SYS_landlock_restrict_self, set, 0) == -1)
 		fatal("landlock");
 	close(set);
+}
+
+void
+seal_landlock(const struct seal_path *path, size_t n)
+{
+	restrict_self(path, n, LL_NET_ALL);
+}
+
+void
+seal_landlock_street(void)
+{
+	restrict_self(NULL, 0, LL_NET_BIND);
 }

@@ -1,0 +1,212 @@
+/*
+ * Adds up denial spam: per (reason, destination net, port, protocol) the first
+ * ten are told in full, the rest as one deny.agg every ten seconds. A kind that
+ * was quiet for a whole period is forgotten, so its next ten are full again.
+ *
+ * Trusts: nothing of what it counts. Must not: lose a denial, allocate after the
+ * start, or keep more kinds than AGGREGATE_KEYS.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "aggregate.h"
+#include "hash.h"
+
+#define BUCKETS		2048u		/* a power of two */
+#define NONE		UINT32_MAX
+
+struct kind {			/* no padding: it is hashed and compared as bytes */
+	uint32_t	reason;
+	uint32_t	proto;
+	struct endpoint	net;
+};
+static_assert(sizeof(struct kind) == 28, "kind has no padding");
+
+struct row {
+	struct kind	kind;
+	uint32_t	told;		/* in full */
+	uint32_t	next;
+	uint64_t	n, first, last;
+	uint8_t		seen[32];	/* one bit per address, or per hash of one */
+};
+
+struct aggregate {
+	uint64_t	due;		/* 0 = not set yet */
+	uint32_t	rows, spare;
+	uint32_t	head[BUCKETS];
+	struct row	row[AGGREGATE_KEYS];
+	struct row	other[REASON_MAX];	/* when the rows are used up */
+};
+
+struct aggregate *
+aggregate_new(void)
+{
+	struct aggregate	*a = calloc(1, sizeof(*a));
+	uint32_t		 i;
+
+	if (a == NULL)
+		return NULL;
+	for (i = 0; i < BUCKETS; i++)
+		a->head[i] = NONE;
+	for (i = 0; i < AGGREGATE_KEYS; i++)
+		a->row[i].next = i + 1 < AGGREGATE_KEYS ? i + 1 : NONE;
+	return a;
+}
+
+void
+aggregate_free(struct aggregate *a)
+{
+	free(a);
+}
+
+static struct kind
+kind_of(enum reason reason, uint32_t proto, const struct endpoint *dst)
+{
+	struct prefix	p = prefix_of(dst, dst->family == ADDR_V4 ? 24 : 64);
+	struct kind	k;
+
+	memset(&k, 0, sizeof(k));
+	k.reason = reason;
+	k.proto = proto;
+	k.net.family = dst->family;
+	k.net.port = dst->port;
+	memcpy(k.net.addr, p.addr, sizeof(k.net.addr));
+	return k;
+}
+
+static uint32_t *
+row_link(struct aggregate *a, const struct kind *k)
+{
+	uint32_t	*link;
+
+	link = &a->head[hash_bytes(k, sizeof(*k)) % BUCKETS];
+	while (*link != NONE &&
+	    memcmp(&a->row[*link].kind, k, sizeof(*k)) != 0)
+		link = &a->row[*link].next;
+	return link;
+}
+
+/* The row of this kind, a new one, or NULL if all are in use. */
+static struct row *
+row_get(struct aggregate *a, const struct kind *k)
+{
+	uint32_t	*link = row_link(a, k), i = *link;
+
+	if (i != NONE)
+		return &a->row[i];
+	if ((i = a->spare) == NONE)
+		return NULL;
+	a->spare = a->row[i].next;
+	a->rows++;
+	memset(&a->row[i], 0, sizeof(a->row[i]));
+	a->row[i].kind = *k;
+	a->row[i].next = NONE;
+	*link = i;
+	return &a->row[i];
+}
+
+static void
+row_count(struct row *r, const struct endpoint *dst, uint64_t ts)
+{
+	uint8_t	bit;
+
+	bit = dst->family == ADDR_V4 ? dst->addr[3] :
+	    (uint8_t)hash_bytes(dst->addr, sizeof(dst->addr));
+	r->seen[bit / 8] |= (uint8_t)(1u << bit % 8);
+	if (r->n++ == 0)
+		r->first = ts;
+	r->last = ts;
+}
+
+bool
+aggregate_deny(struct aggregate *a, enum reason reason, uint32_t proto,
+    const struct endpoint *dst, uint64_t ts, bool full)
+{
+	struct kind	 k = kind_of(reason, proto, dst);
+	struct row	*r = row_get(a, &k);
+
+	if (r != NULL && full && r->told < AGGREGATE_FULL) {
+		r->told++;
+		return true;
+	}
+	if (r == NULL) {
+		r = &a->other[reason];
+		r->kind.reason = reason;
+	}
+	row_count(r, dst, ts);
+	return false;
+}
+
+static uint64_t
+bits(const uint8_t seen[32])
+{
+	uint64_t	n = 0;
+	unsigned int	i;
+
+	for (i = 0; i < 256; i++)
+		n += seen[i / 8] >> i % 8 & 1u;
+	return n;
+}
+
+static void
+row_hand_out(struct row *r, void (*sum)(void *, const struct aggregate_sum *),
+    void *arg)
+{
+	struct aggregate_sum	s = {
+		.reason = r->kind.reason, .proto = r->kind.proto,
+		.dst = r->kind.net, .n = r->n, .first = r->first,
+		.last = r->last, .uniq = bits(r->seen)
+	};
+
+	r->n = r->first = r->last = 0;
+	memset(r->seen, 0, sizeof(r->seen));
+	sum(arg, &s);
+}
+
+/* True if the row was quiet and is spare again. */
+static bool
+row_flush(struct aggregate *a, uint32_t *link, bool all,
+    void (*sum)(void *, const struct aggregate_sum *), void *arg)
+{
+	uint32_t	 i = *link;
+	struct row	*r = &a->row[i];
+	bool		 quiet = r->n == 0;
+
+	if (!quiet)
+		row_hand_out(r, sum, arg);
+	if (!quiet && !all)
+		return false;
+	*link = r->next;
+	r->next = a->spare;
+	a->spare = i;
+	a->rows--;
+	return true;
+}
+
+void
+aggregate_flush(struct aggregate *a, uint64_t now, bool all,
+    void (*sum)(void *arg, const struct aggregate_sum *), void *arg)
+{
+	uint32_t	i, *link;
+
+	if (a->due == 0)
+		a->due = now + AGGREGATE_PERIOD;
+	if (!all && now < a->due)
+		return;
+	a->due = now + AGGREGATE_PERIOD;
+	for (i = 0; i < BUCKETS; i++)
+		for (link = &a->head[i]; *link != NONE; )
+			if (!row_flush(a, link, all, sum, arg))
+				link = &a->row[*link].next;
+	for (i = 0; i < REASON_MAX; i++)
+		if (a->other[i].n > 0)
+			row_hand_out(&a->other[i], sum, arg);
+	if (a->rows == 0)
+		a->due = 0;
+}
+
+bool
+aggregate_busy(const struct aggregate *a)
+{
+	return a->rows > 0;
+}

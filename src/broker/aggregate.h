@@ -1,0 +1,39 @@
+/*
+ * Denied attempts, told in full or added up (policy-and-audit.md, 6.5). For
+ * every guest: lines written in full + the sum of all n == attempts counted.
+ */
+#ifndef SALLYPORT_BROKER_AGGREGATE_H
+#define SALLYPORT_BROKER_AGGREGATE_H
+
+#include "addr.h"
+#include "reason.h"
+
+#define AGGREGATE_FULL		10u	/* of one kind told in full, then added up */
+#define AGGREGATE_KEYS		1024u	/* kinds per guest; more share one per reason */
+#define AGGREGATE_PERIOD	UINT64_C(10000000000)	/* ns */
+
+struct aggregate;
+
+/* A sum that is due. dst: the net's address (/24, /64); ADDR_NONE = several. */
+struct aggregate_sum {
+	enum reason	reason;
+	uint32_t	proto;
+	struct endpoint	dst;
+	uint64_t	n, first, last, uniq;	/* uniq: distinct addresses, at most 256 */
+};
+
+struct aggregate *aggregate_new(void);		/* NULL: no memory */
+void	aggregate_free(struct aggregate *);
+/*
+ * Counts one denial at wall time `ts` (ns). True: write it in full. False: it
+ * is in a sum. `full` false: nothing may be written now, only added up.
+ */
+bool	aggregate_deny(struct aggregate *, enum reason, uint32_t proto,
+	    const struct endpoint *dst, uint64_t ts, bool full);
+/* Hands out every sum that is due at `now` (monotonic ns), or all of them. */
+void	aggregate_flush(struct aggregate *, uint64_t now, bool all,
+	    void (*sum)(void *arg, const struct aggregate_sum *), void *arg);
+/* There is something to flush, now or later. */
+bool	aggregate_busy(const struct aggregate *);
+
+#endif

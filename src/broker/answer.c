@@ -1,0 +1,437 @@
+/*
+ * What a frame may say and what it is told: the table of messages, and the
+ * queue of what the channel had no room for.
+ *
+ * Trusts: nothing of the frame. Identity is the channel; ids are opaque.
+ * Must not: argue. What the table or a handler refuses ends the frame.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "log.h"
+
+static int
+refuse(struct guest *g, const char *why)
+{
+	g->why = why;
+	return -1;
+}
+
+/* ---- towards the frame -------------------------------------------------- */
+
+/* Tries once. False: no room now, answer_flush() is called when there is. */
+static bool
+tell(struct guest *g, const void *msg, size_t len, int fd)
+{
+	if (g->chan == NULL)
+		return false;
+	if (chan_try(g->chan, msg, len, fd) == 0) {
+		g->unread_since = 0;
+		return true;
+	}
+	if (errno == EAGAIN && g->unread_since == 0)
+		g->unread_since = mono_now();
+	broker_want_tick(g->broker);
+	return false;
+}
+
+static bool
+tell_deny(struct guest *g, uint64_t id, uint32_t code)
+{
+	struct wire_deny	m;
+
+	wire_begin(&m, sizeof(m), WIRE_DENY, id);
+	m.code = code;
+	return tell(g, &m, sizeof(m), -1);
+}
+
+void
+answer_deny(struct guest *g, uint64_t id, enum deny_code code)
+{
+	struct owed	*o;
+
+	if (g->chan == NULL ||
+	    (g->nowed == 0 && tell_deny(g, id, code)))
+		return;
+	if ((o = calloc(1, sizeof(*o))) == NULL)
+		fatal("a refusal");
+	o->id = id;
+	o->code = code;
+	STAILQ_INSERT_TAIL(&g->owed, o, entry);
+	g->nowed++;
+	guest_pause(g);
+}
+
+static void
+owed_pop(struct guest *g)
+{
+	struct owed	*o = STAILQ_FIRST(&g->owed);
+
+	STAILQ_REMOVE_HEAD(&g->owed, entry);
+	g->nowed--;
+	free(o);
+}
+
+void
+answer_revoke(struct flow *f)
+{
+	struct wire_revoke	m;
+
+	wire_begin(&m, sizeof(m), WIRE_REVOKE, f->id);
+	f->owes_revoke = !tell(f->guest, &m, sizeof(m), -1);
+}
+
+static bool
+grant(struct flow *f)
+{
+	struct guest		*g = f->guest;
+	struct wire_grant	 m;
+
+	wire_begin(&m, sizeof(m), WIRE_GRANT, f->id);
+	if (!tell(g, &m, sizeof(m), f->fd))
+		return false;
+	g->inflight[g->ninflight++] = f->id;
+	ledger_granted(f);
+	return true;
+}
+
+/* Says what is owed, oldest first, as far as the channel takes it. */
+void
+answer_flush(struct guest *g)
+{
+	struct flow	*f;
+	struct owed	*o;
+
+	while ((o = STAILQ_FIRST(&g->owed)) != NULL) {
+		if (!tell_deny(g, o->id, o->code))
+			return;
+		owed_pop(g);
+	}
+	TAILQ_FOREACH(f, &g->revoked, turn) {
+		if (f->owes_revoke)
+			answer_revoke(f);
+		if (f->owes_revoke)
+			return;
+	}
+	while (g->chan != NULL && g->ninflight < WIRE_INFLIGHT_MAX &&
+	    (f = TAILQ_FIRST(&g->ready)) != NULL)
+		if (ledger_release(f) && !grant(f))
+			break;
+	guest_pause(g);
+}
+
+/* A new frame: nothing is owed and nothing in flight. */
+void
+answer_reset(struct guest *g)
+{
+	while (!STAILQ_EMPTY(&g->owed))
+		owed_pop(g);
+	g->ninflight = 0;
+	g->last_id = 0;
+	g->unread_since = 0;
+}
+
+/* ---- from the frame ------------------------------------------------------- */
+
+static int
+answer_hello(void *room, const void *msg, int fd)
+{
+	const struct wire_hello	*m = msg;
+	struct guest		*g = room;
+	char			 build[WIRE_BUILD_LEN];
+
+	(void)fd;
+	wire_build_id(build);
+	if (m->head.id != 0 || m->magic != WIRE_MAGIC ||
+	    m->version != WIRE_VERSION ||
+	    memcmp(m->build, build, sizeof(build)) != 0)
+		return refuse(g, "another-build");
+	guest_greeted(g);
+	return 0;
+}
+
+static bool
+leased(const struct guest *g, const struct endpoint *e)
+{
+	const struct wire_lease	*l = e->family == ADDR_V4 ? &g->conf.v4 :
+				    &g->conf.v6;
+
+	return l->guest.family == e->family && addr_equal(&l->guest, e);
+}
+
+static const char *
+open_fault(const struct guest *g, const struct wire_open *m)
+{
+	if (m->head.id <= g->last_id || (m->head.id & WIRE_ID_BROKER) != 0)
+		return "id-not-new";
+	if (m->proto != PROTO_TCP && m->proto != PROTO_UDP &&
+	    m->proto != PROTO_ECHO)
+		return "unknown-protocol";
+	if (m->zero != 0 || !endpoint_valid(&m->guest) ||
+	    !endpoint_valid(&m->dst) || m->guest.family != m->dst.family)
+		return "bad-endpoint";
+	if (!leased(g, &m->guest))
+		return "address-not-leased";
+	return NULL;
+}
+
+static void
+record_open(struct flow *f)
+{
+	struct record	r;
+
+	record_flow(f, REC_FLOW_OPEN, &r);
+	r.reason = f->judged;
+	f->rec = audit_put(f->guest->broker, &r);
+	audit_await(f);
+}
+
+/* Allowed, and charged: the connect and its record start together. */
+static enum reason
+open_flow(struct guest *g, const struct wire_open *m,
+    const struct verdict *v, const struct charge *charge,
+    enum deny_code *code)
+{
+	struct flow	*f;
+	int		 fd = connect_socket(m->proto, &v->dial), error;
+
+	if (fd == -1) {
+		if (m->proto == PROTO_ECHO && errno == EACCES)
+			return REASON_ICMP_UNAVAILABLE;
+		return connect_reason(errno, code);
+	}
+	if ((f = ledger_add(g, m, v, charge)) == NULL) {
+		close(fd);
+		return REASON_RESOURCE;
+	}
+	f->fd = fd;
+	g->broker->allowed++;
+	if (g->broker->durable == DURABLE_BEFORE_CONNECT) {
+		f->state = FLOW_RECORD;
+		record_open(f);
+		return REASON_NONE;
+	}
+	error = connect_begin(f);
+	record_open(f);
+	connect_settle(f, error);
+	return REASON_NONE;
+}
+
+static bool
+echo_works(struct broker *b, const struct wire_open *m)
+{
+	if (m->proto != PROTO_ECHO ||
+	    (m->dst.family == ADDR_V4 ? b->echo4 : b->echo6))
+		return true;
+	if (!b->echo_warned)
+		log_warnx("icmp echo is refused: this host has no ping sockets "
+		    "for us; sysctl net.ipv4.ping_group_range must include "
+		    "the broker's group");
+	b->echo_warned = true;
+	return false;
+}
+
+/* Quota, then law: what is not allowed leaves no charge behind. */
+static enum reason
+judge(struct guest *g, const struct wire_open *m, struct verdict *v,
+    enum deny_code *code)
+{
+	struct charge	charge;
+	enum reason	why;
+
+	if (g->broker->stop != STOP_NO)
+		return REASON_SHUTDOWN;
+	if (!quota_rate(g->quota, mono_now()))
+		return REASON_RATE;
+	if ((why = quota_charge(g->quota, &m->dst, &charge)) != REASON_NONE)
+		return why;
+	*v = guest_decide(g, m->proto, &m->dst);
+	if (v->kind == VERDICT_DENY)
+		why = v->reason;
+	else if (!echo_works(g->broker, m))
+		why = REASON_ICMP_UNAVAILABLE;
+	else if (!audit_up(g->broker))
+		why = REASON_AUDIT_UNAVAILABLE;
+	else
+		why = open_flow(g, m, v, &charge, code);
+	if (why != REASON_NONE)
+		quota_refund(g->quota, &charge);
+	return why;
+}
+
+static int
+answer_open(void *room, const void *msg, int fd)
+{
+	const struct wire_open	*m = msg;
+	struct guest		*g = room;
+	struct verdict		 v = { .rule = POLICY_NO_RULE };
+	enum deny_code		 code = deny_code(m->proto);
+	enum reason		 why;
+	const char		*fault = open_fault(g, m);
+
+	(void)fd;
+	if (fault != NULL)
+		return refuse(g, fault);
+	g->last_id = m->head.id;
+	if ((why = judge(g, m, &v, &code)) != REASON_NONE)
+		deny_open(g, m, why, &v, code);
+	return 0;
+}
+
+/* Where in the list of fds in flight; -1: nowhere. */
+static int
+inflight(const struct guest *g, uint64_t id)
+{
+	unsigned int	i;
+
+	for (i = 0; i < g->ninflight; i++)
+		if (g->inflight[i] == id)
+			return (int)i;
+	return -1;
+}
+
+/* One ACK speaks for the fds before it too: they were sent in this order. */
+static int
+answer_ack(void *room, const void *msg, int fd)
+{
+	const struct wire_id	*m = msg;
+	struct guest		*g = room;
+	int			 at = inflight(g, m->head.id);
+
+	(void)fd;
+	if (at == -1)
+		return refuse(g, "ack-of-nothing");
+	g->ninflight -= (uint32_t)at + 1;
+	memmove(g->inflight, g->inflight + at + 1,
+	    g->ninflight * sizeof(g->inflight[0]));
+	answer_flush(g);
+	return 0;
+}
+
+/* A cancel may cross a GRANT, which then is still among the fds in flight. */
+static const char *
+close_fault(const struct guest *g, const struct flow *f,
+    const struct wire_close *m)
+{
+	bool	cancel = m->how == HOW_CANCEL;
+
+	if (m->how < HOW_FIN || m->how > HOW_CANCEL)
+		return "unknown-how";
+	if (!reason_from_frame_close(m->reason))
+		return "close-reason";
+	if (m->head.id > g->last_id)
+		return "close-of-nothing";
+	if (f == NULL)		/* it may have crossed our DENY */
+		return cancel ? NULL : "close-of-nothing";
+	if (f->state != FLOW_OPEN && f->state != FLOW_REVOKED)
+		return cancel ? NULL : "close-before-grant";
+	if (cancel && inflight(g, f->id) == -1)
+		return "cancel-after-grant";
+	if (m->reason == REASON_KILLED && f->state != FLOW_REVOKED)
+		return "not-revoked";
+	return NULL;
+}
+
+static int
+answer_close(void *room, const void *msg, int fd)
+{
+	const struct wire_close	*m = msg;
+	struct guest		*g = room;
+	struct flow		*f = ledger_find(g, m->head.id);
+	const char		*fault = close_fault(g, f, m);
+
+	(void)fd;
+	if (fault != NULL)
+		return refuse(g, fault);
+	if (f != NULL)
+		ledger_end(f, f->state == FLOW_REVOKED ? f->revoked :
+		    (enum reason)m->reason, m);
+	if (g->broker->stop != STOP_NO)
+		broker_stop_step(g->broker);
+	return 0;
+}
+
+static int
+answer_drops(void *room, const void *msg, int fd)
+{
+	const struct wire_drops	*m = msg;
+	struct guest		*g = room;
+
+	(void)fd;
+	if (m->head.id != 0 || m->zero != 0 || m->n == 0 ||
+	    !reason_from_frame_drop(m->reason))
+		return refuse(g, "drops");
+	deny_drops(g, (enum reason)m->reason, m->n);
+	return 0;
+}
+
+static int
+answer_pong(void *room, const void *msg, int fd)
+{
+	const struct wire_id	*m = msg;
+	struct guest		*g = room;
+
+	(void)fd;
+	if (m->head.id != 0 || !g->ping_open)
+		return refuse(g, "pong");
+	g->ping_open = false;
+	return 0;
+}
+
+static const struct wire_rule rules[] = {
+	{ WIRE_HELLO, GUEST_GREETING, sizeof(struct wire_hello), false,
+	    answer_hello },
+	{ WIRE_OPEN, GUEST_SERVED, sizeof(struct wire_open), false,
+	    answer_open },
+	{ WIRE_ACK, GUEST_SERVED, sizeof(struct wire_id), false, answer_ack },
+	{ WIRE_CLOSE, GUEST_SERVED, sizeof(struct wire_close), false,
+	    answer_close },
+	{ WIRE_DROPS, GUEST_SERVED, sizeof(struct wire_drops), false,
+	    answer_drops },
+	{ WIRE_PONG, GUEST_SERVED, sizeof(struct wire_id), false,
+	    answer_pong },
+};
+
+static void
+answer_message(void *arg, const void *buf, size_t len, int fd)
+{
+	struct guest	*g = arg;
+	enum wire_fault	 fault;
+
+	if (!bucket_take(&g->messages, mono_now())) {
+		g->flooding = true;
+		guest_pause(g);
+	}
+	g->why = NULL;
+	fault = wire_dispatch(rules, sizeof(rules) / sizeof(rules[0]),
+	    g->state, g, buf, len, fd);
+	if (fault != WIRE_OK)
+		guest_violation(g, g->why != NULL ? g->why :
+		    wire_fault_name(fault));
+}
+
+static void
+answer_closed(void *arg, const char *why)
+{
+	struct guest	*g = arg;
+
+	if (why != NULL)
+		guest_violation(g, why);
+	else
+		guest_gone(g);
+}
+
+static void
+answer_writable(void *arg)
+{
+	answer_flush(arg);
+}
+
+const struct chan_ops	answer_ops = {
+	.message = answer_message,
+	.closed = answer_closed,
+	.writable = answer_writable
+};

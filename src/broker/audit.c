@@ -1,0 +1,402 @@
+/*
+ * Records on their way to the recorder: numbered, kept until acknowledged, sent
+ * again to a new recorder; and the gate that holds every grant until its
+ * flow.open is where the policy wants it.
+ *
+ * Trusts: the recorder's acknowledgements, within their order.
+ * Must not: forget a record, number one twice, or let a flow through a gate
+ * while the recorder is gone or cannot write.
+ */
+#include <sys/random.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "log.h"
+
+#define RECORDER_QUEUE	4u		/* START only: records wait here */
+#define CROWDED		8192u		/* unacknowledged: guests are read no more */
+
+enum audit_state {
+	AUDIT_NONE = 1 << 0,		/* no recorder */
+	AUDIT_GREETING = 1 << 1,
+	AUDIT_STARTED = 1 << 2,		/* START sent, no READY yet */
+	AUDIT_UP = 1 << 3
+};
+
+struct entry {
+	STAILQ_ENTRY(entry) entry;
+	struct record	record;
+};
+
+struct audit {
+	struct broker	*broker;
+	struct chan	*chan;
+	enum audit_state state;
+	bool		failed;		/* it says it cannot write */
+	bool		resume;		/* a recorder had been started before */
+	bool		ending, ended;	/* END is due; END is sent */
+	uint64_t	rec, acked;	/* last number given, last acknowledged */
+	uint64_t	backlog;
+	STAILQ_HEAD(, entry) queue;	/* not acknowledged, oldest first */
+	struct entry	*unsent;	/* in it; NULL = all are sent */
+	struct flow_list await;		/* by their records' numbers */
+	uint8_t		inst[16];
+};
+
+static const struct chan_ops	audit_ops;
+
+struct audit *
+audit_new(struct broker *b)
+{
+	struct audit	*a = calloc(1, sizeof(*a));
+
+	if (a == NULL || getrandom(a->inst, sizeof(a->inst), 0) !=
+	    (ssize_t)sizeof(a->inst))
+		fatal("audit");
+	a->inst[6] = (uint8_t)((a->inst[6] & 0x0f) | 0x40);	/* RFC 9562, 5.4 */
+	a->inst[8] = (uint8_t)((a->inst[8] & 0x3f) | 0x80);
+	a->broker = b;
+	a->state = AUDIT_NONE;
+	STAILQ_INIT(&a->queue);
+	TAILQ_INIT(&a->await);
+	return a;
+}
+
+static void
+pop(struct audit *a)
+{
+	struct entry	*e = STAILQ_FIRST(&a->queue);
+
+	STAILQ_REMOVE_HEAD(&a->queue, entry);
+	a->backlog--;
+	free(e);
+}
+
+void
+audit_free(struct audit *a)
+{
+	if (a == NULL)
+		return;
+	chan_free(a->chan);
+	while (!STAILQ_EMPTY(&a->queue))
+		pop(a);
+	free(a);
+}
+
+bool
+audit_up(const struct broker *b)
+{
+	return b->audit->state == AUDIT_UP && !b->audit->failed;
+}
+
+bool
+audit_crowded(const struct broker *b)
+{
+	return b->audit->backlog > CROWDED;
+}
+
+uint64_t
+audit_backlog(const struct broker *b)
+{
+	return b->audit->backlog;
+}
+
+/* As much as the socket takes; the chan calls again when there is room. */
+static void
+pump(struct audit *a)
+{
+	struct wire_head	end;
+
+	if (a->state != AUDIT_UP)
+		return;
+	for (; a->unsent != NULL; a->unsent = STAILQ_NEXT(a->unsent, entry))
+		if (chan_try(a->chan, &a->unsent->record,
+		    sizeof(a->unsent->record), -1) == -1)
+			return;
+	if (!a->ending || a->ended)
+		return;
+	wire_begin(&end, sizeof(end), RECORD_END, 0);
+	a->ended = chan_try(a->chan, &end, sizeof(end), -1) == 0;
+}
+
+uint64_t
+audit_put(struct broker *b, struct record *r)
+{
+	struct audit	*a = b->audit;
+	struct entry	*e = malloc(sizeof(*e));
+
+	if (e == NULL)
+		fatal("a record");	/* flows end with us; none goes unrecorded */
+	r->head.id = ++a->rec;
+	e->record = *r;
+	STAILQ_INSERT_TAIL(&a->queue, e, entry);
+	a->backlog++;
+	if (a->unsent == NULL)
+		a->unsent = e;
+	pump(a);
+	return r->head.id;
+}
+
+/* ---- the gate ---------------------------------------------------------------- */
+
+/* f->rec has just been put. Grants of an async policy wait for nothing. */
+void
+audit_await(struct flow *f)
+{
+	struct audit	*a = f->guest->broker->audit;
+
+	if (f->guest->broker->durable == DURABLE_ASYNC) {
+		f->durable = true;
+		return;
+	}
+	TAILQ_INSERT_TAIL(&a->await, f, await);
+	f->awaited = true;
+}
+
+void
+audit_forget(struct flow *f)
+{
+	if (f->awaited)
+		TAILQ_REMOVE(&f->guest->broker->audit->await, f, await);
+	f->awaited = false;
+}
+
+static void
+open_gate(struct audit *a)
+{
+	struct flow	*f;
+
+	while ((f = TAILQ_FIRST(&a->await)) != NULL && f->rec <= a->acked) {
+		audit_forget(f);
+		ledger_durable(f);	/* may free it */
+	}
+	guest_durable(a->broker, a->acked);
+}
+
+/* Their records may never reach the log: they are not let through. */
+static void
+shut_gate(struct audit *a)
+{
+	struct flow	*f;
+
+	while ((f = TAILQ_FIRST(&a->await)) != NULL)
+		ledger_failed(f, REASON_AUDIT_UNAVAILABLE,
+		    deny_code(f->proto), 0);
+}
+
+/* ---- from the recorder --------------------------------------------------------- */
+
+/* All up to `rec` were written: true if they had been sent. */
+static bool
+acknowledge(struct audit *a, uint64_t rec)
+{
+	struct entry	*e;
+
+	if (rec < a->acked || rec > a->rec || (a->unsent != NULL &&
+	    rec >= a->unsent->record.head.id))
+		return false;
+	while ((e = STAILQ_FIRST(&a->queue)) != NULL &&
+	    e->record.head.id <= rec)
+		pop(a);
+	a->acked = rec;
+	return true;
+}
+
+static int
+audit_hello(void *room, const void *msg, int fd)
+{
+	const struct wire_hello		*m = msg;
+	struct audit			*a = room;
+	struct record_start		 s;
+	char				 build[WIRE_BUILD_LEN];
+
+	(void)fd;
+	wire_build_id(build);
+	if (m->head.id != 0 || m->magic != WIRE_MAGIC ||
+	    m->version != WIRE_VERSION ||
+	    memcmp(m->build, build, sizeof(build)) != 0)
+		return -1;
+	wire_begin(&s, sizeof(s), RECORD_START, 0);
+	memcpy(s.inst, a->inst, sizeof(s.inst));
+	s.durable = a->broker->durable;
+	s.resume = a->resume;
+	s.rotate = policy_audit(a->broker->policy)->rotate;
+	a->state = AUDIT_STARTED;
+	a->resume = true;
+	return chan_send(a->chan, &s, sizeof(s), -1);
+}
+
+/* `rec` is the last of ours in the log; what follows is sent (again). */
+static int
+audit_ready(void *room, const void *msg, int fd)
+{
+	const struct record_ack	*m = msg;
+	struct audit		*a = room;
+
+	(void)fd;
+	a->unsent = NULL;
+	if (m->head.id > a->acked && !acknowledge(a, m->head.id))
+		return -1;
+	a->unsent = STAILQ_FIRST(&a->queue);
+	a->state = AUDIT_UP;
+	a->failed = false;
+	pump(a);
+	open_gate(a);
+	return 0;
+}
+
+static int
+audit_durable(void *room, const void *msg, int fd)
+{
+	const struct record_ack	*m = msg;
+	struct audit		*a = room;
+
+	(void)fd;
+	if (!acknowledge(a, m->head.id))
+		return -1;
+	open_gate(a);
+	if (a->broker->stop != STOP_NO)
+		broker_stop_step(a->broker);
+	return 0;
+}
+
+static int
+audit_failed(void *room, const void *msg, int fd)
+{
+	const struct record_ack	*m = msg;
+	struct audit		*a = room;
+
+	(void)fd;
+	if (!acknowledge(a, m->head.id))
+		return -1;
+	errno = (int)m->err;
+	log_warn("the audit log cannot be written; new flows are refused");
+	open_gate(a);
+	a->failed = true;
+	shut_gate(a);
+	return 0;
+}
+
+static int
+audit_recovered(void *room, const void *msg, int fd)
+{
+	const struct record_ack	*m = msg;
+	struct audit		*a = room;
+
+	(void)fd;
+	if (!acknowledge(a, m->head.id))
+		return -1;
+	log_warnx("the audit log is written again");
+	a->failed = false;
+	open_gate(a);
+	return 0;
+}
+
+static const struct wire_rule rules[] = {
+	{ RECORD_HELLO, AUDIT_GREETING, sizeof(struct wire_hello), false,
+	    audit_hello },
+	{ RECORD_READY, AUDIT_STARTED, sizeof(struct record_ack), false,
+	    audit_ready },
+	{ RECORD_DURABLE, AUDIT_UP, sizeof(struct record_ack), false,
+	    audit_durable },
+	{ RECORD_FAILED, AUDIT_UP, sizeof(struct record_ack), false,
+	    audit_failed },
+	{ RECORD_RECOVERED, AUDIT_UP, sizeof(struct record_ack), false,
+	    audit_recovered },
+};
+
+static void
+hang_up(struct audit *a)
+{
+	chan_free(a->chan);
+	a->chan = NULL;
+	a->state = AUDIT_NONE;
+	a->unsent = STAILQ_FIRST(&a->queue);
+	shut_gate(a);
+	if (a->broker->stop != STOP_NO)
+		broker_stop_step(a->broker);
+}
+
+static void
+audit_message(void *arg, const void *buf, size_t len, int fd)
+{
+	struct audit	*a = arg;
+	enum wire_fault	 fault;
+
+	fault = wire_dispatch(rules, sizeof(rules) / sizeof(rules[0]),
+	    a->state, a, buf, len, fd);
+	if (fault == WIRE_OK)
+		return;
+	log_warnx("the recorder speaks nonsense (%s) and is ended",
+	    wire_fault_name(fault));
+	keeper_kill(a->broker, ROLE_RECORDER, 0);
+	hang_up(a);
+}
+
+static void
+audit_closed(void *arg, const char *why)
+{
+	struct audit	*a = arg;
+
+	if (why != NULL)
+		log_warnx("the recorder's channel: %s", why);
+	if (why != NULL)
+		keeper_kill(a->broker, ROLE_RECORDER, 0);
+	hang_up(a);
+}
+
+static void
+audit_writable(void *arg)
+{
+	pump(arg);
+}
+
+static const struct chan_ops	audit_ops = {
+	.message = audit_message,
+	.closed = audit_closed,
+	.writable = audit_writable
+};
+
+/* ---- the recorder's life --------------------------------------------------------- */
+
+void
+audit_recorder(struct broker *b, int fd)
+{
+	struct audit	*a = b->audit;
+
+	if (a->chan != NULL)
+		fatalx("the keeper started a second recorder");
+	a->chan = chan_new(b->base, fd, 0, RECORDER_QUEUE, &audit_ops, a);
+	if (a->chan == NULL)
+		fatal("the recorder's channel");
+	a->state = AUDIT_GREETING;
+}
+
+void
+audit_died(struct broker *b)
+{
+	struct audit	*a = b->audit;
+
+	if (a->chan != NULL)
+		hang_up(a);
+	if (a->ended && a->backlog == 0)
+		return;
+	a->ended = false;
+	log_warnx("the recorder died; new flows are refused until it is back");
+	keeper_spawn(b, ROLE_RECORDER, 0);
+}
+
+/* Asks it to end. True: it has, and every record is acknowledged. */
+bool
+audit_end(struct broker *b)
+{
+	struct audit	*a = b->audit;
+
+	a->ending = true;
+	pump(a);
+	return a->ended && a->chan == NULL && a->backlog == 0;
+}

@@ -1,0 +1,274 @@
+/*
+ * The broker as a whole: its parts put together before the seal, its clock, and
+ * its orderly end.
+ *
+ * Trusts: the keeper and the compiled policy.
+ * Must not: open anything after broker_new() but the street's sockets.
+ */
+#include <sys/epoll.h>
+#include <sys/resource.h>
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "hash.h"
+#include "log.h"
+
+#define TICK_MS		500	/* something is due within seconds */
+#define TICK_SLOW_S	5	/* flows are open, nothing is due */
+#define FDS_KEPT	64u	/* not for flows: channels, logs, epolls */
+#define STOP_FLUSH_S	5u	/* for the recorder's last commit */
+#define STOP_ORPHAN_S	2u	/* the same, without a keeper */
+
+static void	broker_tick(int, short, void *);
+static void	broker_watch(int, short, void *);
+static void	broker_listing(int, short, void *);
+
+/* How many flows this process has file descriptors for. */
+static uint32_t
+fds_for_flows(void)
+{
+	struct rlimit	rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
+		fatal("getrlimit");
+	if (rl.rlim_max > UINT32_MAX)
+		return UINT32_MAX;
+	return rl.rlim_max > 2 * FDS_KEPT ? (uint32_t)rl.rlim_max - FDS_KEPT :
+	    (uint32_t)rl.rlim_max / 2;
+}
+
+static struct event *
+event_for(struct broker *b, int fd, short what, event_callback_fn fn)
+{
+	struct event	*e = event_new(b->base, fd, what, fn, b);
+
+	if (e == NULL || (fd != -1 && event_add(e, NULL) == -1))
+		fatalx("libevent has no memory");
+	return e;
+}
+
+/* Everything that has to be opened is opened here; takes policy and keeper. */
+struct broker *
+broker_new(struct event_base *base, int keeper, struct policy *policy,
+    unsigned int tenant, uint32_t durable)
+{
+	struct broker	*b = calloc(1, sizeof(*b));
+
+	if (b == NULL)
+		fatal("broker");
+	hash_init();
+	b->base = base;
+	b->policy = policy;
+	b->tenant = tenant;
+	b->durable = durable;
+	b->gen = 1;
+	b->conns_max = fds_for_flows();
+	b->locals = locals_open();
+	b->echo4 = ping_works(ADDR_V4);
+	b->echo6 = ping_works(ADDR_V6);
+	b->audit = audit_new(b);
+	if ((b->watch = epoll_create1(EPOLL_CLOEXEC)) == -1)
+		fatal("epoll");
+	b->tick = event_for(b, -1, 0, broker_tick);
+	b->watching = event_for(b, b->watch, EV_READ | EV_PERSIST,
+	    broker_watch);
+	b->listing = event_for(b, locals_fd(b->locals), EV_READ | EV_PERSIST,
+	    broker_listing);
+	b->childlog = childlog_new(base);
+	b->keeper = keeper_open(b, keeper);
+	if (b->childlog == NULL || b->keeper == NULL)
+		fatal("broker");
+	return b;
+}
+
+/* Sealed: says so, asks for the recorder, and opens the log's story. */
+void
+broker_start(struct broker *b)
+{
+	struct wire_hello	m;
+	struct record		r;
+
+	wire_begin(&m, sizeof(m), KEEPER_HELLO, 0);
+	m.magic = WIRE_MAGIC;
+	m.version = WIRE_VERSION;
+	wire_build_id(m.build);
+	if (chan_send(b->keeper, &m, sizeof(m), -1) == -1)
+		fatal("the keeper takes no message");
+	keeper_spawn(b, ROLE_RECORDER, 0);
+	record_init(b, NULL, REC_DAEMON_START, &r);
+	audit_put(b, &r);
+	record_init(b, NULL, REC_POLICY_LOAD, &r);
+	r.n = policy_rules(b->policy);
+	audit_put(b, &r);
+}
+
+/* ---- time and addresses -------------------------------------------------------- */
+
+static void
+tick_in(struct broker *b, bool soon)
+{
+	struct timeval	tv = { .tv_sec = soon ? 0 : TICK_SLOW_S,
+			    .tv_usec = soon ? TICK_MS * 1000 : 0 };
+
+	b->tick_soon = soon;
+	event_add(b->tick, &tv);
+}
+
+void
+broker_want_tick(struct broker *b)
+{
+	if (!b->tick_soon)
+		tick_in(b, true);
+}
+
+static void
+broker_tick(int fd, short what, void *arg)
+{
+	struct broker	*b = arg;
+	uint64_t	 mono = mono_now();
+	bool		 urgent = b->stop != STOP_NO, busy = false;
+	unsigned int	 i;
+
+	(void)fd;
+	(void)what;
+	b->tick_soon = false;
+	for (i = 0; i < GUESTS_MAX; i++) {
+		if (b->guest[i] == NULL)
+			continue;
+		guest_tick(b->guest[i], mono);
+		urgent |= guest_urgent(b->guest[i]);
+		busy |= b->guest[i]->nflows > 0;
+	}
+	if (urgent || busy)
+		tick_in(b, urgent);
+	if (b->stop != STOP_NO)
+		broker_stop_step(b);
+}
+
+static void
+broker_watch(int fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	ledger_watch(arg);
+}
+
+static void
+broker_listing(int fd, short what, void *arg)
+{
+	struct broker	*b = arg;
+
+	(void)fd;
+	(void)what;
+	if (locals_read(b->locals))
+		b->epoch++;
+}
+
+/* ---- the end --------------------------------------------------------------------- */
+
+/* Orphans have no time to lose: whoever could restart them is gone. */
+void
+broker_stop(struct broker *b, bool orphan)
+{
+	if (orphan && !b->orphan) {
+		b->orphan = true;
+		event_base_loopexit(b->base, &(struct timeval){
+		    .tv_sec = STOP_ORPHAN_S });
+	}
+	if (b->stop == STOP_NO) {
+		b->stop = STOP_GRACEFUL;
+		b->stop_due = mono_now() + STOP_GRACE;
+	}
+	broker_want_tick(b);
+	broker_stop_step(b);
+}
+
+/*
+ * A command that ended may have left its last bytes in its kernel, which sends
+ * them and a FIN: such flows end by themselves within moments.
+ */
+static bool
+ending_by_itself(const struct broker *b)
+{
+	const struct flow	*f;
+	unsigned int		 i;
+
+	if (b->orphan || mono_now() >= b->stop_due)
+		return false;
+	for (i = 0; i < GUESTS_MAX; i++) {
+		if (b->guest[i] == NULL || b->guest[i]->state != GUEST_SERVED)
+			continue;
+		TAILQ_FOREACH(f, &b->guest[i]->flows, all)
+			if (f->proto == PROTO_TCP)
+				return true;
+	}
+	return false;
+}
+
+static void
+end_guests(struct broker *b)
+{
+	struct record	r;
+	unsigned int	i;
+
+	for (i = 0; i < GUESTS_MAX; i++)
+		if (b->guest[i] != NULL)
+			guest_detach(b->guest[i], REASON_SHUTDOWN);
+	record_init(b, NULL, REC_DAEMON_STOP, &r);
+	r.reason = REASON_SHUTDOWN;
+	audit_put(b, &r);
+	b->stop = STOP_FLUSH;
+	b->stop_due = mono_now() + STOP_FLUSH_S * SEC;
+}
+
+/* Called whenever something that the end waits for may have happened. */
+void
+broker_stop_step(struct broker *b)
+{
+	bool	done;
+
+	if (b->stop == STOP_GRACEFUL) {
+		if (ending_by_itself(b))
+			return;
+		end_guests(b);
+	}
+	if (b->stop == STOP_DONE)
+		return;
+	done = audit_end(b);
+	if (!done && mono_now() < b->stop_due)
+		return;
+	if (!done)
+		log_warnx("%llu records could not be written to the audit log",
+		    (unsigned long long)audit_backlog(b));
+	b->stop = STOP_DONE;
+	b->status = done ? 0 : 1;
+	if (!b->orphan)
+		keeper_summary(b);
+	event_base_loopbreak(b->base);
+}
+
+void
+broker_free(struct broker *b)
+{
+	unsigned int	i;
+
+	for (i = 0; i < GUESTS_MAX; i++)
+		if (b->guest[i] != NULL) {
+			ledger_end_all(b->guest[i], REASON_SHUTDOWN, false);
+			guest_free(b->guest[i]);
+		}
+	event_free(b->tick);
+	event_free(b->watching);
+	event_free(b->listing);
+	childlog_free(b->childlog);
+	chan_free(b->keeper);
+	audit_free(b->audit);
+	locals_close(b->locals);
+	close(b->watch);
+	policy_free(b->policy);
+	free(b);
+}

@@ -1,0 +1,260 @@
+/*
+ * The broker's own header: its structs, and the prototypes by file.
+ *
+ * Times: `mono` is CLOCK_MONOTONIC in ns, for limits; records carry wall and
+ * boot time of their own.
+ */
+#ifndef SALLYPORT_BROKER_H
+#define SALLYPORT_BROKER_H
+
+#include <sys/queue.h>
+
+#include "aggregate.h"
+#include "chan.h"
+#include "keeper.h"
+#include "locals.h"
+#include "policy.h"
+#include "quota.h"
+#include "record.h"
+#include "wire.h"
+
+#define SEC			UINT64_C(1000000000)
+#define CONNECT_TIMEOUT		60		/* s; flows.md, 6 */
+#define CLOSE_OVERDUE		(30 * SEC)	/* after HUP, drained */
+#define REVOKE_OVERDUE		SEC
+#define HELLO_OVERDUE		(5 * SEC)
+#define UNREAD_OVERDUE		(10 * SEC)	/* a frame that reads nothing */
+#define STOP_GRACE		SEC		/* last bytes of ended guests */
+#define GUESTS_MAX		64		/* slots */
+#define OWED_MAX		1024u		/* DENYs not yet taken; then no more reading */
+
+enum flow_state {
+	FLOW_RECORD,	/* before-connect: waits for its record */
+	FLOW_CONNECT,	/* connect under way */
+	FLOW_RECORDED,	/* connected, waits for its record */
+	FLOW_READY,	/* waits for room among the fds in flight */
+	FLOW_OPEN,	/* granted */
+	FLOW_REVOKED	/* the frame owes us its CLOSE */
+};
+
+struct broker;
+struct event;
+struct event_base;
+struct guest;
+TAILQ_HEAD(flow_list, flow);
+
+struct flow {
+	struct flow	*chain;		/* same bucket in the guest's table */
+	TAILQ_ENTRY(flow) all;		/* guest's flows, oldest first */
+	TAILQ_ENTRY(flow) await;	/* audit's, while not durable */
+	TAILQ_ENTRY(flow) turn;		/* the list `on`, if any */
+	struct flow_list *on;
+	struct guest	*guest;
+	uint64_t	id;		/* the frame's */
+	uint64_t	number;		/* the log's */
+	uint64_t	rec;		/* of its flow.open */
+	uint64_t	begun, connected, due;	/* mono */
+	enum flow_state	state;
+	bool		durable, awaited, watched, owes_revoke;
+	enum reason	judged;		/* audit mode: what it would be denied for */
+	enum reason	revoked;	/* why, in FLOW_REVOKED */
+	uint32_t	proto, epoch, rule, verdict;
+	struct endpoint	g_src, g_dst, h_src, dial;
+	bool		local_ok;
+	struct charge	charge;
+	uint64_t	up, down;	/* read before a revoke */
+	bool		metered;
+	int		fd;
+	struct event	*connecting;
+};
+
+/* A DENY that the frame has not yet taken. */
+struct owed {
+	STAILQ_ENTRY(owed) entry;
+	uint64_t	id;
+	uint32_t	code;
+};
+
+struct drops {			/* of one reason, told by the frame */
+	uint64_t	n, first, last, told;
+};
+
+enum guest_state {		/* masks of answer.c's table */
+	GUEST_ASKED = 1 << 0,	/* its frame is to be started */
+	GUEST_GREETING = 1 << 1,	/* started, no HELLO yet */
+	GUEST_SERVED = 1 << 2,
+	GUEST_ENDING = 1 << 3	/* killed or gone; DIED is to come */
+};
+
+struct guest {
+	struct broker	*broker;
+	uint32_t	slot;
+	enum guest_state state;
+	struct keeper_guest conf;
+	struct chan	*chan;
+	uint32_t	frame_pid;
+	uint64_t	last_id;
+	uint64_t	hello_due, unread_since;
+	uint64_t	attach_rec;	/* READY waits for it; 0 = said */
+	struct quota	*quota;
+	struct bucket	messages;
+	bool		paused, flooding;
+	const char	*why;		/* a handler's word for its refusal */
+	uint64_t	ping_due;
+	bool		ping_open;	/* PING sent, no PONG yet */
+	struct flow	**table;
+	uint32_t	table_mask;
+	struct flow_list flows, ready, hup, revoked;
+	uint32_t	nflows;
+	STAILQ_HEAD(, owed) owed;
+	uint32_t	nowed;
+	uint64_t	inflight[WIRE_INFLIGHT_MAX];	/* ids, oldest first */
+	uint32_t	ninflight;
+	struct aggregate *denied;
+	struct drops	drops[REASON_MAX];
+	bool		dropped;	/* one of them is not yet told */
+	uint64_t	limit_told[REASON_MAX];
+	struct keeper_died died;	/* arrived before the channel's end */
+};
+
+struct audit;
+struct childlog;
+
+enum broker_stop { STOP_NO, STOP_GRACEFUL, STOP_FLUSH, STOP_DONE };
+
+struct broker {
+	struct event_base *base;
+	struct event	*tick, *watching, *listing;
+	bool		tick_soon;	/* it comes within TICK */
+	struct chan	*keeper;
+	struct policy	*policy;
+	unsigned int	tenant;
+	uint32_t	gen, epoch;	/* epoch: policy or local addresses changed */
+	uint32_t	durable;	/* enum policy_durable */
+	uint32_t	conns_max;
+	struct locals	*locals;
+	struct audit	*audit;
+	int		watch;		/* epoll: HUPs of granted sockets */
+	bool		echo4, echo6, echo_warned;
+	struct guest	*guest[GUESTS_MAX];
+	struct childlog	*childlog;
+	uint64_t	flow_number;
+	uint64_t	allowed, denied, up, down;
+	enum broker_stop stop;
+	bool		orphan;		/* the keeper is gone */
+	uint64_t	stop_due;
+	int		status;		/* of the process, once the loop has ended */
+};
+
+/* broker.c */
+struct broker	*broker_new(struct event_base *, int keeper, struct policy *,
+		    unsigned int tenant, uint32_t durable);
+void		 broker_start(struct broker *);
+void		 broker_want_tick(struct broker *);
+void		 broker_stop(struct broker *, bool orphan);
+void		 broker_stop_step(struct broker *);
+void		 broker_free(struct broker *);
+uint64_t	 mono_now(void);
+
+/* seal.c */
+void	broker_seal_in(void);
+
+/* keeper.c */
+struct chan	*keeper_open(struct broker *, int fd);
+void		 keeper_spawn(struct broker *, enum role, uint32_t slot);
+void		 keeper_kill(struct broker *, enum role, uint32_t slot);
+void		 keeper_ready(struct broker *, uint32_t slot);
+void		 keeper_summary(struct broker *);
+
+/* guest.c */
+void	guest_take(struct broker *, const struct keeper_guest *);
+void	guest_frame(struct broker *, const struct keeper_child *, int fd);
+void	guest_died(struct broker *, const struct keeper_died *);
+void	guest_greeted(struct guest *);
+void	guest_gone(struct guest *);
+void	guest_report(struct guest *, const char *what);
+void	guest_violation(struct guest *, const char *what);
+void	guest_kill(struct guest *, enum reason);
+void	guest_durable(struct broker *, uint64_t rec);
+void	guest_tick(struct guest *, uint64_t mono);
+void	guest_pause(struct guest *);
+struct verdict guest_decide(const struct guest *, uint32_t proto,
+	    const struct endpoint *dst);
+void	guest_detach(struct guest *, enum reason);
+bool	guest_urgent(const struct guest *);
+void	guest_free(struct guest *);
+
+/* answer.c */
+extern const struct chan_ops answer_ops;
+void	answer_flush(struct guest *);
+void	answer_deny(struct guest *, uint64_t id, enum deny_code);
+void	answer_revoke(struct flow *);
+void	answer_reset(struct guest *);
+
+/* connect.c */
+int	connect_socket(uint32_t proto, const struct endpoint *dial);
+int	connect_begin(struct flow *);
+void	connect_settle(struct flow *, int error);
+void	connect_drop(struct flow *);
+enum reason connect_reason(int error, enum deny_code *);
+
+/* ping.c */
+bool	ping_works(unsigned int family);
+
+/* ledger.c */
+struct flow	*ledger_add(struct guest *, const struct wire_open *,
+		    const struct verdict *, const struct charge *);
+struct flow	*ledger_find(const struct guest *, uint64_t id);
+void	ledger_connected(struct flow *);
+void	ledger_failed(struct flow *, enum reason, enum deny_code, int error);
+void	ledger_durable(struct flow *);
+bool	ledger_release(struct flow *);
+void	ledger_granted(struct flow *);
+void	ledger_revoke(struct flow *, enum reason);
+void	ledger_end(struct flow *, enum reason, const struct wire_close *);
+void	ledger_end_all(struct guest *, enum reason, bool cut);
+void	ledger_watch(struct broker *);
+void	ledger_tick(struct guest *, uint64_t mono);
+void	ledger_move(struct flow *, struct flow_list *);
+
+/* meter.c */
+struct meter {
+	uint64_t	up, down, rtt;
+	bool		drained;	/* nothing is left to be read */
+};
+void	meter_read(const struct flow *, bool fin, struct meter *);
+
+/* record.c */
+uint64_t record_time(void);
+void	record_text(char *dst, size_t size, const char *src);
+void	record_rule(const struct broker *, uint32_t rule, struct record *);
+void	record_init(const struct broker *, const struct guest *,
+	    enum record_type, struct record *);
+void	record_flow(const struct flow *, enum record_type, struct record *);
+
+/* audit.c */
+struct audit	*audit_new(struct broker *);
+void	audit_free(struct audit *);
+uint64_t audit_put(struct broker *, struct record *);
+void	audit_await(struct flow *);
+void	audit_forget(struct flow *);
+bool	audit_up(const struct broker *);
+bool	audit_crowded(const struct broker *);
+void	audit_recorder(struct broker *, int fd);
+void	audit_died(struct broker *);
+bool	audit_end(struct broker *);
+uint64_t audit_backlog(const struct broker *);
+
+/* deny.c */
+void	deny_open(struct guest *, const struct wire_open *, enum reason,
+	    const struct verdict *, enum deny_code);
+enum deny_code deny_code(uint32_t proto);
+void	deny_drops(struct guest *, enum reason, uint64_t n);
+void	deny_flush(struct guest *, uint64_t mono, bool all);
+
+/* childlog.c */
+struct childlog	*childlog_new(struct event_base *);
+void	childlog_add(struct childlog *, enum role, uint32_t slot, int fd);
+void	childlog_free(struct childlog *);
+
+#endif

@@ -1,0 +1,151 @@
+/*
+ * Diagnostics of the other sealed processes: read from their pipes, cut into
+ * lines, given a prefix that the child cannot choose, and passed on.
+ *
+ * Trusts: nothing of the bytes; log.c escapes them. Must not: let a child fill
+ * the operator's disk or pose as another: lines above the rate are counted and
+ * dropped. The audit stream is another one and never dropped.
+ */
+#include <sys/queue.h>
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "log.h"
+
+#define LINES_PER_SEC	20u
+#define LINES_BURST	100u
+#define LINE_ROOM	(LOG_LINE_MAX * 2)
+
+struct pipe_end {
+	LIST_ENTRY(pipe_end) entry;
+	struct event	*event;
+	enum role	role;
+	uint32_t	slot;
+	int		fd;
+	struct bucket	rate;
+	uint64_t	dropped;
+	size_t		len;
+	char		line[LINE_ROOM];
+};
+
+struct childlog {
+	struct event_base *base;
+	LIST_HEAD(, pipe_end) pipes;
+};
+
+struct childlog *
+childlog_new(struct event_base *base)
+{
+	struct childlog	*c = calloc(1, sizeof(*c));
+
+	if (c != NULL)
+		c->base = base;
+	return c;
+}
+
+/* The child's own "sallyport-frame: " says nothing beside our prefix. */
+static const char *
+without_name(const char *line)
+{
+	const char	*colon = strstr(line, ": ");
+
+	if (strncmp(line, "sallyport-", 10) != 0 || colon == NULL)
+		return line;
+	return colon + 2;
+}
+
+static const char *
+child_name(enum role role)
+{
+	return role == ROLE_FRAME ? "frame" :
+	    role == ROLE_RECORDER ? "recorder" : "child";
+}
+
+static void
+pass_on(struct pipe_end *p)
+{
+	p->line[p->len] = '\0';
+	p->len = 0;
+	if (!bucket_take(&p->rate, mono_now())) {
+		p->dropped++;
+		return;
+	}
+	if (p->dropped > 0)
+		log_warnx("%s %u: %llu lines dropped", child_name(p->role),
+		    p->slot, (unsigned long long)p->dropped);
+	p->dropped = 0;
+	log_warnx("%s %u: %s", child_name(p->role), p->slot,
+	    without_name(p->line));
+}
+
+static void
+take_bytes(struct pipe_end *p, const char *buf, size_t n)
+{
+	size_t	i;
+
+	for (i = 0; i < n; i++) {
+		if (buf[i] != '\n')
+			p->line[p->len++] = buf[i];
+		if ((buf[i] == '\n' && p->len > 0) ||
+		    p->len == sizeof(p->line) - 1)
+			pass_on(p);
+	}
+}
+
+static void
+pipe_free(struct pipe_end *p)
+{
+	LIST_REMOVE(p, entry);
+	event_free(p->event);
+	close(p->fd);
+	free(p);
+}
+
+static void
+pipe_read(int fd, short what, void *arg)
+{
+	struct pipe_end	*p = arg;
+	char		 buf[4096];
+	ssize_t		 n = read(fd, buf, sizeof(buf));
+
+	(void)what;
+	if (n > 0) {
+		take_bytes(p, buf, (size_t)n);
+		return;
+	}
+	if (p->len > 0)
+		pass_on(p);
+	pipe_free(p);
+}
+
+/* Takes fd. Without memory the child merely goes unheard. */
+void
+childlog_add(struct childlog *c, enum role role, uint32_t slot, int fd)
+{
+	struct pipe_end	*p = calloc(1, sizeof(*p));
+
+	if (p == NULL) {
+		close(fd);
+		return;
+	}
+	p->role = role;
+	p->slot = slot;
+	p->fd = fd;
+	bucket_init(&p->rate, LINES_PER_SEC, LINES_BURST, mono_now());
+	LIST_INSERT_HEAD(&c->pipes, p, entry);
+	p->event = event_new(c->base, fd, EV_READ | EV_PERSIST, pipe_read, p);
+	if (p->event == NULL || event_add(p->event, NULL) == -1)
+		fatalx("libevent has no memory");
+}
+
+void
+childlog_free(struct childlog *c)
+{
+	while (!LIST_EMPTY(&c->pipes))
+		pipe_free(LIST_FIRST(&c->pipes));
+	free(c);
+}

@@ -1,0 +1,249 @@
+/*
+ * From a verdict to an established socket: the only file that opens a door to
+ * the street.
+ *
+ * Trusts: the verdict, and of it only `dial`; never what a frame wrote.
+ * Must not: hand on a socket that is not connected to exactly `dial`, or read
+ * SO_ERROR of a granted one (flows.md, 2: reading takes the error away).
+ *
+ * A non-blocking connect leaves the socket "connecting" for the kernel's socket
+ * layer even when TCP is long established; if the peer then resets it, a holder
+ * could use MSG_FASTOPEN to connect it anywhere. The second connect(2) here
+ * ends that state: afterwards the kernel answers EISCONN for ever (measured).
+ */
+#include <sys/socket.h>
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <errno.h>
+#include <event2/event.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "log.h"
+
+/* inet_getname() answers ENOTCONN for port 0, so echo sockets get this one. */
+#define ECHO_PORT	1
+
+static int
+set(int fd, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof(value));
+}
+
+/* Abortive unless told otherwise: flows.md, 2. */
+static int
+options_tcp(int fd, bool v6)
+{
+	struct linger	l = { .l_onoff = 1, .l_linger = 0 };
+
+	if (v6 && set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) == -1)
+		return -1;
+	if (set(fd, IPPROTO_TCP, TCP_NODELAY, 1) == -1 ||
+	    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1) == -1 ||
+	    set(fd, SOL_SOCKET, SO_OOBINLINE, 1) == -1)
+		return -1;
+	return setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+}
+
+/* The host kernel fragments, and the error queue stays shut: flows.md, 5. */
+static int
+options_datagram(int fd, bool v6)
+{
+	if (v6)
+		return set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) == -1 ||
+		    set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
+		    IPV6_PMTUDISC_WANT) == -1 ||
+		    set(fd, IPPROTO_IPV6, IPV6_RECVERR, 0) == -1 ? -1 : 0;
+	return set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_WANT) == -1 ||
+	    set(fd, IPPROTO_IP, IP_RECVERR, 0) == -1 ? -1 : 0;
+}
+
+/* A socket with every option set and no address yet, or -1 with errno. */
+int
+connect_socket(uint32_t proto, const struct endpoint *dial)
+{
+	bool	v6 = dial->family == ADDR_V6;
+	int	domain = v6 ? AF_INET6 : AF_INET, fd, r;
+
+	if (proto == PROTO_TCP)
+		fd = socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+		    IPPROTO_TCP);
+	else
+		fd = socket(domain, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC,
+		    proto == PROTO_UDP ? IPPROTO_UDP : v6 ? IPPROTO_ICMPV6 :
+		    IPPROTO_ICMP);
+	if (fd == -1)
+		return -1;
+	r = proto == PROTO_TCP ? options_tcp(fd, v6) :
+	    options_datagram(fd, v6);
+	if (r == -1) {
+		r = errno;
+		close(fd);
+		errno = r;
+		return -1;
+	}
+	return fd;
+}
+
+static socklen_t
+target(const struct flow *f, struct sockaddr_storage *ss)
+{
+	struct endpoint	e = f->dial;
+
+	if (f->proto == PROTO_ECHO)
+		e.port = ECHO_PORT;
+	return endpoint_to_sockaddr(&e, ss);
+}
+
+static void
+source(struct flow *f)
+{
+	struct sockaddr_storage	ss;
+	socklen_t		len = sizeof(ss);
+
+	if (getsockname(f->fd, (struct sockaddr *)&ss, &len) == 0)
+		endpoint_from_sockaddr((const struct sockaddr *)&ss,
+		    &f->h_src);
+}
+
+/* What the guest is shown and the log is told (flows.md, 4). */
+enum reason
+connect_reason(int error, enum deny_code *code)
+{
+	*code = DENY_RESET;
+	switch (error) {
+	case EHOSTUNREACH:
+	case EHOSTDOWN:
+		*code = DENY_HOST;
+		return REASON_HOST_UNREACH;
+	case EAFNOSUPPORT:
+	case ENETUNREACH:
+	case ENETDOWN:
+		*code = DENY_NET;
+		return REASON_NET_UNREACH;
+	case EACCES:
+	case EPERM:
+		*code = DENY_ADMIN;
+		return REASON_HOST_UNREACH;
+	case ETIMEDOUT:
+		*code = DENY_SILENT;
+		return REASON_CONNECT_TIMEOUT;
+	case EADDRNOTAVAIL:
+	case EAGAIN:
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		return REASON_RESOURCE;
+	default:
+		return REASON_CONNECT_REFUSED;
+	}
+}
+
+/* The host itself, by whatever address: only if the policy names it. */
+static bool
+is_local(const struct flow *f, const struct endpoint *peer)
+{
+	if (f->local_ok)
+		return false;
+	return addr_is_loopback(peer) || addr_is_unspecified(peer) ||
+	    addr_equal(peer, &f->h_src) ||
+	    locals_has(f->guest->broker->locals, peer);
+}
+
+/* Established? Then look once at who is there, and never again. */
+static void
+verify(struct flow *f)
+{
+	struct sockaddr_storage	ss;
+	socklen_t		len = target(f, &ss);
+	struct endpoint		peer;
+	enum deny_code		code;
+	enum reason		why;
+
+	if (f->proto == PROTO_TCP && connect(f->fd,
+	    (const struct sockaddr *)&ss, len) == -1 && errno != EISCONN) {
+		int	error = errno;
+
+		why = connect_reason(error, &code);
+		ledger_failed(f, why, code, error);
+		return;
+	}
+	source(f);
+	len = sizeof(ss);
+	if (getpeername(f->fd, (struct sockaddr *)&ss, &len) == -1 ||
+	    endpoint_from_sockaddr((const struct sockaddr *)&ss, &peer) == -1 ||
+	    !addr_equal(&peer, &f->dial) ||
+	    (f->proto != PROTO_ECHO && peer.port != f->dial.port))
+		ledger_failed(f, REASON_HOST_MISMATCH, DENY_RESET, 0);
+	else if (is_local(f, &peer))
+		ledger_failed(f, REASON_FLOOR_LOCAL, deny_code(f->proto), 0);
+	else
+		ledger_connected(f);
+}
+
+static void
+connect_ready(int fd, short what, void *arg)
+{
+	struct flow	*f = arg;
+	socklen_t	 len = sizeof(int);
+	int		 error = ETIMEDOUT;
+
+	connect_drop(f);
+	if ((what & EV_TIMEOUT) == 0 &&
+	    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1)
+		error = errno;
+	connect_settle(f, error);
+}
+
+/*
+ * Starts; 0 (a datagram socket: done), EINPROGRESS, or what went wrong. The
+ * source address is known afterwards, in time for the record.
+ */
+int
+connect_begin(struct flow *f)
+{
+	struct timeval		wait = { .tv_sec = CONNECT_TIMEOUT };
+	struct sockaddr_storage	ss;
+	socklen_t		len = target(f, &ss);
+	int			error = 0;
+
+	f->state = FLOW_CONNECT;
+	if (connect(f->fd, (const struct sockaddr *)&ss, len) == -1)
+		error = errno;
+	if (error == 0 || error == EINPROGRESS)
+		source(f);
+	if (error != EINPROGRESS)
+		return error;
+	f->connecting = event_new(f->guest->broker->base, f->fd, EV_WRITE,
+	    connect_ready, f);
+	if (f->connecting == NULL || event_add(f->connecting, &wait) == -1)
+		return ENOMEM;
+	return error;
+}
+
+/* Goes on from what connect_begin() or the event found; may free the flow. */
+void
+connect_settle(struct flow *f, int error)
+{
+	enum deny_code	code;
+	enum reason	why;
+
+	if (error == 0)
+		verify(f);
+	else if (error != EINPROGRESS) {
+		why = connect_reason(error, &code);
+		ledger_failed(f, why, code, error);
+	}
+}
+
+/* Always before the fd is closed or given away: flows.md, 2. */
+void
+connect_drop(struct flow *f)
+{
+	if (f->connecting != NULL)
+		event_free(f->connecting);
+	f->connecting = NULL;
+}

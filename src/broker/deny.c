@@ -1,0 +1,141 @@
+/*
+ * A refused OPEN: one word to the guest, the whole truth to the log. Also what
+ * the frame refused by itself and only counts (DROPS).
+ *
+ * Trusts: the verdict. Must not: lose a denial; those that are not written in
+ * full are in a sum (aggregate.c).
+ */
+#include <string.h>
+
+#include "broker.h"
+#include "log.h"
+
+#define LIMIT_QUIET	(60 * SEC)	/* then meeting the limit is news again */
+
+/* TCP is refused as a closed port would, the rest as by an administrator. */
+enum deny_code
+deny_code(uint32_t proto)
+{
+	return proto == PROTO_TCP ? DENY_RESET : DENY_ADMIN;
+}
+
+static bool
+is_limit(enum reason why)
+{
+	return why == REASON_RATE || why == REASON_CONNS ||
+	    why == REASON_PENDING || why == REASON_RESOURCE;
+}
+
+/* The transition only: the denials themselves have their own records. */
+static void
+limit_met(struct guest *g, enum reason why, uint64_t mono)
+{
+	uint64_t	last = g->limit_told[why];
+	struct record	r;
+
+	g->limit_told[why] = mono;
+	if (last != 0 && mono - last < LIMIT_QUIET)
+		return;
+	record_init(g->broker, g, REC_LIMIT, &r);
+	r.reason = why;
+	record_text(r.detail, sizeof(r.detail), reason_name(why));
+	audit_put(g->broker, &r);
+}
+
+void
+deny_open(struct guest *g, const struct wire_open *m, enum reason why,
+    const struct verdict *v, enum deny_code code)
+{
+	struct broker	*b = g->broker;
+	bool		 full = audit_up(b) && !audit_crowded(b);
+	struct record	 r;
+
+	b->denied++;
+	if (is_limit(why) && full)
+		limit_met(g, why, mono_now());
+	if (aggregate_deny(g->denied, why, m->proto, &m->dst, record_time(),
+	    full)) {
+		record_init(b, g, REC_FLOW_DENY, &r);
+		r.verdict = VERDICT_DENY;
+		r.reason = why;
+		r.proto = m->proto;
+		r.g_src = m->guest;
+		r.g_dst = m->dst;
+		record_rule(b, v->rule, &r);
+		audit_put(b, &r);
+	}
+	broker_want_tick(b);
+	answer_deny(g, m->head.id, code);
+}
+
+static void
+put_sum(void *arg, const struct aggregate_sum *s)
+{
+	struct guest	*g = arg;
+	struct record	 r;
+
+	record_init(g->broker, g, REC_DENY_AGG, &r);
+	r.verdict = VERDICT_DENY;
+	r.reason = s->reason;
+	r.proto = s->proto;
+	r.g_dst = s->dst;
+	r.n = s->n;
+	r.first = s->first;
+	r.last = s->last;
+	r.uniq = s->uniq;
+	if (s->dst.family == ADDR_NONE)
+		record_text(r.detail, sizeof(r.detail), "other");
+	audit_put(g->broker, &r);
+}
+
+void
+deny_drops(struct guest *g, enum reason why, uint64_t n)
+{
+	struct drops	*d = &g->drops[why];
+
+	if (d->n == 0)
+		d->first = record_time();
+	d->last = record_time();
+	d->n = d->n + n < n ? UINT64_MAX : d->n + n;
+	g->dropped = true;
+	broker_want_tick(g->broker);
+}
+
+/* At most one line per reason and second, whatever the frame does. */
+static void
+put_drops(struct guest *g, enum reason why, uint64_t mono)
+{
+	struct drops	*d = &g->drops[why];
+	struct record	 r;
+
+	record_init(g->broker, g, REC_DENY_AGG, &r);
+	r.verdict = VERDICT_DENY;
+	r.reason = why;
+	r.csrc = CSRC_FRAME;
+	r.n = d->n;
+	r.first = d->first;
+	r.last = d->last;
+	audit_put(g->broker, &r);
+	memset(d, 0, sizeof(*d));
+	d->told = mono;
+}
+
+/* Without a recorder sums only grow; at a guest's end all are handed over. */
+void
+deny_flush(struct guest *g, uint64_t mono, bool all)
+{
+	unsigned int	i;
+
+	if (!all && (!audit_up(g->broker) || audit_crowded(g->broker)))
+		return;
+	aggregate_flush(g->denied, mono, all, put_sum, g);
+	g->dropped = false;
+	for (i = 0; i < REASON_MAX; i++) {
+		if (g->drops[i].n == 0)
+			continue;
+		if (all || mono - g->drops[i].told >= SEC)
+			put_drops(g, (enum reason)i, mono);
+		else
+			g->dropped = true;
+	}
+}

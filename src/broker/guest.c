@@ -1,0 +1,405 @@
+/*
+ * A guest: its link's frame, from one frame to the next, and what is charged to
+ * it. The frame's channel is its identity.
+ *
+ * Trusts: the keeper's word on addresses, deaths and slots.
+ * Must not: give a frame anything before its HELLO, or let a new frame inherit
+ * the flows of a dead one.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "log.h"
+
+#define FRAME_QUEUE	16u		/* CONFIG and PING only: the rest waits in the ledger */
+#define FRAME_LINK_GONE	3u		/* exit status: the link's other end is gone */
+#define PING_EVERY	(10 * SEC)
+
+/* Above this a frame is flooding: each OPEN has an ACK and a CLOSE. */
+#define MESSAGES_PER_OPEN	8u
+#define MESSAGES_MORE		20000u
+
+/* flows.md, 6 */
+#define HALF_IDLE	600u
+#define UDP_IDLE	30u
+#define UDP_STREAM	180u
+#define ECHO_IDLE	30u
+
+static const struct policy_limits *
+limits(const struct broker *b)
+{
+	return policy_limits(b->policy, b->tenant);
+}
+
+static int
+tables_new(struct guest *g, uint64_t now)
+{
+	const struct policy_limits	*l = limits(g->broker);
+	uint32_t			 size = 64, rate = l->rate;
+
+	g->quota = quota_new(l, g->broker->conns_max, now);
+	g->denied = aggregate_new();
+	if (g->quota == NULL || g->denied == NULL)
+		return -1;
+	while (size < quota_conns_max(g->quota))
+		size *= 2;
+	g->table_mask = size - 1;
+	g->table = calloc(size, sizeof(*g->table));
+	if (rate > UINT32_MAX / MESSAGES_PER_OPEN - MESSAGES_MORE)
+		rate = UINT32_MAX / MESSAGES_PER_OPEN - MESSAGES_MORE;
+	rate = rate == 0 ? 0 : rate * MESSAGES_PER_OPEN + MESSAGES_MORE;
+	bucket_init(&g->messages, rate, rate, now);
+	return g->table == NULL ? -1 : 0;
+}
+
+/* A link is there and wants a frame. */
+void
+guest_take(struct broker *b, const struct keeper_guest *conf)
+{
+	uint32_t	 slot = (uint32_t)conf->head.id;
+	struct guest	*g;
+
+	if (conf->head.id >= GUESTS_MAX || b->guest[slot] != NULL)
+		fatalx("the keeper gave slot %u twice, or there is none",
+		    slot);
+	if ((g = calloc(1, sizeof(*g))) == NULL)
+		fatal("guest");
+	g->broker = b;
+	g->slot = slot;
+	g->conf = *conf;
+	TAILQ_INIT(&g->flows);
+	TAILQ_INIT(&g->ready);
+	TAILQ_INIT(&g->hup);
+	TAILQ_INIT(&g->revoked);
+	STAILQ_INIT(&g->owed);
+	if (tables_new(g, mono_now()) == -1)
+		fatal("guest");
+	b->guest[slot] = g;
+	g->state = GUEST_ASKED;
+	g->attach_rec = UINT64_MAX;	/* READY is owed */
+	keeper_spawn(b, ROLE_FRAME, slot);
+}
+
+/* Its frame has been started. */
+void
+guest_frame(struct broker *b, const struct keeper_child *m, int fd)
+{
+	uint64_t	 slot = m->head.id;
+	struct guest	*g = slot < GUESTS_MAX ? b->guest[slot] : NULL;
+
+	if (g == NULL || g->state != GUEST_ASKED) {
+		close(fd);		/* it detached meanwhile */
+		keeper_kill(b, ROLE_FRAME, (uint32_t)slot);
+		return;
+	}
+	g->chan = chan_new(b->base, fd, 0, FRAME_QUEUE, &answer_ops, g);
+	if (g->chan == NULL)
+		fatal("a frame's channel");
+	g->frame_pid = m->pid;
+	g->state = GUEST_GREETING;
+	g->hello_due = mono_now() + HELLO_OVERDUE;
+	broker_want_tick(b);
+}
+
+static uint32_t
+at_most(uint32_t policy, uint32_t value)
+{
+	return policy != 0 && policy < value ? policy : value;
+}
+
+static void
+send_config(struct guest *g)
+{
+	const struct keeper_guest	*k = &g->conf;
+	uint32_t			 idle = limits(g->broker)->idle;
+	struct wire_config		 m;
+
+	wire_begin(&m, sizeof(m), WIRE_CONFIG, 0);
+	m.kind = k->kind;
+	m.flags = k->flags;
+	if (g->broker->echo4)
+		m.flags |= LINK_ECHO4;
+	if (g->broker->echo6)
+		m.flags |= LINK_ECHO6;
+	m.mtu = k->mtu;
+	m.flows_max = quota_conns_max(g->quota);
+	m.tcp_idle = idle;
+	m.tcp_half_idle = at_most(idle, HALF_IDLE);
+	m.udp_idle = at_most(idle, UDP_IDLE);
+	m.udp_stream = at_most(idle, UDP_STREAM);
+	m.echo_idle = at_most(idle, ECHO_IDLE);
+	memcpy(m.gateway_mac, k->gateway_mac, sizeof(m.gateway_mac));
+	memcpy(m.guest_mac, k->guest_mac, sizeof(m.guest_mac));
+	m.v4 = k->v4;
+	m.v6 = k->v6;
+	chan_send(g->chan, &m, sizeof(m), -1);
+}
+
+/* A lease's addresses, and the frame that serves them. */
+static void
+record_lease(const struct guest *g, enum record_type type, struct record *r)
+{
+	record_init(g->broker, g, type, r);
+	r->pid = g->frame_pid;
+	if (g->conf.v4.guest.family != ADDR_NONE) {
+		r->g_src = g->conf.v4.guest;
+		r->g_dst = g->conf.v4.gateway;
+	} else {
+		r->g_src = g->conf.v6.guest;
+		r->g_dst = g->conf.v6.gateway;
+	}
+}
+
+void
+guest_greeted(struct guest *g)
+{
+	struct record	r;
+	uint64_t	rec;
+
+	g->state = GUEST_SERVED;
+	g->ping_open = false;
+	g->ping_due = mono_now() + PING_EVERY;
+	send_config(g);
+	record_lease(g, REC_GUEST_ATTACH, &r);
+	rec = audit_put(g->broker, &r);
+	if (g->attach_rec == UINT64_MAX)
+		g->attach_rec = rec;
+}
+
+/* The record of its attachment is on the disk: CMD may start. */
+void
+guest_durable(struct broker *b, uint64_t rec)
+{
+	struct guest	*g;
+	unsigned int	 i;
+
+	for (i = 0; i < GUESTS_MAX; i++) {
+		if ((g = b->guest[i]) == NULL)
+			continue;
+		if (g->state == GUEST_SERVED && g->attach_rec != 0 &&
+		    g->attach_rec <= rec) {
+			g->attach_rec = 0;
+			keeper_ready(b, g->slot);
+		}
+		guest_pause(g);
+	}
+}
+
+/* Reads on only when it is owed little, not flooding, and the log keeps up. */
+void
+guest_pause(struct guest *g)
+{
+	bool	pause;
+
+	if (g->chan == NULL)
+		return;
+	pause = g->flooding || audit_crowded(g->broker) ||
+	    g->nowed > (g->paused ? OWED_MAX / 2 : OWED_MAX);
+	if (pause != g->paused)
+		chan_pause(g->chan, pause);
+	g->paused = pause;
+	if (pause)
+		broker_want_tick(g->broker);
+}
+
+struct verdict
+guest_decide(const struct guest *g, uint32_t proto,
+    const struct endpoint *dst)
+{
+	const struct broker	*b = g->broker;
+	struct policy_query	 q;
+
+	memset(&q, 0, sizeof(q));
+	q.tenant = b->tenant;
+	q.proto = proto;
+	q.dst = *dst;
+	q.gateway4 = g->conf.v4.gateway;
+	q.gateway6 = g->conf.v6.gateway;
+	q.locals = locals_list(b->locals);
+	return policy_decide(b->policy, &q);
+}
+
+/* ---- ends ------------------------------------------------------------------ */
+
+static void
+hang_up(struct guest *g)
+{
+	chan_free(g->chan);
+	g->chan = NULL;
+	g->paused = g->flooding = false;
+	g->state = GUEST_ENDING;
+	answer_reset(g);
+}
+
+static void
+record_death(struct guest *g)
+{
+	struct record	r;
+
+	record_lease(g, REC_FRAME_DIED, &r);
+	r.reason = REASON_FRAME_DIED;
+	r.signal = g->died.signal;
+	r.status = g->died.status;
+	audit_put(g->broker, &r);
+}
+
+/* Channel gone and process gone: the next frame, or the end of the guest. */
+static void
+buried(struct guest *g)
+{
+	struct broker	*b = g->broker;
+	bool		 link = g->died.signal == 0 &&
+			    g->died.status == FRAME_LINK_GONE;
+
+	if (link) {
+		guest_detach(g, REASON_GUEST_DETACH);
+		return;
+	}
+	ledger_end_all(g, REASON_FRAME_DIED, false);
+	record_death(g);
+	log_warnx("guest %s: its frame died (signal %u, status %u) and is "
+	    "started again", g->conf.name, g->died.signal, g->died.status);
+	memset(&g->died, 0, sizeof(g->died));
+	g->state = GUEST_ASKED;
+	keeper_spawn(b, ROLE_FRAME, g->slot);
+}
+
+/* End of file. A frame that only closed its channel is no frame any more. */
+void
+guest_gone(struct guest *g)
+{
+	hang_up(g);
+	if (g->died.role != 0)
+		buried(g);
+	else
+		keeper_kill(g->broker, ROLE_FRAME, g->slot);
+}
+
+/* What it had said before its death is heard first. */
+void
+guest_died(struct broker *b, const struct keeper_died *m)
+{
+	struct guest	*g = m->head.id < GUESTS_MAX ? b->guest[m->head.id] :
+			    NULL;
+
+	if (g == NULL)
+		return;
+	g->died = *m;
+	if (g->state == GUEST_ENDING || g->state == GUEST_ASKED)
+		buried(g);
+	else if (g->paused) {		/* its last words are not worth waiting for */
+		hang_up(g);
+		buried(g);
+	}
+}
+
+void
+guest_report(struct guest *g, const char *what)
+{
+	struct record	r;
+
+	log_warnx("guest %s: ipc.violation: %s", g->conf.name, what);
+	record_lease(g, REC_IPC_VIOLATION, &r);
+	r.reason = REASON_IPC_VIOLATION;
+	record_text(r.detail, sizeof(r.detail), what);
+	audit_put(g->broker, &r);
+}
+
+/* Ends the frame and every flow; DIED brings the next one. */
+void
+guest_kill(struct guest *g, enum reason reason)
+{
+	ledger_end_all(g, reason, true);
+	hang_up(g);
+	if (g->died.role != 0)
+		buried(g);
+	else
+		keeper_kill(g->broker, ROLE_FRAME, g->slot);
+}
+
+void
+guest_violation(struct guest *g, const char *what)
+{
+	guest_report(g, what);
+	guest_kill(g, REASON_IPC_VIOLATION);
+}
+
+void
+guest_detach(struct guest *g, enum reason reason)
+{
+	struct broker	*b = g->broker;
+	struct record	 r;
+
+	ledger_end_all(g, reason, false);
+	deny_flush(g, mono_now(), true);
+	record_lease(g, REC_GUEST_DETACH, &r);
+	r.reason = reason;
+	audit_put(b, &r);
+	b->guest[g->slot] = NULL;
+	guest_free(g);
+}
+
+void
+guest_free(struct guest *g)
+{
+	answer_reset(g);
+	chan_free(g->chan);
+	quota_free(g->quota);
+	aggregate_free(g->denied);
+	free(g->table);
+	free(g);
+}
+
+/* ---- time -------------------------------------------------------------------- */
+
+static void
+ping(struct guest *g, uint64_t mono)
+{
+	struct wire_id	m;
+
+	if (g->state != GUEST_SERVED || mono < g->ping_due)
+		return;
+	if (g->ping_open) {
+		log_warnx("guest %s: its frame hangs and is ended",
+		    g->conf.name);
+		guest_kill(g, REASON_FRAME_DIED);
+		return;
+	}
+	g->ping_due = mono + PING_EVERY;
+	wire_begin(&m, sizeof(m), WIRE_PING, 0);
+	g->ping_open = chan_try(g->chan, &m, sizeof(m), -1) == 0;
+}
+
+/* Something is due within seconds. */
+bool
+guest_urgent(const struct guest *g)
+{
+	return g->unread_since != 0 || g->paused || g->dropped ||
+	    g->state == GUEST_GREETING || aggregate_busy(g->denied) ||
+	    !TAILQ_EMPTY(&g->hup) || !TAILQ_EMPTY(&g->revoked) ||
+	    (g->nflows > 0 && limits(g->broker)->lifetime != 0);
+}
+
+/* The frame may be ended here; the guest stays. */
+void
+guest_tick(struct guest *g, uint64_t mono)
+{
+	if (g->died.role != 0)
+		return;			/* the end of its channel is to come */
+	deny_flush(g, mono, false);
+	if (g->flooding) {
+		g->flooding = false;
+		guest_pause(g);
+	}
+	if (g->state == GUEST_GREETING && mono >= g->hello_due)
+		guest_violation(g, "no-hello");
+	else if (g->unread_since != 0 &&
+	    mono - g->unread_since >= UNREAD_OVERDUE)
+		guest_violation(g, "never-reads");
+	else {
+		ledger_tick(g, mono);
+		ping(g, mono);
+	}
+}

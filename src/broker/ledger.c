@@ -1,0 +1,379 @@
+/*
+ * The ledger: every flow from its OPEN to its one close record. A granted
+ * socket's original fd stays here, so that a flow can be measured and ended
+ * whatever the frame does.
+ *
+ * Trusts: the kernel's answers about its own sockets.
+ * Must not: end a flow without its record, or close an fd that is still
+ * registered with an epoll (the frame's copy would keep it firing).
+ */
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "fd.h"
+#include "hash.h"
+#include "log.h"
+
+#define WATCH_BATCH	64
+
+static struct flow **
+bucket(const struct guest *g, uint64_t id)
+{
+	return &g->table[hash_bytes(&id, sizeof(id)) & g->table_mask];
+}
+
+struct flow *
+ledger_find(const struct guest *g, uint64_t id)
+{
+	struct flow	*f = *bucket(g, id);
+
+	while (f != NULL && f->id != id)
+		f = f->chain;
+	return f;
+}
+
+void
+ledger_move(struct flow *f, struct flow_list *to)
+{
+	if (f->on != NULL)
+		TAILQ_REMOVE(f->on, f, turn);
+	f->on = to;
+	if (to != NULL)
+		TAILQ_INSERT_TAIL(to, f, turn);
+}
+
+/* Takes the charge. NULL: no memory, and the charge is the caller's still. */
+struct flow *
+ledger_add(struct guest *g, const struct wire_open *m,
+    const struct verdict *v, const struct charge *charge)
+{
+	struct flow	*f = calloc(1, sizeof(*f)), **slot;
+
+	if (f == NULL)
+		return NULL;
+	f->guest = g;
+	f->id = m->head.id;
+	f->number = ++g->broker->flow_number;
+	f->begun = mono_now();
+	f->proto = m->proto;
+	f->epoch = g->broker->epoch;
+	f->rule = v->rule;
+	f->verdict = v->kind;
+	f->judged = v->reason;
+	f->local_ok = v->local_ok;
+	f->g_src = m->guest;
+	f->g_dst = m->dst;
+	f->dial = v->dial;
+	f->charge = *charge;
+	f->fd = -1;
+	slot = bucket(g, f->id);
+	f->chain = *slot;
+	*slot = f;
+	TAILQ_INSERT_TAIL(&g->flows, f, all);
+	g->nflows++;
+	return f;
+}
+
+static void
+unwatch(struct flow *f)
+{
+	if (f->watched && epoll_ctl(f->guest->broker->watch, EPOLL_CTL_DEL,
+	    f->fd, NULL) == -1)
+		log_warn("watch: flow %llu", (unsigned long long)f->number);
+	f->watched = false;
+}
+
+/* Off every list; the fd is closed last. */
+static void
+flow_free(struct flow *f)
+{
+	struct guest	*g = f->guest;
+	struct flow	**slot = bucket(g, f->id);
+
+	while (*slot != f)
+		slot = &(*slot)->chain;
+	*slot = f->chain;
+	TAILQ_REMOVE(&g->flows, f, all);
+	g->nflows--;
+	ledger_move(f, NULL);
+	audit_forget(f);
+	connect_drop(f);
+	unwatch(f);
+	fd_drop(&f->fd);
+	quota_refund(g->quota, &f->charge);
+	free(f);
+}
+
+static bool
+granted(const struct flow *f)
+{
+	return f->state == FLOW_OPEN || f->state == FLOW_REVOKED;
+}
+
+/* The kernel's numbers for TCP, the frame's claim for the rest. */
+static void
+count(struct flow *f, const struct wire_close *m, struct record *r)
+{
+	struct meter	now;
+	bool		fin = m != NULL && m->how == HOW_FIN;
+
+	if (!granted(f))
+		return;
+	if (f->proto == PROTO_TCP) {
+		meter_read(f, fin, &now);
+		r->up = f->metered ? f->up : now.up;
+		r->down = f->metered ? f->down : now.down;
+		r->rtt = now.rtt;
+		r->csrc = CSRC_KERNEL;
+	} else if (m != NULL) {
+		r->up = m->up;
+		r->down = m->down;
+		r->csrc = CSRC_FRAME;
+	}
+	if (m != NULL) {
+		r->pup = m->pup;
+		r->pdown = m->pdown;
+	}
+}
+
+/* The one way out of the ledger: the one close record of this flow. */
+static void
+finish(struct flow *f, enum reason reason, int error,
+    const struct wire_close *m)
+{
+	struct broker	*b = f->guest->broker;
+	struct linger	 orderly = { 0, 0 };
+	struct record	 r;
+	uint64_t	 now = mono_now();
+
+	record_flow(f, REC_FLOW_CLOSE, &r);
+	r.reason = reason;
+	r.err = (uint32_t)error;
+	r.dur = now - f->begun;
+	r.conn_ms = ((f->connected != 0 ? f->connected : now) - f->begun) /
+	    1000000;
+	count(f, m, &r);
+	b->up += r.up;
+	b->down += r.down;
+	if (m != NULL && m->how == HOW_FIN && f->proto == PROTO_TCP &&
+	    setsockopt(f->fd, SOL_SOCKET, SO_LINGER, &orderly,
+	    sizeof(orderly)) == -1)
+		log_warn("linger: flow %llu", (unsigned long long)f->number);
+	audit_put(b, &r);
+	flow_free(f);
+}
+
+/* Before the grant: the frame is told, without waiting for the commit. */
+void
+ledger_failed(struct flow *f, enum reason reason, enum deny_code code,
+    int error)
+{
+	struct guest	*g = f->guest;
+	uint64_t	 id = f->id;
+
+	finish(f, reason, error, NULL);
+	answer_deny(g, id, code);
+}
+
+void
+ledger_end(struct flow *f, enum reason reason, const struct wire_close *m)
+{
+	finish(f, reason, 0, m);
+}
+
+/* cut: the frame is alive and not to be trusted with its copies any more. */
+void
+ledger_end_all(struct guest *g, enum reason reason, bool cut)
+{
+	struct flow	*f;
+
+	while ((f = TAILQ_FIRST(&g->flows)) != NULL) {
+		if (cut && granted(f) && shutdown(f->fd, SHUT_RDWR) == -1 &&
+		    errno != ENOTCONN)
+			log_warn("shutdown: flow %llu",
+			    (unsigned long long)f->number);
+		finish(f, f->state == FLOW_REVOKED ? f->revoked : reason, 0,
+		    NULL);
+	}
+}
+
+static void
+make_ready(struct flow *f)
+{
+	struct guest	*g = f->guest;
+
+	f->state = FLOW_READY;
+	ledger_move(f, &g->ready);
+	answer_flush(g);
+}
+
+/* connect.c has seen it established, and who is there. */
+void
+ledger_connected(struct flow *f)
+{
+	f->connected = mono_now();
+	quota_connected(f->guest->quota, &f->charge);
+	if (f->durable)
+		make_ready(f);
+	else
+		f->state = FLOW_RECORDED;
+}
+
+/* audit.c knows the flow.open record to be where the policy wants it. */
+void
+ledger_durable(struct flow *f)
+{
+	f->durable = true;
+	if (f->state == FLOW_RECORD)
+		connect_settle(f, connect_begin(f));
+	else if (f->state == FLOW_RECORDED)
+		make_ready(f);
+}
+
+/*
+ * The last look before the grant: if policy or local addresses have changed
+ * since the verdict, it is made again from what the guest had asked.
+ */
+bool
+ledger_release(struct flow *f)
+{
+	const struct broker	*b = f->guest->broker;
+	struct verdict		 v;
+
+	if (f->epoch == b->epoch)
+		return true;
+	v = guest_decide(f->guest, f->proto, &f->g_dst);
+	if (v.kind != VERDICT_DENY && endpoint_equal(&v.dial, &f->dial) &&
+	    (v.local_ok || !locals_has(b->locals, &f->dial))) {
+		f->epoch = b->epoch;
+		return true;
+	}
+	ledger_failed(f, v.kind == VERDICT_DENY ? v.reason :
+	    REASON_POLICY_REVOKED, deny_code(f->proto), 0);
+	return false;
+}
+
+/* The fd is on its way. EPOLLET alone: the kernel adds HUP and ERR. */
+void
+ledger_granted(struct flow *f)
+{
+	struct epoll_event	ev = { .events = EPOLLET };
+
+	f->state = FLOW_OPEN;
+	ledger_move(f, NULL);
+	ev.data.ptr = f;
+	if (epoll_ctl(f->guest->broker->watch, EPOLL_CTL_ADD, f->fd,
+	    &ev) == -1)
+		log_warn("watch: flow %llu", (unsigned long long)f->number);
+	else
+		f->watched = true;
+	broker_want_tick(f->guest->broker);
+}
+
+/* Takes the grant back: flows.md, 3. */
+void
+ledger_revoke(struct flow *f, enum reason reason)
+{
+	struct meter	m;
+
+	if (f->state == FLOW_REVOKED)
+		return;
+	if (f->state != FLOW_OPEN) {
+		ledger_failed(f, reason, DENY_RESET, 0);
+		return;
+	}
+	unwatch(f);
+	meter_read(f, false, &m);
+	f->up = m.up;
+	f->down = m.down;
+	f->metered = true;
+	f->state = FLOW_REVOKED;
+	f->revoked = reason;
+	f->due = mono_now() + REVOKE_OVERDUE;
+	ledger_move(f, &f->guest->revoked);
+	answer_revoke(f);
+	if (shutdown(f->fd, SHUT_RDWR) == -1 && errno != ENOTCONN)
+		log_warn("shutdown: flow %llu", (unsigned long long)f->number);
+	broker_want_tick(f->guest->broker);
+}
+
+/* HUP: both directions are over, so CLOSE is to come. Each tells us once. */
+void
+ledger_watch(struct broker *b)
+{
+	struct epoll_event	ev[WATCH_BATCH];
+	struct flow		*f;
+	int			i, n;
+
+	n = epoll_wait(b->watch, ev, WATCH_BATCH, 0);
+	for (i = 0; i < n; i++) {
+		f = ev[i].data.ptr;
+		if ((ev[i].events & EPOLLHUP) == 0)
+			continue;	/* ERR alone is the frame's to see */
+		unwatch(f);
+		f->due = mono_now() + CLOSE_OVERDUE;
+		ledger_move(f, &f->guest->hup);
+		broker_want_tick(b);
+	}
+}
+
+/*
+ * Over for 30 s, all data fetched, and no CLOSE. The frame may be giving a slow
+ * guest the last of it, so this flow is taken back, not the frame ended: that
+ * follows within a second if it does not obey.
+ */
+static void
+overdue(struct guest *g, uint64_t mono)
+{
+	struct meter	 m;
+	struct flow	*f;
+
+	while ((f = TAILQ_FIRST(&g->hup)) != NULL && f->due <= mono) {
+		meter_read(f, false, &m);
+		if (m.drained) {
+			guest_report(g, "close-overdue");
+			ledger_revoke(f, REASON_IPC_VIOLATION);
+			continue;
+		}
+		f->due = mono + CLOSE_OVERDUE;
+		ledger_move(f, &g->hup);
+	}
+}
+
+static void
+lifetimes(struct guest *g, uint64_t mono)
+{
+	uint64_t	 max = policy_limits(g->broker->policy,
+			    g->broker->tenant)->lifetime * SEC;
+	struct flow	*f, *next;
+
+	if (max == 0)
+		return;
+	for (f = TAILQ_FIRST(&g->flows); f != NULL && f->begun + max <= mono;
+	    f = next) {
+		next = TAILQ_NEXT(f, all);
+		ledger_revoke(f, REASON_LIFETIME);
+	}
+}
+
+/* May end the frame. */
+void
+ledger_tick(struct guest *g, uint64_t mono)
+{
+	struct flow	*f = TAILQ_FIRST(&g->revoked);
+
+	if (f != NULL && f->due <= mono) {
+		log_warnx("guest %s: its frame ignores a REVOKE and is ended",
+		    g->conf.name);
+		f->revoked = REASON_REVOKE_IGNORED;
+		guest_kill(g, REASON_FRAME_DIED);
+		return;
+	}
+	overdue(g, mono);
+	lifetimes(g, mono);
+}

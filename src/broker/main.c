@@ -1,0 +1,137 @@
+/*
+ * sallyport-broker: the only room with a door to the street.
+ *
+ * It takes the compiled policy from the keeper, opens what it will ever need,
+ * seals itself, and then serves frames until the keeper says stop or is gone.
+ *
+ * Trusts: its fds (include/fd.h), the keeper.
+ * Must not: touch anything of a guest before the seal.
+ */
+#include "config.h"	/* _GNU_SOURCE */
+
+#include <sys/mman.h>
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "fd.h"
+#include "log.h"
+#include "seal.h"
+
+#define SEALS	(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+/* Blocks: the keeper's first words. */
+static void
+first_message(struct keeper_policy *m, int *fd)
+{
+	struct pollfd	p = { .fd = FD_CHANNEL, .events = POLLIN };
+	ssize_t		n;
+
+	do {
+		if (poll(&p, 1, -1) == -1 && errno != EINTR)
+			fatal("poll");
+		n = fd_recv(FD_CHANNEL, m, sizeof(*m), fd, NULL);
+	} while (n == -1 && (errno == EAGAIN || errno == EINTR));
+	if (n == 0)
+		_exit(0);		/* the keeper gave up */
+	if (n != (ssize_t)sizeof(*m) || m->head.type != KEEPER_POLICY ||
+	    m->head.zero != 0 || *fd == -1 || m->zero != 0 ||
+	    memchr(m->tenant, '\0', sizeof(m->tenant)) == NULL)
+		fatalx("the keeper's first message is not a policy");
+}
+
+/* The memfd is sealed, so what is checked here is what is used. */
+static struct policy *
+load(const struct keeper_policy *m, int fd)
+{
+	struct policy	*policy;
+	char		 err[256];
+	void		*blob;
+	int		 seals = fcntl(fd, F_GET_SEALS);
+
+	if (seals == -1 || (seals & SEALS) != SEALS)
+		fatalx("the compiled policy is not sealed against changes");
+	if (m->len == 0 || m->len > POLICY_BLOB_MAX ||
+	    lseek(fd, 0, SEEK_END) != (off_t)m->len)
+		fatalx("the compiled policy has not the length it should");
+	blob = mmap(NULL, m->len, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (blob == MAP_FAILED)
+		fatal("the compiled policy");
+	policy = policy_load(blob, m->len, err, sizeof(err));
+	if (policy == NULL)
+		fatalx("the compiled policy: %s", err);
+	munmap(blob, m->len);
+	close(fd);
+	return policy;
+}
+
+static struct event_base *
+base_new(void)
+{
+	struct event_config	*config = event_config_new();
+	struct event_base	*base;
+
+	if (config == NULL || event_config_set_flag(config,
+	    EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV) == -1 ||
+	    (base = event_base_new_with_config(config)) == NULL)
+		fatalx("libevent cannot start");
+	event_config_free(config);
+	return base;
+}
+
+static struct broker *
+prepare(struct event_base *base)
+{
+	struct keeper_policy	 m;
+	struct policy		*policy;
+	uint32_t		 durable;
+	int			 fd, tenant;
+
+	first_message(&m, &fd);
+	policy = load(&m, fd);
+	tenant = policy_tenant(policy, m.tenant);
+	if (tenant < 0 && m.tenant[0] == '\0')
+		fatalx("the policy has more than one tenant: name one with "
+		    "--tenant");
+	if (tenant < 0)
+		fatalx("the policy has no tenant \"%s\"", m.tenant);
+	durable = m.audit_mode != 0 ? m.audit_mode - 1 :
+	    policy_audit(policy)->durable;
+	if (durable > DURABLE_ASYNC)
+		fatalx("unknown durability %u", durable);
+	return broker_new(base, FD_CHANNEL, policy, (unsigned int)tenant,
+	    durable);
+}
+
+int
+main(int argc, char *argv[])
+{
+	struct event_base	*base;
+	struct broker		*b;
+	int			 status;
+
+	log_init("sallyport-broker", FD_LOG, LOG_LEVEL_WARN);
+	if (argc != 2 || strlen(argv[1]) != 1 || argv[1][0] < '0' ||
+	    argv[1][0] > '2')
+		fatalx("this program is started by sallyportd only");
+	log_set_level((enum log_level)(argv[1][0] - '0'));
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		fatal("signal");
+	seal_check_fds(FD_LOG + 1, NULL, 0);
+	base = base_new();
+	b = prepare(base);
+	broker_seal_in();
+	broker_start(b);
+	if (event_base_dispatch(base) == -1)
+		fatalx("libevent's loop failed");
+	status = b->orphan ? 0 : b->status;
+	broker_free(b);
+	event_base_free(base);
+	return status;
+}

@@ -1,0 +1,505 @@
+"""The broker on a test bench: its keeper, its recorder and its frames are played
+by this file over the real wire, against the real program with its real seal.
+
+Struct layouts are those of include/{wire,keeper,record,addr,policy}.h; a change
+there that is not made here fails the first test.
+"""
+
+import array
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+
+TCP, UDP, ECHO = 6, 17, 1
+HELLO, OPEN, ACK, CLOSE, DROPS, PONG = 1, 2, 3, 4, 5, 6
+CONFIG, GRANT, DENY, REVOKE, PING = 64, 65, 66, 67, 68
+K_POLICY, K_GUEST, K_CHILD, K_CHILD_LOG, K_DIED, K_STOP = range(128, 134)
+K_HELLO, K_SPAWN, K_KILL, K_READY, K_SUMMARY = range(160, 165)
+R_START, R_WRITE, R_END = 300, 301, 302
+R_HELLO, R_READY, R_DURABLE, R_FAILED, R_RECOVERED = range(330, 335)
+ROLE_FRAME, ROLE_RECORDER = 2, 3
+HOW_FIN, HOW_RST, HOW_CANCEL = 1, 2, 3
+RESET, ADMIN, HOST, NET, SILENT = 1, 2, 3, 4, 5
+BEFORE_DATA, BEFORE_CONNECT, ASYNC = 0, 1, 2
+TYPES = ("?", "daemon.start", "daemon.stop", "policy.load", "guest.attach",
+         "guest.detach", "flow.open", "flow.deny", "flow.close", "deny.agg",
+         "limit", "ipc.violation", "frame.died")
+INFLIGHT_MAX = 16
+GUEST, GATEWAY = "10.0.2.100", "10.0.2.2"
+GUEST6, GATEWAY6 = "fd53:616c:6c79::100", "fd53:616c:6c79::2"
+
+
+def reasons(srcdir):
+    """{name: number} from include/reason.h and src/lib/reason.c."""
+    import pathlib
+    import re
+    enum = pathlib.Path(srcdir, "include/reason.h").read_text()
+    body = re.sub(r"/\*.*?\*/", "", enum.split("enum reason {")[1]
+                  .split("}")[0], flags=re.S)
+    ids = re.findall(r"REASON_\w+", body)
+    names = dict(re.findall(r'\[(REASON_\w+)\] = "([a-z-]+)"', pathlib.Path(
+        srcdir, "src/lib/reason.c").read_text()))
+    return {names[n]: i for i, n in enumerate(ids) if n in names}
+
+
+SRCDIR = os.environ.get("srcdir", ".")
+REASON = reasons(SRCDIR)
+REASON_NAME = {v: k for k, v in REASON.items()}
+
+
+def endpoint(addr, port=0):
+    if addr is None:
+        return bytes(20)
+    if ":" in addr:
+        return struct.pack("<BBH16s", 6, 0, port,
+                           socket.inet_pton(socket.AF_INET6, addr))
+    return struct.pack("<BBH16s", 4, 0, port,
+                       socket.inet_pton(socket.AF_INET, addr))
+
+
+def endpoint_text(raw):
+    family, _, port, addr = struct.unpack("<BBH16s", raw)
+    if family == 0:
+        return None
+    if family == 4:
+        return socket.inet_ntop(socket.AF_INET, addr[:4]), port
+    return socket.inet_ntop(socket.AF_INET6, addr), port
+
+
+def head(kind, ident=0):
+    return struct.pack("<IIQ", kind, 0, ident)
+
+
+def text(raw):
+    return raw.split(b"\0", 1)[0].decode()
+
+
+class Record:
+    """struct record, unpacked."""
+
+    def __init__(self, raw):
+        assert len(raw) == 728, len(raw)
+        (_, _, self.rec, kind, self.verdict, reason, self.proto, self.flow,
+         self.ts, self.mono) = struct.unpack_from("<IIQIIIIQQQ", raw)
+        self.type, self.reason = TYPES[kind], REASON_NAME[reason]
+        self.g_src, self.g_dst, self.h_src, self.h_dst = (
+            endpoint_text(raw[i:i + 20]) for i in range(56, 136, 20))
+        (self.up, self.down, self.pup, self.pdown, self.dur, self.conn_ms,
+         self.rtt, self.n, self.first, self.last, self.uniq, self.csrc,
+         self.err, self.gen, self.pid, self.signal, self.status) = \
+            struct.unpack_from("<11Q6I", raw, 136)
+        self.tenant, self.guest, self.rule = (
+            text(raw[i:i + 64]) for i in (280, 344, 408))
+        self.loc, self.detail = text(raw[472:600]), text(raw[600:728])
+
+    def __repr__(self):
+        return f"<{self.rec} {self.type} flow={self.flow} {self.reason}>"
+
+
+class Chan:
+    """One end of a channel, ours; blocking with a timeout."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        sock.settimeout(5)
+
+    def send(self, data, fds=()):
+        anc = [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                array.array("i", fds))] if fds else []
+        self.sock.sendmsg([data], anc)
+
+    def recv(self, timeout=5):
+        """(data, fd or None), or (None, None) when nothing came."""
+        if not select.select([self.sock], [], [], timeout)[0]:
+            return None, None
+        try:
+            data, anc, _, _ = self.sock.recvmsg(4096, socket.CMSG_SPACE(16))
+        except ConnectionResetError:
+            return b"", None
+        fds = array.array("i")
+        for _, _, raw in anc:
+            fds.frombytes(raw[:len(raw) - len(raw) % 4])
+        return data, fds[0] if fds else None
+
+    def close(self):
+        self.sock.close()
+
+
+def pair():
+    a, b = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    b.setblocking(False)
+    return a, b
+
+
+def limits(conns=4096, pending=512, pending_dst=128, rate=1000, burst=4000,
+           idle=0, lifetime=0):
+    return struct.pack("<7I", conns, pending, pending_dst, rate, burst, idle,
+                       lifetime)
+
+
+class Frame:
+    """A frame's end of the wire. It knows no rules: tests make them."""
+
+    def __init__(self, bench, sock, slot=0):
+        self.bench, self.slot, self.chan = bench, slot, Chan(sock)
+        self.next = 0
+
+    def hello(self, **change):
+        fields = dict(magic=0x53414c59, version=1, build=self.bench.build)
+        fields.update(change)
+        self.chan.send(head(HELLO) + struct.pack(
+            "<II32s", fields["magic"], fields["version"], fields["build"]))
+
+    def open(self, dst, port, proto=TCP, guest=None, gport=4000, ident=None):
+        if ident is None:
+            self.next += 1
+            ident = self.next
+        guest = guest or (GUEST6 if ":" in dst else GUEST)
+        self.chan.send(head(OPEN, ident) + struct.pack("<I", proto) +
+                       endpoint(guest, gport) + endpoint(dst, port) + bytes(4))
+        return ident
+
+    def ack(self, ident):
+        self.chan.send(head(ACK, ident))
+
+    def close(self, ident, how=HOW_FIN, reason="done", up=0, down=0):
+        self.chan.send(head(CLOSE, ident) + struct.pack(
+            "<II4Q", how, REASON[reason], up, down, 0, 0))
+
+    def drops(self, reason, n):
+        self.chan.send(head(DROPS) + struct.pack("<IIQ", REASON[reason], 0, n))
+
+    def recv(self, timeout=5):
+        """(type, id, code, fd); PING is answered on the way."""
+        while True:
+            data, fd = self.chan.recv(timeout)
+            if not data:
+                return (None if data is None else "eof"), 0, 0, None
+            kind, _, ident = struct.unpack_from("<IIQ", data)
+            if kind == PING:
+                self.chan.send(head(PONG))
+                continue
+            code = struct.unpack_from("<I", data, 16)[0] \
+                if kind == DENY else 0
+            return kind, ident, code, fd
+
+    def expect(self, want, ident=None, timeout=5):
+        kind, got, code, fd = self.recv(timeout)
+        assert kind == want, f"wanted {want}, got {kind} (id {got})"
+        assert ident is None or got == ident, (got, ident)
+        return fd if want == GRANT else code
+
+    def granted(self, dst, port, proto=TCP, **kw):
+        """OPEN, GRANT, ACK: a socket of ours."""
+        ident = self.open(dst, port, proto, **kw)
+        fd = self.expect(GRANT, ident)
+        self.ack(ident)
+        return ident, socket.socket(fileno=fd)
+
+    def silent(self, seconds=0.2):
+        kind, ident, _, _ = self.recv(seconds)
+        assert kind is None, f"unexpected message {kind} (id {ident})"
+
+
+class Bench:
+    """The keeper and the recorder. `hold`: records are not acknowledged."""
+
+    def __init__(self, program, blob, tenant=b"", audit_mode=0, nofile=None,
+                 recorder=True):
+        self.hold = False
+        self.records, self.acked, self.kills = [], 0, []
+        self.summary, self.spawned, self.ready = None, [], 0
+        self.start = None
+        self.recorder = None
+        ours, theirs = pair()
+        self.log, log_w = os.pipe()
+        self.pid = self.run(program, theirs, log_w, nofile)
+        theirs.close()
+        os.close(log_w)
+        self.keeper = Chan(ours)
+        memfd = os.memfd_create("policy", os.MFD_ALLOW_SEALING)
+        os.write(memfd, blob)
+        fcntl.fcntl(memfd, 1033, 0x2 | 0x4 | 0x8)
+        self.keeper.send(head(K_POLICY) + struct.pack(
+            "<Q64sII", len(blob), tenant, audit_mode, 0), [memfd])
+        os.close(memfd)
+        data, _ = self.keeper.recv()
+        assert data and struct.unpack_from("<I", data)[0] == K_HELLO, \
+            self.log_text()
+        self.build = data[24:56]
+        self.wait(lambda: self.spawned == [(ROLE_RECORDER, 0)])
+        if recorder:
+            self.start_recorder()
+
+    @staticmethod
+    def run(program, chan, log_w, nofile):
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            import resource
+            null = os.open("/dev/null", os.O_RDWR)
+            high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100)
+                    for fd in (null, chan.fileno(), log_w)]
+            for to, fd in ((0, high[0]), (1, high[0]), (2, high[0]),
+                           (3, high[1]), (5, high[2])):
+                os.dup2(fd, to)
+            os.close(4) if os.path.exists("/proc/self/fd/4") else None
+            os.closerange(6, 4096)
+            if nofile:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (nofile, nofile))
+            os.execve(program, ["sallyport-broker", "1"],
+                      {k: v for k, v in os.environ.items()
+                       if k in ("ASAN_OPTIONS", "UBSAN_OPTIONS")})
+        except BaseException as why:
+            sys.stderr.write(f"{program}: {why}\n")
+        os._exit(127)
+
+    # ---- the keeper's side
+
+    def pump(self, timeout=0.0):
+        """Takes what keeper and recorder are told, and acknowledges."""
+        socks = [self.keeper.sock]
+        if self.recorder:
+            socks.append(self.recorder.sock)
+        ready = select.select(socks, [], [], timeout)[0]
+        if self.recorder and self.recorder.sock in ready:
+            self.take_record()
+        if self.keeper.sock in ready:
+            self.take_keeper()
+        return bool(ready)
+
+    def take_keeper(self):
+        data, _ = self.keeper.recv(0)
+        if not data:
+            raise EOFError("the broker is gone: " + self.log_text())
+        kind, _, slot = struct.unpack_from("<IIQ", data)
+        if kind == K_SPAWN:
+            self.spawned.append((struct.unpack_from("<I", data, 16)[0], slot))
+        elif kind == K_KILL:
+            self.kills.append((struct.unpack_from("<I", data, 16)[0], slot))
+        elif kind == K_READY:
+            self.ready += 1
+        elif kind == K_SUMMARY:
+            self.summary = struct.unpack_from("<4QI", data, 16)
+        else:
+            raise AssertionError(f"keeper message {kind}")
+
+    def take_record(self):
+        data, _ = self.recorder.recv(0)
+        if not data:
+            self.recorder = None
+            return
+        kind = struct.unpack_from("<I", data)[0]
+        if kind == R_START:
+            self.start = struct.unpack_from("<16sIIQ", data, 16)
+        elif kind == R_WRITE:
+            record = Record(data)
+            assert record.rec == len(self.records) + 1, record
+            self.records.append(record)
+            if not self.hold:
+                self.durable()
+        elif kind == R_END:
+            if not self.hold:
+                self.durable()
+            self.recorder.close()
+            self.recorder = None
+            self.ended = True
+            self.died(ROLE_RECORDER, 0)
+
+    def ack(self, kind, rec, err=0):
+        self.recorder.send(head(kind, rec) + struct.pack("<II", err, 0))
+
+    def durable(self):
+        self.acked = len(self.records)
+        self.ack(R_DURABLE, self.acked)
+
+    def release(self):
+        """Everything that is held becomes durable."""
+        self.settle()
+        self.hold = False
+        self.durable()
+
+    def settle(self, quiet=0.15):
+        while self.pump(quiet):
+            pass
+
+    def wait(self, what, timeout=5):
+        end = time.monotonic() + timeout
+        while not what():
+            assert time.monotonic() < end, f"timed out; {self.log_text()}"
+            self.pump(0.05)
+
+    def child(self, role, slot, pid=4242):
+        ours, theirs = pair()
+        self.keeper.send(head(K_CHILD, slot) + struct.pack("<II", role, pid),
+                         [theirs.fileno()])
+        theirs.close()
+        return ours
+
+    def start_recorder(self, ready=True, last=None):
+        self.recorder = Chan(self.child(ROLE_RECORDER, 0))
+        self.recorder.send(head(R_HELLO) + struct.pack(
+            "<II32s", 0x53414c59, 1, self.build))
+        self.start = None
+        self.wait(lambda: self.start is not None)
+        if ready:
+            last = self.acked if last is None else last
+            del self.records[last:]
+            self.ack(R_READY, last)
+            self.settle(0.05)
+
+    def kill_recorder(self):
+        self.recorder.close()
+        self.recorder = None
+        self.died(ROLE_RECORDER, 0, 9)
+
+    def died(self, role, slot, sig=0, status=0):
+        self.keeper.send(head(K_DIED, slot) + struct.pack(
+            "<IIII", role, 4242, sig, status))
+
+    def guest(self, slot=0, greet=True):
+        lease = endpoint(GUEST) + endpoint(GATEWAY) + struct.pack("<I", 24)
+        lease6 = endpoint(GUEST6) + endpoint(GATEWAY6) + struct.pack("<I", 64)
+        self.keeper.send(head(K_GUEST, slot) + struct.pack(
+            "<64sIII6s6s", b"guest%d" % slot, 1, 0, 1500, bytes(6),
+            bytes(6)) + lease + lease6 + bytes(8))
+        self.wait(lambda: (ROLE_FRAME, slot) in self.spawned)
+        return self.frame(slot, greet)
+
+    def frame(self, slot=0, greet=True):
+        self.spawned = [s for s in self.spawned if s != (ROLE_FRAME, slot)]
+        frame = Frame(self, self.child(ROLE_FRAME, slot), slot)
+        if greet:
+            frame.hello()
+            data, _ = frame.chan.recv()
+            assert data and len(data) == 160, len(data or b"")
+            frame.config = data
+            self.settle(0.05)
+        return frame
+
+    # ---- what tests look at
+
+    def of(self, kind, **fields):
+        self.settle(0.02)
+        return [r for r in self.records if r.type == kind and
+                all(getattr(r, k) == v for k, v in fields.items())]
+
+    def one(self, kind, **fields):
+        self.wait(lambda: self.of(kind, **fields))
+        found = self.of(kind, **fields)
+        assert len(found) == 1, (kind, fields, found)
+        return found[0]
+
+    def violation(self, frame, detail):
+        """The frame was cut off, ended, and it is in the log."""
+        record = self.one("ipc.violation", detail=detail)
+        self.wait(lambda: (ROLE_FRAME, frame.slot) in self.kills)
+        end = time.monotonic() + 5
+        while time.monotonic() < end:
+            kind, _, _, fd = frame.recv(0.5)
+            if fd is not None:
+                os.close(fd)
+            if kind == "eof":
+                break
+        assert kind == "eof", "the channel is still open"
+        return record
+
+    def log_text(self):
+        os.set_blocking(self.log, False)
+        with contextlib.suppress(BlockingIOError):
+            return os.read(self.log, 65536).decode()
+        return ""
+
+    def alive(self):
+        return os.waitpid(self.pid, os.WNOHANG) == (0, 0)
+
+    def fds(self):
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def ticks(self):
+        with open(f"/proc/{self.pid}/stat") as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    def stop(self):
+        """An orderly end; every open has its one close. The exit status."""
+        self.keeper.send(head(K_STOP))
+        with contextlib.suppress(EOFError):
+            self.wait(lambda: self.summary is not None, 8)
+        status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self.pid = None
+        self.check_log()
+        return status
+
+    def check_log(self):
+        opens = [r.flow for r in self.records if r.type == "flow.open"]
+        closes = [r.flow for r in self.records if r.type == "flow.close"]
+        assert len(set(opens)) == len(opens), "a flow was opened twice"
+        assert sorted(opens) == sorted(closes), (
+            "opens without a close: %s, closes without an open: %s" % (
+                set(opens) - set(closes), set(closes) - set(opens)))
+        if self.summary:
+            told = len([r for r in self.records if r.type == "flow.deny"])
+            told += sum(r.n for r in self.records
+                        if r.type == "deny.agg" and r.csrc == 0)
+            assert self.summary[:2] == (len(opens), told), (
+                self.summary, len(opens), told)
+
+    def end(self):
+        if self.pid is not None:
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        for chan in (self.keeper, self.recorder):
+            if chan:
+                chan.close()
+        os.close(self.log)
+
+
+def listener(addr="127.0.0.1", backlog=512):
+    family = socket.AF_INET6 if ":" in addr else socket.AF_INET
+    s = socket.socket(family, socket.SOCK_STREAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((addr, 0))
+    s.listen(backlog)
+    s.settimeout(5)
+    return s, s.getsockname()[1]
+
+
+def main(tests, bench):
+    """Runs each test with a bench of its own; the exit status."""
+    wanted, failed = sys.argv[1:], 0
+    for name, test in tests:
+        if wanted and name not in wanted:
+            continue
+        begun = time.monotonic()
+        try:
+            with contextlib.ExitStack() as stack:
+                b = bench(stack, **getattr(test, "needs", {}))
+                test(b)
+                if b.pid is not None:
+                    assert b.alive(), "the broker died"
+                    if b.recorder:
+                        status = b.stop()
+                        assert status == 0, status
+            print(f"ok   {name} ({time.monotonic() - begun:.1f} s)")
+        except Exception as why:
+            failed += 1
+            import traceback
+            traceback.print_exc()
+            print(f"FAIL {name}: {why}")
+        sys.stdout.flush()
+    return 1 if failed else 0
+
+
+def needs(**kw):
+    def mark(test):
+        test.needs = kw
+        return test
+    return mark
