@@ -124,6 +124,7 @@ uint16_t csum_fold(uint64_t sum);			/* not inverted */
 uint64_t csum_add(uint64_t sum, const void *, size_t);	/* partial; even offsets only */
 uint64_t csum_pseudo(bool v6, const uint8_t *src, const uint8_t *dst,
 	    uint8_t proto, uint32_t l4_len);
+uint64_t csum_iov(uint64_t sum, const struct iovec *, unsigned int n);	/* any lengths */
 
 /*
  * Sends one IP packet to the guest with headers made here: Ethernet, IPv4 or
@@ -141,6 +142,10 @@ void	lan_arp(const struct packet *);
 bool	lan_icmp(const struct packet *);
 /* Learns the guest's MAC from a frame whose source address is the lease's. */
 void	lan_learn(const struct packet *);
+/* A UDP datagram to port 53 at the gateway: answered here. True: eaten. */
+bool	lan_dns(const struct packet *);
+/* The gateway's addresses: both leases' and its link-local one. Port ignored. */
+bool	lan_is_gateway(const struct endpoint *);
 
 /* ---- icmp.c: errors to the guest --------------------------------------------------- */
 /* `ip`: the offending packet from its IP header on (at least header + 8 bytes). */
@@ -226,6 +231,8 @@ void	tcp_turn_end(void);		/* after a batch: flush, ack, reap */
 void	dgram_room_init(void);
 void	dgram_udp(struct packet *);	/* copies what it keeps */
 void	dgram_echo(struct packet *);	/* echo request not for the gateway */
+/* The table is full: ends the longest idle association. False: none is idle. */
+bool	dgram_evict(void);
 
 /* ---- main.c ---------------------------------------------------------------------------- */
 void	frame_configure(const struct wire_config *);	/* from ask.c, once */
