@@ -354,6 +354,25 @@ deliver(struct packet *p)
 	}
 }
 
+/*
+ * A protocol that no rule can allow is denied, not lost. What is carried behind
+ * an option that we do not know may be an ICMP error, and those get none.
+ */
+static void
+deny_protocol(const struct packet *p)
+{
+	switch (p->ip_proto) {
+	case IPPROTO_HOPOPTS:
+	case IPPROTO_DSTOPTS:
+	case IPPROTO_ROUTING:
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		break;
+	default:
+		icmp_deny(DENY_ADMIN, p->ip, p->ip_len);
+	}
+}
+
 void
 packet_input(struct rxbuf *buf)
 {
@@ -362,9 +381,8 @@ packet_input(struct rxbuf *buf)
 
 	if (r != REASON_NONE) {
 		ask_drop(r);
-		/* A protocol that no rule can allow is denied, not lost. */
 		if (r == REASON_PROTO_UNSUPPORTED)
-			icmp_deny(DENY_ADMIN, p.ip, p.ip_len);
+			deny_protocol(&p);
 	} else if (p.ip != NULL) {
 		lan_learn(&p);
 		if (deliver(&p))
