@@ -55,7 +55,7 @@ uint32_t rand_u32(void);
  * stack.c keeps the pbuf that refers to it. A buffer is released exactly once.
  */
 struct rxbuf {
-	_Alignas(16) uint8_t lwip[64];
+	_Alignas(16) uint8_t lwip[80];
 	struct rxbuf	*next;
 	uint32_t	 len;		/* of the frame at data, without vnet header */
 	bool		 needs_csum;	/* vnet: L4 checksum is partial, do not verify */
@@ -71,7 +71,9 @@ rxbuf_eth(struct rxbuf *b)
 	return b->data + RXBUF_SLACK;
 }
 
+void	link_map_shared(void);		/* FD_SHARED, if it is there; before the seal */
 void	link_init(void);		/* pool, event on FD_OBJECT; after CONFIG */
+bool	link_turn(void);		/* what is left of a batch; true: there is more */
 void	rxbuf_release(struct rxbuf *);
 unsigned int rxbuf_free_count(void);
 
@@ -91,6 +93,7 @@ struct tx_offload {
  */
 int	link_send(const struct iovec *iov, unsigned int n,
 	    const struct tx_offload *);
+bool	link_full(void);		/* hold back; tcp_link_writable() ends it */
 bool	link_has_csum(void);		/* LINK_VNET and LINK_CSUM */
 bool	link_has_tso(bool v6);
 
@@ -211,21 +214,26 @@ void	 flow_remove(struct flow *);
 void	 flow_set_timeout(struct flow *, uint32_t seconds);
 void	 flow_touch(struct flow *);
 unsigned int flow_count(void);
+/* For ask.c: the id is gone; and: was it ever ours? */
+void	 flow_forget(struct flow *);
+bool	 flow_id_used(uint64_t id);
 
 /* ---- ask.c: the channel ---------------------------------------------------------------- */
 void	ask_init(void);			/* channel on FD_CHANNEL, HELLO */
 void	ask_drop(enum reason);		/* counted; reported at most once per reason and second */
+void	ask_drain(void);		/* whatever the broker has said until now */
 /* For flow.c. 0; -1: the channel is full, wait for flow_channel_writable(). */
 int	ask_open(const struct flow *);
-int	ask_close(uint64_t id, enum wire_how, enum reason,
-	    const struct flow *);
+void	ask_close(const struct flow *, enum wire_how, enum reason);
 void	flow_channel_writable(void);	/* flow.c: sends what waits */
 
 /* ---- tcp: stack.c, relay.c (the only files that include lwIP) --------------------------- */
 void	tcp_room_init(void);		/* lwIP, netif, listener, 100 ms tick */
 /* One TCP segment; returns true if it kept the buffer. */
 bool	tcp_segment(struct packet *);
-void	tcp_turn_end(void);		/* after a batch: flush, ack, reap */
+/* Once per turn: moves bytes, acks, reaps. True: there is more to do at once. */
+bool	tcp_turn_end(void);
+void	tcp_link_writable(void);	/* the link was full and is not any more */
 
 /* ---- dgram.c: UDP associations and echo exchanges ---------------------------------------- */
 void	dgram_room_init(void);
@@ -236,5 +244,6 @@ bool	dgram_evict(void);
 
 /* ---- main.c ---------------------------------------------------------------------------- */
 void	frame_configure(const struct wire_config *);	/* from ask.c, once */
+void	frame_clock(void);		/* first thing in every event's callback */
 
 #endif
