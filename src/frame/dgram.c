@@ -281,6 +281,7 @@ host_readable(int fd, short what, void *arg)
 	unsigned int		 i;
 	ssize_t			 n;
 
+	frame_clock();
 	for (i = 0; i < READ_BATCH; i++) {
 		n = read(fd, rbuf, sizeof(rbuf));
 		if (n == -1) {
