@@ -31,42 +31,41 @@
 int				 link_fd = FD_OBJECT;
 static const struct link_ops	*ops;
 static struct event		 rd, wr;
-static struct rxbuf		*free_list;
-static unsigned int		 free_count;
-static size_t			 capacity;
+static struct rxbuf		*free_list;	/* used before */
+static uint8_t			*fresh;		/* never used */
+static unsigned int		 nfresh, free_count;
+static size_t			 capacity, step;
 static bool			 more;
 
 static void
-pool_init(void)
+buffers_init(void)
 {
-	bool		 big = frame.config.kind == LINK_STREAM ||
-			    (frame.config.flags & LINK_VNET) != 0 ||
-			    frame.config.mtu > RX_SMALL_MTU;
-	size_t		 size, i, n = big ? RX_BIG : RX_SMALL;
-	uint8_t		*arena;
+	bool	big = frame.config.kind == LINK_STREAM ||
+		    (frame.config.flags & LINK_VNET) != 0 ||
+		    frame.config.mtu > RX_SMALL_MTU;
 
+	nfresh = free_count = big ? RX_BIG : RX_SMALL;
 	capacity = big ? FRAME_MAX : RX_SMALL_MTU + ETH_LEN;
-	size = sizeof(struct rxbuf) + RXBUF_SLACK + capacity;
-	size = (size + 63) & ~(size_t)63;
-	if ((arena = aligned_alloc(64, n * size)) == NULL)
+	step = sizeof(struct rxbuf) + RXBUF_SLACK + capacity;
+	step = (step + 63) & ~(size_t)63;
+	if ((fresh = aligned_alloc(64, nfresh * step)) == NULL)
 		fatal("no memory for the link's buffers");
-	for (i = 0; i < n; i++) {
-		struct rxbuf *b = (struct rxbuf *)(void *)(arena + i * size);
-
-		b->next = free_list;
-		free_list = b;
-	}
-	free_count = (unsigned int)n;
 }
 
+/* The last one used, else one whose pages were never touched. */
 struct rxbuf *
 rxbuf_get(void)
 {
 	struct rxbuf	*b = free_list;
 
-	if (b == NULL)
+	if (b != NULL)
+		free_list = b->next;
+	else if (nfresh > 0) {
+		b = (struct rxbuf *)(void *)fresh;
+		fresh += step;
+		nfresh--;
+	} else
 		return NULL;
-	free_list = b->next;
 	free_count--;
 	b->next = NULL;
 	b->needs_csum = b->csum_valid = false;
@@ -148,7 +147,7 @@ void
 link_init(void)
 {
 	ops = frame.config.kind == LINK_STREAM ? &stream_ops : &tap_ops;
-	pool_init();
+	buffers_init();
 	event_assign(&rd, frame.base, link_fd, EV_READ | EV_PERSIST,
 	    on_readable, NULL);
 	event_assign(&wr, frame.base, link_fd, EV_WRITE | EV_PERSIST,
