@@ -1,0 +1,306 @@
+/*
+ * The channel to the broker: what this room asks, and what it is told. The
+ * other half of each call is the broker's answer.c.
+ *
+ * Trusts: the broker, but not with a message that makes no sense: two builds
+ * that disagree must not go on. Must not: send an fd (the seal forbids it), lose
+ * a CLOSE, or report a drop more than once per reason and second.
+ */
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chan.h"
+#include "fd.h"
+#include "frame.h"
+#include "log.h"
+#include "wire.h"
+
+enum ask_state { ASK_GREETED = 1 << 0, ASK_READY = 1 << 1 };
+
+/*
+ * ACKs and PONGs are answers, and a flow has one CLOSE; OPENs are not queued
+ * here. So this is a bound on the broker's own messages, not on the guest's.
+ */
+#define QUEUE_MAX	(1 << 17)
+
+static struct chan	*chan;
+static enum ask_state	 state;
+static uint64_t		 drops[REASON_MAX];
+static struct event	 drops_timer;
+
+/* Queued if need be. A broker that is gone is seen on the read side. */
+static void
+send_sure(const void *m, size_t len)
+{
+	if (chan_send(chan, m, len, -1) == -1 && errno == ENOBUFS)
+		fatalx("the broker does not read its channel");
+}
+
+static void
+send_id(uint32_t type, uint64_t id)
+{
+	struct wire_id	m;
+
+	wire_begin(&m, sizeof(m), type, id);
+	send_sure(&m, sizeof(m));
+}
+
+/* ---- what the broker says ---- */
+
+static int
+told_config(void *room, const void *msg, int fd)
+{
+	struct wire_config	c;
+
+	(void)room;
+	(void)fd;
+	memcpy(&c, msg, sizeof(c));
+	state = ASK_READY;
+	frame_configure(&c);
+	return 0;
+}
+
+/* The flow, or NULL for one that we have closed; a foreign id is a violation. */
+static int
+find(const void *msg, struct flow **f)
+{
+	struct wire_head	head;
+
+	memcpy(&head, msg, sizeof(head));
+	*f = flow_by_id(head.id);
+	return *f != NULL || flow_id_used(head.id) ? 0 : -1;
+}
+
+static int
+told_grant(void *room, const void *msg, int fd)
+{
+	struct wire_grant	 m;
+	struct flow		*f;
+
+	(void)room;
+	memcpy(&m, msg, sizeof(m));
+	send_id(WIRE_ACK, m.head.id);
+	if (find(msg, &f) == -1 || (f != NULL && f->state != FLOW_ASKED)) {
+		close(fd);
+		return -1;
+	}
+	if (f == NULL) {
+		close(fd);	/* our CLOSE crossed it */
+		return 0;
+	}
+	f->state = FLOW_OPEN;
+	f->fd = fd;
+	f->ops->granted(f, fd);
+	return 0;
+}
+
+static int
+told_deny(void *room, const void *msg, int fd)
+{
+	struct wire_deny	 m;
+	struct flow		*f;
+
+	(void)room;
+	(void)fd;
+	memcpy(&m, msg, sizeof(m));
+	if (find(msg, &f) == -1 || (f != NULL && f->state != FLOW_ASKED) ||
+	    m.code < DENY_RESET || m.code > DENY_SILENT)
+		return -1;
+	if (f == NULL)
+		return 0;
+	flow_forget(f);
+	f->ops->denied(f, (enum deny_code)m.code);
+	return 0;
+}
+
+static int
+told_revoke(void *room, const void *msg, int fd)
+{
+	struct flow	*f;
+
+	(void)room;
+	(void)fd;
+	if (find(msg, &f) == -1 || (f != NULL && f->state != FLOW_OPEN))
+		return -1;
+	if (f != NULL)
+		f->ops->revoked(f);
+	return 0;
+}
+
+static int
+told_ping(void *room, const void *msg, int fd)
+{
+	struct wire_head	head;
+
+	(void)room;
+	(void)fd;
+	memcpy(&head, msg, sizeof(head));
+	send_id(WIRE_PONG, head.id);
+	return 0;
+}
+
+static const struct wire_rule rules[] = {
+	{ WIRE_CONFIG, ASK_GREETED, sizeof(struct wire_config), false,
+	    told_config },
+	{ WIRE_GRANT, ASK_READY, sizeof(struct wire_grant), true, told_grant },
+	{ WIRE_DENY, ASK_READY, sizeof(struct wire_deny), false, told_deny },
+	{ WIRE_REVOKE, ASK_READY, sizeof(struct wire_revoke), false,
+	    told_revoke },
+	{ WIRE_PING, ASK_GREETED | ASK_READY, sizeof(struct wire_id), false,
+	    told_ping },
+};
+
+static void
+on_message(void *arg, const void *buf, size_t len, int fd)
+{
+	enum wire_fault	fault;
+
+	(void)arg;
+	frame_clock();
+	fault = wire_dispatch(rules, sizeof(rules) / sizeof(rules[0]), state,
+	    NULL, buf, len, fd);
+	if (fault != WIRE_OK)
+		fatalx("the broker's message makes no sense: %s",
+		    wire_fault_name(fault));
+}
+
+/* A GRANT whose fd did not fit into our table (RLIMIT_NOFILE). */
+static void
+on_fd_lost(void *arg, const void *buf, size_t len)
+{
+	struct wire_head	 head;
+	struct flow		*f;
+
+	(void)arg;
+	frame_clock();
+	if (len != sizeof(struct wire_grant))
+		fatalx("an fd was lost, and not a grant's");
+	memcpy(&head, buf, sizeof(head));
+	send_id(WIRE_ACK, head.id);
+	f = flow_by_id(head.id);
+	if (f == NULL || f->state != FLOW_ASKED)
+		return;
+	log_warnx("no room for another fd: a flow is given up");
+	f->state = FLOW_OPEN;
+	f->ops->lost(f);
+}
+
+static void
+on_closed(void *arg, const char *why)
+{
+	(void)arg;
+	if (why != NULL)
+		log_warnx("channel to the broker: %s", why);
+	_exit(why == NULL ? FRAME_EXIT_DONE : FATAL_STATUS);
+}
+
+static void
+on_writable(void *arg)
+{
+	(void)arg;
+	flow_channel_writable();
+}
+
+void
+ask_drain(void)
+{
+	chan_drain(chan);
+}
+
+/* ---- what we say ---- */
+
+int
+ask_open(const struct flow *f)
+{
+	struct wire_open	m;
+
+	wire_begin(&m, sizeof(m), WIRE_OPEN, f->id);
+	m.proto = f->key.proto;
+	m.guest = f->key.guest;
+	m.dst = f->key.dst;
+	return chan_try(chan, &m, sizeof(m), -1);
+}
+
+void
+ask_close(const struct flow *f, enum wire_how how, enum reason reason)
+{
+	struct wire_close	m;
+
+	wire_begin(&m, sizeof(m), WIRE_CLOSE, f->id);
+	m.how = how;
+	m.reason = reason;
+	m.up = f->up;
+	m.down = f->down;
+	m.pup = f->pup;
+	m.pdown = f->pdown;
+	send_sure(&m, sizeof(m));
+}
+
+static void
+drops_start(void)
+{
+	struct timeval	tv = { 1, 0 };
+
+	if (!evtimer_pending(&drops_timer, NULL))
+		evtimer_add(&drops_timer, &tv);
+}
+
+void
+ask_drop(enum reason reason)
+{
+	if (!reason_from_frame_drop(reason))
+		return;
+	drops[reason]++;
+	drops_start();
+}
+
+static void
+on_drops(int fd, short what, void *arg)
+{
+	struct wire_drops	m;
+	unsigned int		r;
+
+	(void)fd;
+	(void)what;
+	(void)arg;
+	frame_clock();
+	for (r = 0; r < REASON_MAX; r++) {
+		if (drops[r] == 0)
+			continue;
+		wire_begin(&m, sizeof(m), WIRE_DROPS, 0);
+		m.reason = r;
+		m.n = drops[r];
+		if (chan_try(chan, &m, sizeof(m), -1) == 0)
+			drops[r] = 0;
+		else
+			drops_start();
+	}
+}
+
+void
+ask_init(void)
+{
+	static const struct chan_ops ops = {
+		.message = on_message,
+		.fd_lost = on_fd_lost,
+		.closed = on_closed,
+		.writable = on_writable,
+	};
+	struct wire_hello	m;
+
+	chan = chan_new(frame.base, FD_CHANNEL, CHAN_TAKES_FDS, QUEUE_MAX,
+	    &ops, NULL);
+	if (chan == NULL)
+		fatal("channel to the broker");
+	evtimer_assign(&drops_timer, frame.base, on_drops, NULL);
+	wire_begin(&m, sizeof(m), WIRE_HELLO, 0);
+	m.magic = WIRE_MAGIC;
+	m.version = WIRE_VERSION;
+	wire_build_id(m.build);
+	if (chan_send(chan, &m, sizeof(m), -1) == -1)
+		fatal("channel to the broker");
+	state = ASK_GREETED;
+}

@@ -1,0 +1,286 @@
+/*
+ * What a guest expects of its LAN, from the one neighbour that it has: the
+ * gateway. ARP, NDP, echo, and a name server that refuses.
+ *
+ * No router advertisements: `run` configures its guest, and a guest on a stream
+ * link is configured by hand, because an advertisement without DHCPv6 and a
+ * resolver behind it would be a promise that this version does not keep. A
+ * router solicitation is silently ignored.
+ *
+ * Trusts: packet_parse(). Must not: answer for an address that is not the
+ * gateway's (a guest that probes for its own must find it free), or send more
+ * than it was asked with.
+ */
+#include <net/if_arp.h>
+#include <netinet/icmp6.h>
+#include <netinet/in.h>
+#include <netinet/ip_icmp.h>
+
+#include <string.h>
+
+#include "bytes.h"
+#include "frame.h"
+
+#define ARP_LEN		28	/* for Ethernet and IPv4 (RFC 826) */
+#define NS_LEN		24	/* RFC 4861 4.3, without options */
+#define NA_LEN		32	/* with the target's link-layer address */
+#define ICMP_HLEN	8
+#define UDP_HLEN	8
+
+#define DNS_PORT	53
+#define DNS_HLEN	12
+#define DNS_NAME_MAX	255
+#define DNS_LABEL_MAX	63
+
+/* fe80::/64 and the MAC's EUI-64 (RFC 4291, appendix A). */
+static struct endpoint
+gateway_link_local(void)
+{
+	const uint8_t	*mac = frame.config.gateway_mac;
+	const uint8_t	 ll[16] = { 0xfe, 0x80, 0, 0, 0, 0, 0, 0,
+	    mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5] };
+
+	return endpoint_v6(ll, 0);
+}
+
+bool
+lan_is_gateway(const struct endpoint *e)
+{
+	const struct wire_lease	*lease = e->family == ADDR_V6 ?
+	    &frame.config.v6 : &frame.config.v4;
+	struct endpoint		 ll;
+
+	if (lease->guest.family == ADDR_NONE)
+		return false;
+	if (addr_equal(e, &lease->gateway))
+		return true;
+	ll = gateway_link_local();
+	return addr_equal(e, &ll);
+}
+
+static void
+learn(const uint8_t *mac)
+{
+	static const uint8_t	none[6];
+
+	if (memcmp(frame.config.guest_mac, none, 6) != 0)
+		return;			/* fixed by the configuration */
+	if ((mac[0] & 1) != 0 || memcmp(mac, none, 6) == 0)
+		return;
+	memcpy(frame.guest_mac, mac, 6);
+	frame.guest_mac_known = true;
+}
+
+void
+lan_learn(const struct packet *p)
+{
+	learn(p->eth + 6);
+}
+
+/* ---- ARP (RFC 826) ---- */
+
+static bool
+arp_asks_gateway(const uint8_t *a)
+{
+	uint32_t	gateway = endpoint_u32(&frame.config.v4.gateway);
+	uint32_t	guest = endpoint_u32(&frame.config.v4.guest);
+	uint32_t	sender = get32(a + 14);
+
+	/* A probe (RFC 5227) comes from 0.0.0.0; the gateway defends itself. */
+	return get16(a + 6) == ARPOP_REQUEST && get32(a + 24) == gateway &&
+	    (sender == guest || sender == 0);
+}
+
+static void
+arp_reply(const uint8_t *request)
+{
+	static const struct tx_offload	none;
+	uint8_t				f[ETH_LEN + ARP_LEN], *a = f + ETH_LEN;
+	struct iovec			iov = { f, sizeof(f) };
+
+	memcpy(f, request + 8, 6);
+	memcpy(f + 6, frame.config.gateway_mac, 6);
+	put16(f + 12, 0x0806);
+	put16(a, ARPHRD_ETHER);
+	put16(a + 2, 0x0800);
+	a[4] = 6;
+	a[5] = 4;
+	put16(a + 6, ARPOP_REPLY);
+	memcpy(a + 8, frame.config.gateway_mac, 6);
+	memcpy(a + 14, frame.config.v4.gateway.addr, 4);
+	memcpy(a + 18, request + 8, 10);	/* its MAC and address */
+	link_send(&iov, 1, &none);
+}
+
+void
+lan_arp(const struct packet *p)
+{
+	const uint8_t	*a = p->eth + ETH_LEN;
+
+	if (frame.config.v4.guest.family != ADDR_V4)
+		return;
+	if (p->eth_len < ETH_LEN + ARP_LEN || get16(a) != ARPHRD_ETHER ||
+	    get16(a + 2) != 0x0800 || a[4] != 6 || a[5] != 4 ||
+	    memcmp(a + 8, p->eth + 6, 6) != 0 || (a[8] & 1) != 0) {
+		ask_drop(REASON_MALFORMED);
+		return;
+	}
+	if (get32(a + 14) == endpoint_u32(&frame.config.v4.guest))
+		learn(a + 8);
+	if (arp_asks_gateway(a))
+		arp_reply(a);
+}
+
+/* ---- NDP (RFC 4861) ---- */
+
+static bool
+ndp_options_ok(const uint8_t *o, size_t len, bool unspecified)
+{
+	size_t	n;
+
+	while (len > 0) {
+		if (len < 2 || o[1] == 0 || o[1] * 8u > len)
+			return false;
+		/* A probe names no address of its own (7.1.1). */
+		if (unspecified && o[0] == ND_OPT_SOURCE_LINKADDR)
+			return false;
+		n = o[1] * 8u;
+		o += n;
+		len -= n;
+	}
+	return true;
+}
+
+static void
+ndp_advertise(const struct packet *p, const struct endpoint *target)
+{
+	static const uint8_t	all_nodes[16] = { 0xff, 2, [15] = 1 };
+	uint8_t			na[NA_LEN];
+	struct iovec		iov = { na, sizeof(na) };
+	struct endpoint		dst = p->src;
+	bool			probe = addr_is_unspecified(&p->src);
+
+	if (probe)
+		dst = endpoint_v6(all_nodes, 0);
+	memset(na, 0, sizeof(na));
+	na[0] = ND_NEIGHBOR_ADVERT;
+	na[4] = probe ? 0xa0 : 0xe0;	/* router, solicited, override */
+	memcpy(na + 8, target->addr, 16);
+	na[24] = ND_OPT_TARGET_LINKADDR;
+	na[25] = 1;
+	memcpy(na + 26, frame.config.gateway_mac, 6);
+	packet_send(target, &dst, IPPROTO_ICMPV6, &iov, 1, 2);
+}
+
+static void
+ndp_solicit(const struct packet *p)
+{
+	struct endpoint	target;
+	bool		probe = addr_is_unspecified(&p->src);
+
+	if (p->ttl != 255 || p->l4[1] != 0 || p->l4_len < NS_LEN ||
+	    !ndp_options_ok(p->l4 + NS_LEN, p->l4_len - NS_LEN, probe)) {
+		ask_drop(REASON_MALFORMED);
+		return;
+	}
+	target = endpoint_v6(p->l4 + 8, 0);
+	if (lan_is_gateway(&target))
+		ndp_advertise(p, &target);
+}
+
+/* ---- echo ---- */
+
+static void
+echo_reply(const struct packet *p)
+{
+	uint8_t		head[ICMP_HLEN];
+	struct iovec	iov[2];
+
+	memcpy(head, p->l4, sizeof(head));
+	head[0] = p->v6 ? ICMP6_ECHO_REPLY : ICMP_ECHOREPLY;
+	iov[0].iov_base = head;
+	iov[0].iov_len = sizeof(head);
+	iov[1].iov_base = p->l4 + ICMP_HLEN;
+	iov[1].iov_len = p->l4_len - ICMP_HLEN;
+	packet_send(&p->dst, &p->src, p->ip_proto, iov, 2, 2);
+}
+
+bool
+lan_icmp(const struct packet *p)
+{
+	uint8_t	type = p->l4[0];
+
+	if (p->v6 && type >= ND_ROUTER_SOLICIT && type <= ND_REDIRECT) {
+		if (type == ND_NEIGHBOR_SOLICIT)
+			ndp_solicit(p);
+		return true;
+	}
+	if (type != (p->v6 ? ICMP6_ECHO_REQUEST : ICMP_ECHO) ||
+	    p->l4[1] != 0 || !lan_is_gateway(&p->dst))
+		return false;
+	echo_reply(p);
+	return true;
+}
+
+/* ---- DNS (RFC 1035 4.1) ---- */
+
+/* The length of the one question behind the header, or 0. */
+static size_t
+dns_question(const uint8_t *q, size_t len)
+{
+	size_t	at = 0;
+
+	while (at < len && q[at] != 0) {
+		if (q[at] > DNS_LABEL_MAX)	/* also: no pointer here */
+			return 0;
+		at += q[at] + 1u;
+	}
+	/* the root label, type and class */
+	if (at >= DNS_NAME_MAX || at >= len || len - at < 5)
+		return 0;
+	return at + 5;
+}
+
+static void
+dns_refuse(const struct packet *p, size_t question)
+{
+	const uint8_t	*q = p->l4 + UDP_HLEN;
+	uint8_t		 head[UDP_HLEN + DNS_HLEN], *d = head + UDP_HLEN;
+	struct iovec	 iov[2];
+
+	memset(head, 0, sizeof(head));
+	put16(head, DNS_PORT);
+	put16(head + 2, p->src.port);
+	put16(head + 4, (unsigned int)(sizeof(head) + question));
+	memcpy(d, q, 2);			/* id */
+	d[2] = 0x80 | (q[2] & 0x79);		/* QR; its opcode and RD */
+	d[3] = question > 0 ? 5 : 1;		/* REFUSED, FORMERR */
+	put16(d + 4, question > 0 ? 1 : 0);
+	iov[0].iov_base = head;
+	iov[0].iov_len = sizeof(head);
+	iov[1].iov_base = p->l4 + UDP_HLEN + DNS_HLEN;
+	iov[1].iov_len = question;
+	packet_send(&p->dst, &p->src, IPPROTO_UDP, iov, 2, 6);
+}
+
+/*
+ * Until names are part of the policy, a query is refused at once: a stub
+ * resolver gives up then instead of waiting for its timeout. The answer is never
+ * longer than the query.
+ */
+bool
+lan_dns(const struct packet *p)
+{
+	const uint8_t	*q = p->l4 + UDP_HLEN;
+	size_t		 len = p->l4_len - UDP_HLEN;
+
+	if (p->dst.port != DNS_PORT || !lan_is_gateway(&p->dst))
+		return false;
+	if (len < DNS_HLEN || (q[2] & 0x80) != 0) {
+		ask_drop(REASON_MALFORMED);
+		return true;
+	}
+	dns_refuse(p, get16(q + 4) == 1 ?
+	    dns_question(q + DNS_HLEN, len - DNS_HLEN) : 0);
+	return true;
+}

@@ -1,0 +1,159 @@
+/*
+ * sallyport-frame: reads a guest's packets, and can open nothing.
+ *
+ * Trusts: its fixed fds and the broker's CONFIG. Must not: look at a byte of the
+ * guest's before it is sealed, or trust anything in argv but the log level.
+ *
+ * The keeper has made the namespaces, the empty root and the uid (processes.md
+ * 2); what is left to do is done here, in the order of include/seal.h.
+ */
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "frame.h"
+#include "log.h"
+#include "seal.h"
+
+/*
+ * The fds of the flows, and a few of our own. CONFIG comes after the seal, so
+ * the limit is one for all guests; the broker's limits are below it.
+ */
+#define NOFILE		65536
+/* The pools (relay.c's, link.c's), libevent, the stack, and flows by malloc. */
+#define ADDRESS_SPACE	(UINT64_C(160) << 20)
+
+struct frame	frame;
+
+void
+frame_clock(void)
+{
+	struct timespec	ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	frame.now_ms = (uint64_t)ts.tv_sec * 1000 +
+	    (uint64_t)ts.tv_nsec / 1000000;
+}
+
+void
+frame_configure(const struct wire_config *c)
+{
+	static const uint8_t	none[6];
+
+	if ((c->kind != LINK_TAP && c->kind != LINK_STREAM) ||
+	    c->mtu < 1280 || c->mtu > 65520 || c->flows_max == 0 ||
+	    (c->kind == LINK_STREAM && (c->flags & LINK_VNET) != 0))
+		fatalx("CONFIG makes no sense");
+	frame.config = *c;
+	memcpy(frame.guest_mac, c->guest_mac, sizeof(frame.guest_mac));
+	frame.guest_mac_known = memcmp(c->guest_mac, none, sizeof(none)) != 0;
+	frame.configured = true;
+	flow_init();
+	tcp_room_init();
+	dgram_room_init();
+	link_init();
+}
+
+static void
+check_fds(void)
+{
+	static const int	extra[] = { FD_SHARED };
+	struct stat		st;
+	int			type;
+	socklen_t		len = sizeof(type);
+
+	if (getsockopt(FD_CHANNEL, SOL_SOCKET, SO_TYPE, &type, &len) == -1 ||
+	    type != SOCK_SEQPACKET)
+		fatalx("fd %d is not a channel", FD_CHANNEL);
+	if (fstat(FD_OBJECT, &st) == -1 ||
+	    (!S_ISCHR(st.st_mode) && !S_ISSOCK(st.st_mode)))
+		fatalx("fd %d is not a guest link", FD_OBJECT);
+	if (fcntl(FD_LOG, F_GETFD) == -1)
+		_exit(FATAL_STATUS);	/* and nowhere to say so */
+	if (fd_nonblock(FD_CHANNEL) == -1 || fd_nonblock(FD_OBJECT) == -1)
+		fatal("O_NONBLOCK");
+	seal_check_fds(FD_SHARED, extra, 1);
+}
+
+/* libevent would use stdio. */
+static void
+event_log(int severity, const char *msg)
+{
+	if (severity >= EVENT_LOG_WARN)
+		log_warnx("libevent: %s", msg);
+}
+
+static struct event_base *
+make_base(void)
+{
+	struct event_config	*cfg = event_config_new();
+	struct event_base	*base;
+
+	event_set_log_callback(event_log);
+	if (cfg == NULL ||
+	    event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK |
+	    EVENT_BASE_FLAG_IGNORE_ENV) == -1 ||
+	    (base = event_base_new_with_config(cfg)) == NULL)
+		fatalx("libevent does not start");
+	event_config_free(cfg);
+	return base;
+}
+
+static void
+seal(void)
+{
+	static const struct seal_limits	limits = {
+		.nofile = NOFILE, .fsize = 0, .as = ADDRESS_SPACE,
+		.nproc = true,
+	};
+
+	seal_rlimits(&limits);
+	seal_caps();
+	seal_process("sallyport-frame", SIGKILL);
+	seal_landlock(NULL, 0);
+	seal_filter(&frame_seal);
+}
+
+static enum log_level
+level(int argc, char **argv)
+{
+	if (argc < 2 || argv[1][0] < '0' || argv[1][0] > '2')
+		return LOG_LEVEL_WARN;
+	return (enum log_level)(argv[1][0] - '0');
+}
+
+int
+main(int argc, char **argv)
+{
+	bool	again = false;
+
+	log_init("frame", FD_LOG, level(argc, argv));
+	check_fds();
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+		fatal("SIGPIPE");
+	/* Large blocks are the pools, made once: no mmap per allocation. */
+	mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	rand_seed();
+	link_map_shared();
+	frame.base = make_base();
+	frame_clock();
+	seal();
+	ask_init();
+	for (;;) {
+		event_base_loop(frame.base,
+		    again ? EVLOOP_NONBLOCK : EVLOOP_ONCE);
+		again = link_turn();
+		again |= tcp_turn_end();
+	}
+}

@@ -1,0 +1,123 @@
+/*
+ * The chunks. All memory that a guest can fill with payload is here and in
+ * link.c's buffers; both are of fixed size, so a frame cannot grow.
+ *
+ *	link.c		256 x 64 KB	17 MB	(small buffers: 2048 x 1.6 KB)
+ *	large chunks	256 x 64 KB	17 MB
+ *	small chunks	9216 x 2 KB	19 MB
+ *	flows, lwIP	8 000 flows	 8 MB	(malloc)
+ *
+ * which is below the 64 MB of flows.md 6. What was never used costs nothing: an
+ * idle guest's frame is a few megabytes.
+ *
+ * Trusts: nothing. Must not: be called with a chunk twice; there is no test for
+ * that but the sanitizer builds.
+ */
+#include <stdlib.h>
+
+#include "log.h"
+#include "pool.h"
+
+#define LARGE_COUNT	256
+#define SMALL_COUNT	9216
+/*
+ * Reading from a server may wait; a segment that the guest has sent may not.
+ * So the last ones are for the latter.
+ */
+#define LARGE_RESERVE	16
+#define SMALL_RESERVE	1024
+
+struct pool {
+	struct chunk_queue	 free;		/* used before */
+	uint8_t			*fresh;		/* never used: no page of it is there */
+	size_t			 step;
+	uint32_t		 size;
+	unsigned int		 nfresh, nfree;	/* nfree: of both kinds */
+};
+
+static struct pool	large, small;
+
+static void
+carve(struct pool *p, uint32_t size, unsigned int n)
+{
+	TAILQ_INIT(&p->free);
+	p->size = size;
+	p->step = (sizeof(struct chunk) + size + 31) & ~(size_t)31;
+	p->nfresh = p->nfree = n;
+	if ((p->fresh = aligned_alloc(32, p->step * n)) == NULL)
+		fatal("no memory for the chunks");
+}
+
+void
+pool_init(void)
+{
+	carve(&large, CHUNK_LARGE, LARGE_COUNT);
+	carve(&small, CHUNK_SMALL, SMALL_COUNT);
+}
+
+static struct chunk *
+fresh(struct pool *p)
+{
+	struct chunk	*c = (struct chunk *)(void *)p->fresh;
+
+	p->fresh += p->step;
+	p->nfresh--;
+	c->size = p->size;
+	return c;
+}
+
+static struct chunk *
+take(struct pool *p, unsigned int reserve)
+{
+	struct chunk	*c = TAILQ_FIRST(&p->free);
+
+	if (p->nfree <= reserve)
+		return NULL;
+	p->nfree--;
+	if (c == NULL)
+		c = fresh(p);
+	else
+		TAILQ_REMOVE(&p->free, c, entry);
+	c->begin = c->end = 0;
+	return c;
+}
+
+struct chunk *
+chunk_get(bool want_large)
+{
+	struct chunk	*c = take(want_large ? &large : &small, 0);
+
+	return c != NULL ? c : take(want_large ? &small : &large, 0);
+}
+
+struct chunk *
+chunk_get_spare(bool want_large)
+{
+	struct chunk	*c = NULL;
+
+	if (want_large)
+		c = take(&large, LARGE_RESERVE);
+	return c != NULL ? c : take(&small, SMALL_RESERVE);
+}
+
+/* Last in, first out: what was used last is in the cache. */
+void
+chunk_put(struct chunk *c)
+{
+	struct pool	*p = c->size == CHUNK_LARGE ? &large : &small;
+
+	TAILQ_INSERT_HEAD(&p->free, c, entry);
+	p->nfree++;
+}
+
+bool
+pool_holds(uint32_t len)
+{
+	return large.nfree >= 2 || small.nfree > len / CHUNK_SMALL + 1;
+}
+
+uint32_t
+pool_window_budget(void)
+{
+	return LARGE_COUNT / 2 * CHUNK_LARGE + SMALL_COUNT / 2 * CHUNK_SMALL;
+}

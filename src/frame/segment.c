@@ -1,0 +1,250 @@
+/*
+ * The front door of TCP: each segment from the guest is looked at here first.
+ * Rules 1 and 2 of stack.c are kept here.
+ *
+ * Trusts: packet.c's lengths and checksum. Must not: let a guest's SYN or option
+ * through to lwIP, answer a SYN before the broker has, or keep a buffer of the
+ * link's for a SYN: all that is ever needed of one is a dozen bytes.
+ */
+#include <netinet/in.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "tcp.h"
+
+#define IP4_HLEN	20
+#define IP6_HLEN	40
+#define TCP_HLEN	20
+#define MSS_MIN		216		/* smaller ones cost more than they carry */
+
+/* RFC 9293 3.1 */
+enum { FIN = 0x01, SYN = 0x02, RST = 0x04, ACK = 0x10 };
+enum { OPT_END = 0, OPT_NOP = 1, OPT_MSS = 2, OPT_SCALE = 3 };
+
+/* One segment, between the link and lwIP. */
+struct segment {
+	struct flow_key	 key;
+	uint8_t		*tcp;
+	unsigned int	 hlen;
+	uint32_t	 payload;
+	uint8_t		 flags;
+};
+
+/* ---- the SYN ---- */
+
+/* Reads MSS and window scale; everything else in there is forgotten (rule 2). */
+static void
+parse_options(struct tcp_syn *syn, const uint8_t *o, const uint8_t *end)
+{
+	syn->mss = 536;			/* RFC 9293 3.7.1 */
+	syn->scale = SYN_NO_SCALE;
+	while (o < end && o[0] != OPT_END) {
+		if (o[0] == OPT_NOP) {
+			o++;
+			continue;
+		}
+		if (end - o < 2 || o[1] < 2 || o[1] > end - o)
+			return;
+		if (o[0] == OPT_MSS && o[1] == 4)
+			syn->mss = get16(o + 2);
+		if (o[0] == OPT_SCALE && o[1] == 3)
+			syn->scale = o[2] > 14 ? 14 : o[2];	/* RFC 7323 2.3 */
+		o += o[1];
+	}
+}
+
+static void
+parse_syn(struct tcp_syn *syn, const struct segment *s)
+{
+	const uint8_t	*t = s->tcp;
+
+	syn->seq = get32(t + 4);
+	syn->window = get16(t + 14);
+	parse_options(syn, t + TCP_HLEN, t + s->hlen);
+	if (syn->mss < MSS_MIN)
+		syn->mss = MSS_MIN;
+}
+
+/* The canonical copy: 28 bytes of TCP header with our two options. */
+void
+segment_build_syn(uint8_t t[SYN_LEN], const struct tcp_flow *f)
+{
+	memset(t, 0, SYN_LEN);
+	put16(t, f->flow.key.guest.port);
+	put16(t + 2, f->flow.key.dst.port);
+	put32(t + 4, f->syn.seq);
+	t[12] = SYN_LEN / 4 << 4;
+	t[13] = SYN;
+	put16(t + 14, f->syn.window);
+	t[20] = OPT_MSS;
+	t[21] = 4;
+	put16(t + 22, f->syn.mss);
+	memset(t + 24, OPT_NOP, 4);
+	if (f->syn.scale != SYN_NO_SCALE) {
+		t[25] = OPT_SCALE;
+		t[26] = 3;
+		t[27] = f->syn.scale;
+	}
+}
+
+/*
+ * The packet that an ICMP error quotes. The guest's kernel finds its socket by
+ * the addresses, ports and sequence number (RFC 792; RFC 5927 4).
+ */
+static size_t
+build_quote(uint8_t q[IP6_HLEN + SYN_LEN], const struct tcp_flow *f)
+{
+	const struct flow_key	*key = &f->flow.key;
+	uint16_t		 sum;
+
+	memset(q, 0, IP6_HLEN);
+	if (key->dst.family == ADDR_V6) {
+		q[0] = 6 << 4;
+		put16(q + 4, SYN_LEN);
+		q[6] = IPPROTO_TCP;
+		q[7] = 64;
+		memcpy(q + 8, key->guest.addr, 16);
+		memcpy(q + 24, key->dst.addr, 16);
+		segment_build_syn(q + IP6_HLEN, f);
+		return IP6_HLEN + SYN_LEN;
+	}
+	q[0] = 4 << 4 | IP4_HLEN / 4;
+	put16(q + 2, IP4_HLEN + SYN_LEN);
+	q[8] = 64;
+	q[9] = IPPROTO_TCP;
+	memcpy(q + 12, key->guest.addr, 4);
+	memcpy(q + 16, key->dst.addr, 4);
+	sum = (uint16_t)~csum_fold(csum_add(0, q, IP4_HLEN));
+	memcpy(q + 10, &sum, sizeof(sum));
+	segment_build_syn(q + IP4_HLEN, f);
+	return IP4_HLEN + SYN_LEN;
+}
+
+void
+segment_refuse(const struct tcp_flow *f, enum deny_code code)
+{
+	uint8_t	quote[IP6_HLEN + SYN_LEN];
+
+	if (code == DENY_RESET)
+		stack_reset(&f->flow.key, 0, f->syn.seq + 1);
+	else if (code != DENY_SILENT)
+		icmp_deny(code, quote, build_quote(quote, f));
+}
+
+/* ---- demultiplexing ---- */
+
+/* A new connection: hold the SYN and ask. */
+static void
+syn_new(const struct segment *s)
+{
+	struct tcp_flow	*f = calloc(1, sizeof(*f));
+
+	if (f == NULL || flow_insert(&f->flow, &s->key, &tcp_flow_ops) == -1) {
+		stack_reset(&s->key, 0, get32(s->tcp + 4) + 1);
+		free(f);
+		return;
+	}
+	TAILQ_INIT(&f->up);
+	TAILQ_INIT(&f->down);
+	parse_syn(&f->syn, s);
+	flow_ask(&f->flow);
+}
+
+/*
+ * A SYN for a flow that we have. In a live one it is answered by an ACK (RFC
+ * 5961 4): if the guest has really forgotten the connection it resets it. One
+ * in TIME_WAIT makes room (RFC 6191's idea, without its clock).
+ */
+static void
+syn_again(struct tcp_flow *f, const struct segment *s)
+{
+	switch (f->phase) {
+	case TCP_HELD:
+		parse_syn(&f->syn, s);	/* a retransmission, or a new attempt */
+		break;
+	case TCP_HANDSHAKE:
+		if (get32(s->tcp + 4) == f->syn.seq)
+			stack_repeat_syn_ack(f);
+		break;
+	case TCP_OPEN:
+	case TCP_DRAINING:
+		if (f->phase == TCP_DRAINING && f->waiting) {
+			stack_abort(f);
+			relay_bury(f);
+			syn_new(s);
+		} else {
+			f->want_ack = true;
+			relay_dirty(f);
+		}
+		break;
+	case TCP_DEAD:
+		break;
+	}
+}
+
+static void
+handle_syn(struct tcp_flow *f, const struct segment *s)
+{
+	/* Bare and without payload; what else comes with a SYN is a probe. */
+	if ((s->flags & (ACK | RST | FIN)) != 0 || s->payload > 0)
+		return;
+	if (f == NULL)
+		syn_new(s);
+	else
+		syn_again(f, s);
+}
+
+/* RFC 9293 3.10.7.1: the state CLOSED. */
+static void
+handle_stray(const struct segment *s)
+{
+	if ((s->flags & RST) != 0)
+		return;
+	stack_reset(&s->key, (s->flags & ACK) != 0 ? get32(s->tcp + 8) : 0,
+	    get32(s->tcp + 4) + s->payload + ((s->flags & FIN) != 0));
+}
+
+/* True: lwIP has the buffer now. */
+static bool
+handle_known(struct tcp_flow *f, struct packet *p, const struct segment *s)
+{
+	if (f->phase == TCP_HELD && (s->flags & RST) != 0) {
+		flow_close(&f->flow, HOW_CANCEL, REASON_GUEST_CANCEL);
+		relay_bury(f);
+	}
+	if (f->pcb == NULL || (s->payload > 0 && !relay_has_room(s->payload)))
+		return false;
+	memset(s->tcp + TCP_HLEN, OPT_NOP, s->hlen - TCP_HLEN);
+	f->flow.pup++;
+	stack_input(f, p);
+	return true;
+}
+
+bool
+tcp_segment(struct packet *p)
+{
+	struct segment	 s = { .tcp = p->l4 };
+	struct tcp_flow	*f;
+
+	s.hlen = p->l4_len < TCP_HLEN ? 0 : (p->l4[12] >> 4) * 4u;
+	if (s.hlen < TCP_HLEN || s.hlen > p->l4_len || p->src.port == 0 ||
+	    p->dst.port == 0) {
+		ask_drop(REASON_MALFORMED);
+		return false;
+	}
+	s.payload = p->l4_len - s.hlen;
+	s.flags = p->l4[13];
+	s.key.guest = p->src;
+	s.key.dst = p->dst;
+	s.key.proto = PROTO_TCP;
+	f = (struct tcp_flow *)flow_find(&s.key);
+	if ((s.flags & SYN) != 0)
+		handle_syn(f, &s);
+	else if (f == NULL)
+		handle_stray(&s);
+	else
+		return handle_known(f, p, &s);
+	return false;
+}

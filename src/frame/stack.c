@@ -1,0 +1,653 @@
+/*
+ * lwIP as a TCP engine: segments in, segments out. Together with relay.c the
+ * only file that knows it.
+ *
+ * Trusts: packet.c's lengths; lwIP only behind the rules below. Must not: give
+ * lwIP a SYN that we did not build, an option that it did not need, or a write
+ * before the guest has shown a usable window; close, abort or open a pcb inside
+ * of one of its callbacks.
+ *
+ * lwIP's lists of pcbs are empty except during a call, and then hold the one pcb
+ * that the call is about (only the timer sees all of them). The flow table has
+ * found it already, so its linear searches cost nothing, and it cannot find
+ * another one. A new connection is made by pointing the only listener at the
+ * flow's destination while its SYN is replayed; the listener's port is 0
+ * otherwise, which no segment carries.
+ *
+ * The five rules (reference/lwip.md 6; each was needed against a random walker):
+ *  1. No SYN but our canonical copy reaches tcp_input() (segment.c).
+ *  2. Options outside a SYN become NOPs (segment.c).
+ *  3. No tcp_write() before snd_wnd_max >= 2.
+ *  4. After each segment the persist timer's invariant is restored.
+ *  5. No out-of-order queue (lwipopts.h).
+ */
+#include <netinet/in.h>
+
+#include <string.h>
+
+#include "log.h"
+#include "tcp.h"
+
+#include "lwip/init.h"
+#include "lwip/ip.h"
+#include "lwip/netif.h"
+#include "lwip/pbuf.h"
+#include "lwip/priv/tcp_priv.h"
+#include "lwip/tcp.h"
+
+/* Closed first by the host: kept so long as there is room, oldest out first. */
+#define WAITING_MAX	512
+#define IOV_MAX_SEGMENT	250		/* tap.c and stream.c add at most 2 */
+
+/* Where stack.c keeps lwIP's pbuf and relay.c its span: in the link's buffer. */
+struct rx_state {
+	struct pbuf_custom	pc;
+	struct span		span;
+};
+static_assert(sizeof(struct rx_state) <= sizeof(((struct rxbuf *)0)->lwip),
+    "rxbuf.lwip is large enough");
+
+TAILQ_HEAD(pcb_list, tcp_flow);
+
+static struct netif		 nif;
+static struct tcp_pcb_listen	*listener;
+static u8_t			 ext_id;
+static struct pcb_list		 active = TAILQ_HEAD_INITIALIZER(active);
+static struct pcb_list		 waiting = TAILQ_HEAD_INITIALIZER(waiting);
+static unsigned int		 nactive, nwaiting;
+static struct event		 tick;
+static bool			 ticking;
+
+/* ---- one pcb at a time ---- */
+
+/* lwIP calls this when a pcb enters one of its lists. */
+void
+tcp_timer_needed(void)
+{
+	struct timeval	tv = { 0, TCP_TMR_INTERVAL * 1000 };
+
+	if (!ticking)
+		evtimer_add(&tick, &tv);
+	ticking = true;
+}
+
+static void
+list_enter(struct tcp_flow *f)
+{
+	TAILQ_INSERT_HEAD(&active, f, pcbs);
+	nactive++;
+}
+
+static void
+list_leave(struct tcp_flow *f)
+{
+	TAILQ_REMOVE(f->waiting ? &waiting : &active, f, pcbs);
+	*(f->waiting ? &nwaiting : &nactive) -= 1;
+}
+
+static void
+enter(struct tcp_flow *f)
+{
+	f->pcb->next = NULL;
+	if (f->waiting)
+		tcp_tw_pcbs = f->pcb;
+	else
+		tcp_active_pcbs = f->pcb;
+}
+
+static void
+leave(struct tcp_flow *f)
+{
+	tcp_active_pcbs = tcp_tw_pcbs = NULL;
+	if (f->pcb == NULL || f->waiting || f->pcb->state != TIME_WAIT)
+		return;
+	list_leave(f);
+	f->waiting = true;
+	TAILQ_INSERT_HEAD(&waiting, f, pcbs);
+	nwaiting++;
+	relay_dirty(f);
+}
+
+void
+stack_abort(struct tcp_flow *f)
+{
+	if (f->pcb == NULL)
+		return;
+	enter(f);
+	tcp_abort(f->pcb);
+	tcp_active_pcbs = tcp_tw_pcbs = NULL;
+}
+
+static void
+trim_waiting(void)
+{
+	while (nwaiting > WAITING_MAX)
+		stack_abort(TAILQ_LAST(&waiting, pcb_list));
+}
+
+unsigned int
+stack_count(void)
+{
+	return nactive;
+}
+
+void
+stack_each(void (*fn)(struct tcp_flow *))
+{
+	struct tcp_flow	*f;
+
+	TAILQ_FOREACH(f, &active, pcbs)
+		fn(f);
+}
+
+/* The timer is the one call that sees all: the lists are made for it. */
+static struct tcp_pcb *
+link_list(const struct pcb_list *list)
+{
+	struct tcp_flow	*f;
+
+	TAILQ_FOREACH(f, list, pcbs)
+		f->pcb->next = TAILQ_NEXT(f, pcbs) != NULL ?
+		    TAILQ_NEXT(f, pcbs)->pcb : NULL;
+	return TAILQ_EMPTY(list) ? NULL : TAILQ_FIRST(list)->pcb;
+}
+
+static void
+on_tick(int fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+	frame_clock();
+	tcp_active_pcbs = link_list(&active);
+	tcp_tw_pcbs = link_list(&waiting);
+	tcp_tmr();
+	tcp_active_pcbs = tcp_tw_pcbs = NULL;
+	ticking = false;
+	if (nactive + nwaiting > 0)
+		tcp_timer_needed();
+}
+
+/* ---- lwIP's callbacks: they take notes, relay.c acts on them ---- */
+
+/* The pcb is freed after this, however it came to that. */
+static void
+on_destroyed(u8_t id, void *data)
+{
+	struct tcp_flow	*f = data;
+
+	(void)id;
+	if (f == NULL)
+		return;			/* the listener's */
+	list_leave(f);
+	f->pcb = NULL;
+	if (f->gone == GONE_NOT)
+		f->gone = GONE_CLEAN;
+	relay_dirty(f);
+}
+
+static void
+on_error(void *arg, err_t err)
+{
+	struct tcp_flow	*f = arg;
+
+	if (err == ERR_RST)
+		f->gone = GONE_RESET;
+	else if (err == ERR_ABRT)
+		f->gone = GONE_ABORT;
+}
+
+static struct rxbuf *
+pbuf_owner(struct pbuf *p)
+{
+	return (struct rxbuf *)(void *)((uint8_t *)p -
+	    offsetof(struct rxbuf, lwip));
+}
+
+static void
+on_pbuf_free(struct pbuf *p)
+{
+	rxbuf_release(pbuf_owner(p));
+}
+
+void
+stack_unpin(struct span *s)
+{
+	struct rx_state	*rx = (struct rx_state *)(void *)((uint8_t *)s -
+			    offsetof(struct rx_state, span));
+
+	pbuf_free(&rx->pc.pbuf);
+}
+
+/* One pbuf always: ours are never chained, and nothing is queued in lwIP. */
+static err_t
+on_received(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
+{
+	struct tcp_flow	*f = arg;
+	struct rx_state	*rx;
+
+	(void)pcb;
+	(void)err;
+	relay_dirty(f);
+	if (p == NULL) {
+		f->guest_fin = true;
+		return ERR_OK;
+	}
+	LWIP_ASSERT("one pbuf", p->next == NULL);
+	rx = (struct rx_state *)(void *)p;
+	rx->span = (struct span){ .data = p->payload, .len = p->len };
+	if (!relay_received(f, &rx->span))
+		pbuf_free(p);
+	return ERR_OK;
+}
+
+static err_t
+on_sent(void *arg, struct tcp_pcb *pcb, u16_t len)
+{
+	(void)pcb;
+	relay_acked(arg, len);
+	return ERR_OK;
+}
+
+static err_t	on_accept(void *, struct tcp_pcb *, err_t);
+static err_t	on_new(u8_t, struct tcp_pcb_listen *, struct tcp_pcb *);
+
+static const struct tcp_ext_arg_callbacks ext_callbacks = {
+	on_destroyed, on_new
+};
+
+/* The largest payload that the guest's link carries. */
+static uint16_t
+link_mss(const struct tcp_flow *f)
+{
+	unsigned int	hlen = f->flow.key.dst.family == ADDR_V6 ?
+			    40 : 20;
+
+	return (uint16_t)(frame.config.mtu - hlen - TCP_HLEN);
+}
+
+/* From tcp_listen_input(), when the SYN is parsed and before SYN|ACK leaves. */
+static err_t
+on_new(u8_t id, struct tcp_pcb_listen *l, struct tcp_pcb *pcb)
+{
+	struct tcp_flow	*f = l->callback_arg;
+
+	tcp_ext_arg_set_callbacks(pcb, id, &ext_callbacks);
+	tcp_ext_arg_set(pcb, id, f);
+	tcp_err(pcb, on_error);
+	tcp_recv(pcb, on_received);
+	tcp_sent(pcb, on_sent);
+	tcp_poll(pcb, NULL, 255);
+	tcp_nagle_disable(pcb);
+	ip_set_option(pcb, SOF_KEEPALIVE);	/* 2 h: TCP_KEEPIDLE_DEFAULT */
+	pcb->mss = LWIP_MIN(pcb->mss, link_mss(f));
+	f->peer_mss = pcb->mss;
+	f->pcb = pcb;
+	list_enter(f);
+	pcb->rcv_wnd = LWIP_MIN(pcb->rcv_wnd, relay_first_window(f));
+	pcb->rcv_ann_wnd = pcb->rcv_wnd;
+	return ERR_OK;
+}
+
+/*
+ * The handshake is complete. With TSO a segment may be as long as a packet can
+ * be, in whole multiples of what the guest's kernel will cut it into.
+ */
+static err_t
+on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
+{
+	struct tcp_flow	*f = arg;
+
+	if (err != ERR_OK || pcb == NULL)
+		return ERR_VAL;
+	f->phase = TCP_OPEN;
+	if (link_has_tso(f->flow.key.dst.family == ADDR_V6))
+		pcb->mss = (u16_t)(CHUNK_LARGE / f->peer_mss * f->peer_mss);
+	flow_set_timeout(&f->flow, frame.config.tcp_idle);
+	relay_dirty(f);
+	return ERR_OK;
+}
+
+/* ---- into lwIP ---- */
+
+static void
+set_address(ip_addr_t *a, const struct endpoint *e)
+{
+	memset(a, 0, sizeof(*a));
+	if (e->family == ADDR_V6) {
+		IP_SET_TYPE_VAL(*a, IPADDR_TYPE_V6);
+		memcpy(ip_2_ip6(a)->addr, e->addr, 16);
+	} else {
+		IP_SET_TYPE_VAL(*a, IPADDR_TYPE_V4);
+		memcpy(&ip_2_ip4(a)->addr, e->addr, 4);
+	}
+}
+
+/* What ip_input() would have left behind for tcp_input(). */
+static void
+input(const struct flow_key *key, struct pbuf *p)
+{
+	ip_data.current_netif = ip_data.current_input_netif = &nif;
+	set_address(&ip_data.current_iphdr_src, &key->guest);
+	set_address(&ip_data.current_iphdr_dest, &key->dst);
+	tcp_input(p, &nif);
+	ip_data.current_netif = ip_data.current_input_netif = NULL;
+}
+
+/*
+ * lwIP sets the persist timer when nothing is in flight and the head of the
+ * queue does not fit, and asserts in tcp_slowtmr() that this is still so; an
+ * acknowledgment of a window probe can have changed it (rule 4).
+ */
+static void
+repair_persist(struct tcp_pcb *pcb)
+{
+	if (pcb->persist_backoff > 0 &&
+	    (pcb->unsent == NULL || pcb->unacked != NULL))
+		pcb->persist_backoff = 0;
+}
+
+static void
+input_flow(struct tcp_flow *f, struct pbuf *p)
+{
+	enum tcp_phase	before = f->phase;
+
+	/* One ACK at the end of the turn, not one per two segments. */
+	tcp_clear_flags(f->pcb, TF_ACK_DELAY);
+	enter(f);
+	input(&f->flow.key, p);
+	leave(f);
+	if (f->pcb == NULL)
+		return;
+	repair_persist(f->pcb);
+	if (before == TCP_HANDSHAKE && f->phase == TCP_OPEN)
+		/* A link does not congest; tcp_process() has set its own. */
+		f->pcb->cwnd = f->pcb->ssthresh = TCP_SND_BUF;
+	if ((f->pcb->flags & TF_ACK_DELAY) != 0)
+		relay_dirty(f);
+	trim_waiting();
+}
+
+int
+stack_replay(struct tcp_flow *f)
+{
+	struct pbuf	*p = pbuf_alloc(PBUF_RAW, SYN_LEN, PBUF_RAM);
+
+	if (p == NULL)
+		return -1;
+	segment_build_syn(p->payload, f);
+	listener->local_port = f->flow.key.dst.port;
+	listener->callback_arg = f;
+	input(&f->flow.key, p);
+	tcp_active_pcbs = tcp_tw_pcbs = NULL;
+	listener->local_port = 0;
+	listener->callback_arg = NULL;
+	return f->pcb == NULL ? -1 : 0;
+}
+
+void
+stack_repeat_syn_ack(struct tcp_flow *f)
+{
+	if (f->pcb->state == SYN_RCVD && tcp_rexmit(f->pcb) == ERR_OK)
+		tcp_output(f->pcb);
+}
+
+void
+stack_input(struct tcp_flow *f, struct packet *p)
+{
+	struct rx_state	*rx = (struct rx_state *)(void *)p->buf->lwip;
+	struct pbuf	*pb;
+
+	rx->pc.custom_free_function = on_pbuf_free;
+	pb = pbuf_alloced_custom(PBUF_RAW, (u16_t)p->l4_len, PBUF_REF, &rx->pc,
+	    p->l4, (u16_t)p->l4_len);
+	input_flow(f, pb);
+}
+
+void
+stack_reset(const struct flow_key *key, uint32_t seq, uint32_t ack)
+{
+	ip_addr_t	local, remote;
+
+	set_address(&local, &key->dst);
+	set_address(&remote, &key->guest);
+	tcp_rst_netif(&nif, seq, ack, &local, &remote, key->dst.port,
+	    key->guest.port);
+}
+
+/* ---- for relay.c ---- */
+
+uint32_t
+stack_queuelen(const struct tcp_flow *f)
+{
+	return f->pcb == NULL ? 0 : f->pcb->snd_queuelen;
+}
+
+uint32_t
+stack_rcv_wnd(const struct tcp_flow *f)
+{
+	return f->pcb == NULL ? 0 : f->pcb->rcv_wnd;
+}
+
+/*
+ * Rule 3: snd_wnd_max / 2 caps the segments, and must not be 0 when the first is
+ * made. lwip.md says why.
+ */
+uint32_t
+stack_segment(const struct tcp_flow *f)
+{
+	const struct tcp_pcb	*pcb = f->pcb;
+
+	if (pcb == NULL || pcb->snd_wnd_max < 2 ||
+	    (pcb->state != ESTABLISHED && pcb->state != CLOSE_WAIT) ||
+	    pcb->snd_buf < CHUNK_LARGE)
+		return 0;
+	return pcb->mss > f->peer_mss ? pcb->mss : CHUNK_LARGE;
+}
+
+int
+stack_write(struct tcp_flow *f, const uint8_t *data, uint32_t len, bool more)
+{
+	return tcp_write(f->pcb, data, (u16_t)len,
+	    more ? TCP_WRITE_FLAG_MORE : 0) == ERR_OK ? 0 : -1;
+}
+
+void
+stack_fin(struct tcp_flow *f)
+{
+	if (f->pcb != NULL)
+		tcp_shutdown(f->pcb, 0, 1);
+}
+
+void
+stack_flush(struct tcp_flow *f)
+{
+	struct tcp_pcb	*pcb = f->pcb;
+
+	if (pcb == NULL)
+		return;
+	f->blocked = false;
+	if (f->want_ack || (pcb->flags & TF_ACK_DELAY) != 0)
+		tcp_ack_now(pcb);
+	f->want_ack = false;
+	tcp_output(pcb);
+}
+
+/*
+ * The window is ours to open, not tcp_recved()'s: that opens it to TCP_WND only,
+ * and by steps of pcb->mss, which with TSO is larger than a small window. Never
+ * moves the right edge to the left (RFC 9293 3.8.6).
+ */
+void
+stack_open_window(struct tcp_flow *f)
+{
+	struct tcp_pcb	*pcb = f->pcb;
+	uint32_t	 want, step, edge, shown;
+
+	if (pcb == NULL || f->waiting)
+		return;
+	if ((pcb->flags & TF_WND_SCALE) == 0 && f->window > UINT16_MAX)
+		f->window = UINT16_MAX;
+	want = f->window > f->up_bytes ? f->window - f->up_bytes : 0;
+	if (want > pcb->rcv_wnd)
+		pcb->rcv_wnd = want;
+	edge = pcb->rcv_nxt + pcb->rcv_wnd;
+	step = LWIP_MIN(f->window / 2, f->peer_mss);
+	shown = edge - pcb->rcv_ann_right_edge;
+	if (!TCP_SEQ_GEQ(edge, pcb->rcv_ann_right_edge + step))
+		return;		/* silly window avoidance (3.8.6.2.2) */
+	pcb->rcv_ann_wnd = pcb->rcv_wnd;
+	/* Tell a guest that may be waiting; others learn it from the next ACK. */
+	if (shown >= f->window / 4)
+		f->want_ack = true;
+}
+
+/* ---- out of lwIP ---- */
+
+/* The flow of the pcb that is sending; NULL: a RST without one. */
+static struct tcp_flow *
+sender(const struct netif *n)
+{
+	struct tcp_pcb	*pcb;
+
+	if (n->hints == NULL)
+		return NULL;
+	pcb = (struct tcp_pcb *)(void *)((uint8_t *)n->hints -
+	    offsetof(struct tcp_pcb, netif_hints));
+	return pcb->callback_arg;
+}
+
+/* The checksum is the kernel's to finish: it wants the pseudo-header's sum. */
+static void
+offload(struct tx_offload *off, uint8_t *ip, uint32_t len, bool v6,
+    const struct tcp_flow *f)
+{
+	unsigned int	 ihl = v6 ? 40 : 20, thl;
+	uint8_t		*t = ip + ihl;
+	uint16_t	 sum;
+
+	thl = (t[12] >> 4) * 4u;
+	sum = csum_fold(csum_pseudo(v6, ip + (v6 ? 8 : 12),
+	    ip + (v6 ? 24 : 16), IPPROTO_TCP, len - ihl));
+	memcpy(t + 16, &sum, sizeof(sum));
+	off->csum = true;
+	off->csum_start = (uint16_t)(ETH_LEN + ihl);
+	off->csum_offset = 16;
+	off->v6 = v6;
+	if (f != NULL && len - ihl - thl > f->peer_mss) {
+		off->gso_size = f->peer_mss;
+		off->hdr_len = (uint16_t)(ETH_LEN + ihl + thl);
+	}
+}
+
+/* All of a chain, or with its tail copied together if it has too many links. */
+static unsigned int
+gather(struct iovec *iov, struct pbuf *p)
+{
+	static uint8_t	 tail[65536];
+	unsigned int	 n = 1;
+	size_t		 len = 0;
+
+	for (; p != NULL && n < IOV_MAX_SEGMENT - 1; p = p->next)
+		iov[n++] = (struct iovec){ p->payload, p->len };
+	if (p == NULL)
+		return n;
+	for (; p != NULL; p = p->next) {
+		memcpy(tail + len, p->payload, p->len);
+		len += p->len;
+	}
+	iov[n++] = (struct iovec){ tail, len };
+	return n;
+}
+
+static err_t
+output(struct netif *n, struct pbuf *p, bool v6)
+{
+	struct iovec		 iov[IOV_MAX_SEGMENT];
+	struct tx_offload	 off = { 0 };
+	struct tcp_flow		*f = sender(n);
+	uint8_t			 eth[ETH_LEN];
+
+	if (!frame.guest_mac_known)
+		return ERR_OK;
+	if (link_full()) {
+		if (f != NULL)
+			f->blocked = true;
+		return ERR_MEM;		/* it stays at the head of the queue */
+	}
+	memcpy(eth, frame.guest_mac, 6);
+	memcpy(eth + 6, frame.config.gateway_mac, 6);
+	eth[12] = v6 ? 0x86 : 0x08;
+	eth[13] = v6 ? 0xdd : 0x00;
+	iov[0] = (struct iovec){ eth, sizeof(eth) };
+	if (link_has_csum())
+		offload(&off, p->payload, p->tot_len, v6, f);
+	if (f != NULL)
+		f->flow.pdown++;
+	link_send(iov, gather(iov, p), &off);
+	return ERR_OK;
+}
+
+static err_t
+output4(struct netif *n, struct pbuf *p, const ip4_addr_t *to)
+{
+	(void)to;
+	return output(n, p, false);
+}
+
+static err_t
+output6(struct netif *n, struct pbuf *p, const ip6_addr_t *to)
+{
+	(void)to;
+	return output(n, p, true);
+}
+
+/* With TSO lwIP makes segments larger than the link's MTU. */
+static err_t
+nif_init(struct netif *n)
+{
+	bool	tso = link_has_tso(false) || link_has_tso(true);
+
+	n->name[0] = 's';
+	n->name[1] = 'p';
+	n->mtu = (u16_t)(tso ? 65520 : frame.config.mtu);
+	n->output = output4;
+	n->output_ip6 = output6;
+	NETIF_SET_CHECKSUM_CTRL(n, link_has_csum() ? NETIF_CHECKSUM_GEN_IP :
+	    NETIF_CHECKSUM_GEN_IP | NETIF_CHECKSUM_GEN_TCP);
+	return ERR_OK;
+}
+
+/* It takes an address to be routable; no packet ever carries it (RFC 5737). */
+static void
+netif_start(void)
+{
+	ip4_addr_t	addr, mask, none = { 0 };
+
+	IP4_ADDR(&addr, 192, 0, 2, 1);
+	IP4_ADDR(&mask, 255, 255, 255, 255);
+	netif_add(&nif, &addr, &mask, &none, NULL, nif_init, NULL);
+	netif_set_default(&nif);
+	netif_set_link_up(&nif);
+	netif_set_up(&nif);
+}
+
+void
+stack_init(void)
+{
+	struct tcp_pcb	*l;
+
+	evtimer_assign(&tick, frame.base, on_tick, NULL);
+	lwip_init();
+	netif_start();
+	ext_id = tcp_ext_arg_alloc_id();
+	l = tcp_new_ip_type(IPADDR_TYPE_ANY);
+	if (l == NULL || tcp_bind(l, IP_ANY_TYPE, 1) != ERR_OK)
+		fatalx("lwIP does not start");
+	tcp_ext_arg_set_callbacks(l, ext_id, &ext_callbacks);
+	if ((l = tcp_listen(l)) == NULL)
+		fatalx("lwIP does not start");
+	tcp_accept(l, on_accept);
+	listener = (struct tcp_pcb_listen *)l;
+	listener->local_port = 0;
+}

@@ -1,0 +1,3 @@
+#!/bin/sh
+# The committed corpus of fuzz_packet, once.
+exec "${builddir:-.}/replay_packet" "${srcdir:-.}/tests/fuzz/packet"
