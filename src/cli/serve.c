@@ -229,7 +229,7 @@ listen_at(struct serve *s)
 		    sizeof(a.sun_path) - 1);
 		return -1;
 	}
-	strcpy(a.sun_path, s->stream);
+	memcpy(a.sun_path, s->stream, strlen(s->stream));
 	if (clear_stale(&a) == -1)
 		return -1;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

@@ -25,11 +25,13 @@
 static int
 copy(char *buf, size_t size, const char *text)
 {
-	if (strlen(text) >= size) {
+	size_t	len = strlen(text) + 1;
+
+	if (len > size) {
 		log_warnx("%.40s...: the path is too long", text);
 		return -1;
 	}
-	strcpy(buf, text);
+	memcpy(buf, text, len);
 	return 0;
 }
 
