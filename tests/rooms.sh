@@ -14,14 +14,14 @@ allowed() {
 	ground="addr.h fd.h log.h reason.h seal.h config.h"
 	wire="$ground wire.h chan.h"
 	case $1 in
-	lib)      echo "$ground" ;;
-	wire)     echo "$wire record.h" ;;
+	lib)      echo "$ground place.h idmap.h" ;;
+	wire)     echo "$wire record.h keeper.h" ;;
 	policy)   echo "$ground policy.h" ;;
 	recorder) echo "$wire record.h keeper.h" ;;
 	frame)    echo "$wire" ;;
 	broker)   echo "$wire keeper.h record.h policy.h" ;;
-	keeper)   echo "$wire keeper.h record.h" ;;
-	cli)      echo "$wire keeper.h record.h policy.h grammar.h law.h model.h" ;;
+	keeper)   echo "$wire keeper.h record.h policy.h place.h idmap.h" ;;
+	cli)      echo "$wire keeper.h record.h policy.h model.h grammar.h law.h place.h idmap.h" ;;
 	esac
 }
 
@@ -57,13 +57,12 @@ only '#include <jansson' cli/demo.c cli/log.c
 only '#include <(linux/seccomp|seccomp)\.h' lib/seal.c frame/seal.c broker/seal.c \
     recorder/seal.c keeper/seal.c policy/seal.c cli/init.c cli/guard.c
 only '(^|[^_a-z])socket\(' broker/connect.c broker/publish.c broker/locals.c \
-    broker/ping.c keeper/link.c cli/netlink.c cli/ns.c cli/demo.c cli/demo_http.c \
-    cli/serve.c
+    broker/ping.c keeper/link.c cli/netlink.c cli/web.c cli/serve.c
 only '(^|[^_a-z])seal_filter\(' lib/seal.c frame/seal.c broker/seal.c \
     recorder/seal.c keeper/seal.c policy/seal.c
 only '(^|[^_a-z])(getaddrinfo|gethostbyname|inet_aton|inet_addr)\(' none
 only '(^|[^_a-z])(system|popen|strcpy|strcat|sprintf|gets|alloca|atoi)\(' none
-only '(^|[^_a-z.>])getenv\(' cli/paths.c cli/run.c cli/init.c cli/options.c
+only '(^|[^_a-z.>])getenv\(' cli/where.c cli/hide.c cli/demo.c
 
 # Each sealed room seals exactly once.
 for room in frame broker recorder keeper policy; do

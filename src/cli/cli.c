@@ -1,0 +1,115 @@
+/*
+ * `sallyport': one table entry per command.
+ *
+ * Trusts: the user. Must not: know what a command does.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "config.h"
+
+static int	cmd_help(int, char **);
+
+static const struct command commands[] = {
+	{ "run", cmd_run,
+	    "[-46qv] [-p POLICY] [--tenant NAME] [--audit FILE]\n"
+	    "           [--durable before-data|before-connect|async] [--mtu N]\n"
+	    "           [--user NAME] [--keep-fd N] [--expose PATH]\n"
+	    "           [--no-offload] [--] CMD [ARGUMENT ...]",
+	    "run one command with the network that a policy allows" },
+	{ "serve", cmd_serve,
+	    "-p POLICY --stream SOCKET [-qv] [--tenant NAME]\n"
+	    "           [--audit FILE] [--durable WORD] [--guest NAME]\n"
+	    "           [--guest-address ADDRESS/LENGTH] [--gateway ADDRESS]\n"
+	    "           [--mtu N] [--checksum verify|trust] [--ready-fd N]",
+	    "the same for a virtual machine on a stream socket" },
+	{ "demo", cmd_demo, "",
+	    "show it, without any network: in namespaces of its own" },
+	{ "help", cmd_help, "[COMMAND]", "say how a command is called" },
+};
+#define NCOMMANDS	(sizeof(commands) / sizeof(commands[0]))
+
+static const struct command *
+find(const char *name)
+{
+	size_t	i;
+
+	for (i = 0; i < NCOMMANDS; i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static void
+print_usage(FILE *out)
+{
+	size_t	i;
+
+	fprintf(out, "usage: sallyport COMMAND [ARGUMENT ...]\n\n");
+	for (i = 0; i < NCOMMANDS; i++)
+		fprintf(out, "  %-10s %s\n", commands[i].name,
+		    commands[i].what);
+	fprintf(out, "\n`sallyport help COMMAND' says more, sallyport(1) "
+	    "says all.\n");
+}
+
+static int
+cmd_help(int argc, char **argv)
+{
+	const struct command	*c;
+
+	if (argc < 2) {
+		print_usage(stdout);
+		return 0;
+	}
+	if ((c = find(argv[1])) == NULL)
+		return usage_error(EXIT_USAGE, "help", "no command %s",
+		    argv[1]);
+	printf("usage: sallyport %s %s\n", c->name, c->usage);
+	return 0;
+}
+
+/* A program that is started without 0, 1 or 2 would take them for its own. */
+static void
+fill_standard_fds(void)
+{
+	int	fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd != -1 && fd <= STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct command	*c;
+
+	fill_standard_fds();
+	log_init("sallyport", STDERR_FILENO, LOG_LEVEL_WARN);
+	if (argc < 2) {
+		print_usage(stderr);
+		return EXIT_USAGE;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("sallyport %s\n", PACKAGE_VERSION);
+		return 0;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+		return cmd_help(1, argv);
+	if ((c = find(argv[1])) == NULL) {
+		log_warnx("no %s %s; `sallyport help' lists the commands",
+		    *argv[1] == '-' ? "option" : "command", argv[1]);
+		return EXIT_USAGE;
+	}
+	if (argc > 2 && strcmp(argv[2], "--help") == 0) {
+		printf("usage: sallyport %s %s\n", c->name, c->usage);
+		return 0;
+	}
+	return c->main(argc - 1, argv + 1);
+}

@@ -1,0 +1,201 @@
+/*
+ * The command's own header: the table of commands, and what `run', `serve' and
+ * `demo' share.
+ */
+#ifndef SALLYPORT_CLI_H
+#define SALLYPORT_CLI_H
+
+#include <sys/types.h>
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "keeper.h"
+#include "log.h"
+
+/* Exit statuses; env(1) and timeout(1) use the same three. */
+enum {
+	EXIT_USAGE = 2,		/* of the commands that run no CMD */
+	EXIT_MACHINERY = 125,	/* Sallyport itself failed, or was called wrongly */
+	EXIT_NOT_EXECUTABLE = 126,
+	EXIT_NOT_FOUND = 127,
+	EXIT_SIGNALLED = 128	/* + the signal's number */
+};
+
+struct command {
+	const char	*name;
+	int		(*main)(int argc, char **argv);
+	const char	*usage;		/* behind "sallyport NAME" */
+	const char	*what;		/* one line for `sallyport help` */
+};
+int	cmd_run(int argc, char **argv);
+int	cmd_serve(int argc, char **argv);
+int	cmd_demo(int argc, char **argv);
+/* One line: what is wrong, and where to look. Returns `status`. */
+int	usage_error(int status, const char *command, const char *fmt, ...)
+	    __attribute__((format(printf, 3, 4)));
+/* A number of min..max, or -1 after saying what was wrong. */
+long	parse_number(const char *option, const char *text, long min, long max);
+
+/* The addresses of `run': RFC 1918, and a unique local prefix (RFC 4193). */
+#define RUN_GUEST4	"10.0.2.100"
+#define RUN_GATEWAY4	"10.0.2.2"
+#define RUN_LEN4	24
+#define RUN_GUEST6	"fd53:616c:6c79::100"
+#define RUN_GATEWAY6	"fd53:616c:6c79::2"
+#define RUN_LEN6	64
+#define MTU_MIN		1280	/* RFC 8200, 5 */
+#define MTU_MAX		65520	/* a tap takes 65521 */
+#define MTU_DEFAULT	MTU_MAX
+
+/* where.c */
+/* The policy file to use: the one given, the installed one, or deny.conf. */
+int	where_policy(const char *given, char *buf, size_t size);
+/* The audit log to use; makes the default directory. Says what is wrong. */
+int	where_audit(const char *given, char *buf, size_t size);
+
+/* "before-data", "before-connect", "async" */
+bool	durable_word(const char *);
+
+/* machine.c: the keeper and what it starts */
+struct machine_spec {
+	const char	*policy, *audit, *tenant, *guest, *durable;
+	const char	*link;			/* "tap" or "stream" */
+	const char	*address[2], *gateway[2];	/* "A/LEN"; NULL = none */
+	uint32_t	mtu;
+	bool		trust_csum;
+	int		level;
+	int		listener;		/* -1 on a tap */
+};
+struct machine {
+	int		chan, pidfd;
+	struct keeper_summary summary;
+};
+enum machine_news { MACHINE_NOTHING, MACHINE_UP, MACHINE_DOWN, MACHINE_FAILED,
+	MACHINE_GONE };
+int	machine_start(struct machine *, const struct machine_spec *);
+int	machine_link(struct machine *, int tap, uint32_t flags);
+enum machine_news machine_read(struct machine *);
+/* Asks it to end and waits for that. False: it did not end well. */
+bool	machine_finish(struct machine *);
+void	machine_report(const struct machine *, const char *audit);
+
+/* netlink.c: one request, one answer */
+struct netlink {
+	unsigned char	buf[1024];
+	size_t		len;
+	bool		full;
+};
+int	netlink_open(void);
+void	netlink_begin(struct netlink *, unsigned int type, unsigned int flags,
+	    const void *body, size_t len);
+void	netlink_attr(struct netlink *, unsigned int type, const void *, size_t);
+size_t	netlink_nest(struct netlink *, unsigned int type);
+void	netlink_nest_end(struct netlink *, size_t start);
+/* 0, or -1 with the kernel's errno. */
+int	netlink_call(int fd, struct netlink *);
+
+/* netcfg.c */
+int	netcfg_lo(int nl);
+struct netcfg_link {
+	const char	*name;
+	const uint8_t	*mac;		/* NULL = as it is */
+	uint32_t	mtu, txqlen;	/* 0 = as it is */
+};
+int	netcfg_link(int nl, const struct netcfg_link *);
+int	netcfg_veth(int nl, const char *name, const char *peer, pid_t peer_ns);
+int	netcfg_address(int nl, const char *dev, const char *addr,
+	    unsigned int len);
+int	netcfg_default(int nl, const char *dev, const char *gateway);
+int	netcfg_neighbour(int nl, const char *dev, const char *addr,
+	    const uint8_t mac[6]);
+
+/* tap.c */
+/* A tap named eth0 in this net namespace; says what is wrong. */
+int	tap_open(bool offload, uint32_t *flags);
+
+/* identity.c: who CMD is */
+struct identity {
+	bool		other;		/* --user: not ourselves */
+	uid_t		uid;
+	gid_t		gid;
+	gid_t		*groups;
+	int		ngroups;
+	char		*name, *home;
+};
+int	identity_find(struct identity *, const char *user);
+int	identity_become(const struct identity *);
+
+struct run {
+	const char	*policy, *tenant, *audit, *durable, *user;
+	uint32_t	mtu;
+	bool		v4, v6, quiet, offload;
+	int		level;
+	int		*keep;		/* descriptors for CMD */
+	size_t		nkeep;
+	const char	**expose;
+	size_t		nexpose;
+	char		**cmd;
+	char		policy_path[4096], audit_path[4096];
+	struct identity	who;
+	sigset_t	mask;		/* as we were called with */
+	bool		ignored[NSIG];
+};
+
+/* Between the command and init, over one SEQPACKET pair. */
+enum ctl_type {
+	CTL_MAPPED = 1,		/* to init: your id maps are written */
+	CTL_TAP,		/* from init, with the tap */
+	CTL_GO,			/* to init: start CMD */
+	CTL_SIGNAL,		/* to init: for CMD */
+	CTL_STOPPED,		/* from init: CMD is, by this signal */
+	CTL_ENDED		/* from init: our exit status */
+};
+struct ctl {
+	uint32_t	type;
+	int32_t		value;		/* signal, status */
+	uint32_t	flags;		/* TAP: enum link_flag */
+	uint32_t	families;	/* TAP: 1 = IPv4, 2 = IPv6 */
+};
+int	ctl_send(int fd, enum ctl_type, int value);
+/* Waits for one message. 0, or -1: the other side is gone. */
+int	ctl_wait(int fd, struct ctl *, int *passed);
+
+/* guestns.c: CMD's namespaces, as seen from outside */
+struct guestns {
+	pid_t		pid;		/* of init */
+	int		pidfd, ctl;
+	int		tap;
+	uint32_t	flags, families;
+};
+int	guestns_make(struct guestns *, const struct run *);
+void	guestns_kill(struct guestns *);
+
+/* wait.c: between start and end of CMD */
+struct wait {
+	struct run	*run;
+	struct guestns	*guest;
+	struct machine	*machine;
+	int		tty;		/* -1 = not in its foreground */
+	bool		began, over;
+	int		status;		/* what ours is to be */
+};
+void	wait_signals(struct run *);
+void	wait_for(struct wait *);
+void	wait_terminal_back(struct wait *);
+
+/* init.c: pid 1 in there */
+_Noreturn void init_main(const struct run *, int ctl);
+/* inside.c: its network */
+int	inside_network(const struct run *, int ctl);
+/* hide.c: its files */
+int	hide_files(const struct run *);
+/* guard.c: CMD's filter */
+int	guard_load(void);
+/* drain.c: until CMD's last bytes have left */
+void	drain_wait(void);
+/* True if /proc/net/tcp* `text` has a socket with bytes or a FIN to deliver. */
+bool	drain_pending(const char *text);
+
+#endif

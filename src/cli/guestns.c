@@ -1,0 +1,135 @@
+/*
+ * CMD's namespaces, made and held from outside.
+ *
+ * init is cloned into new user, pid, net and mount namespaces while we have one
+ * thread; identity maps are written from here. A map of 0 to the user would give
+ * CMD every capability in there after exec: it could take its own tap away
+ * (processes.md, 5).
+ *
+ * Trusts: nothing that happens inside after CMD has started.
+ * Must not: leave init behind when it is no longer wanted.
+ */
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "fd.h"
+#include "idmap.h"
+
+#define NAMESPACES	(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWNS)
+
+int
+ctl_send(int fd, enum ctl_type type, int value)
+{
+	struct ctl	c = { .type = type, .value = value };
+
+	return fd_send(fd, &c, sizeof(c), -1);
+}
+
+int
+ctl_wait(int fd, struct ctl *c, int *passed)
+{
+	struct pollfd	p = { .fd = fd, .events = POLLIN };
+	ssize_t		n;
+
+	do {
+		if (poll(&p, 1, -1) == -1 && errno != EINTR)
+			return -1;
+		n = fd_recv(fd, c, sizeof(*c), passed, NULL);
+	} while (n == -1 && (errno == EAGAIN || errno == EINTR));
+	return n == (ssize_t)sizeof(*c) ? 0 : -1;
+}
+
+/* What to do about it depends on who said no. */
+static void
+say_no_namespace(void)
+{
+	const char	*todo = "allow user namespaces here, or run as root";
+
+	if (errno == ENOSPC || errno == EUSERS)
+		todo = "raise the limit (as root: sysctl "
+		    "user.max_user_namespaces=10000)";
+	else if (errno == EPERM)
+		todo = "allow unprivileged user namespaces (as root: sysctl "
+		    "kernel.unprivileged_userns_clone=1, or give the "
+		    "container a seccomp profile that has them)";
+	else if (errno == EINVAL)
+		todo = "this kernel needs CONFIG_USER_NS, CONFIG_PID_NS and "
+		    "CONFIG_NET_NS";
+	log_warn("no namespaces for CMD; %s", todo);
+}
+
+static int
+map(pid_t pid)
+{
+	bool		root = idmap_privileged();
+	struct idmap	m = { .full = root, .uid = geteuid(),
+			    .gid = getegid(), .setgroups = root };
+
+	if (idmap_write(pid, &m) == 0)
+		return 0;
+	log_warn("the id maps of CMD's user namespace");
+	return -1;
+}
+
+/* Until init has made the tap, or has said why not. */
+static int
+await_tap(struct guestns *g)
+{
+	struct ctl	c;
+
+	if (ctl_wait(g->ctl, &c, &g->tap) == -1 || c.type != CTL_TAP ||
+	    g->tap == -1)
+		return -1;
+	g->flags = c.flags;
+	g->families = c.families;
+	return 0;
+}
+
+int
+guestns_make(struct guestns *g, const struct run *r)
+{
+	int	pair[2];
+
+	g->pidfd = g->ctl = g->tap = -1;
+	if (fd_channel(pair) == -1) {
+		log_warn("socketpair");
+		return -1;
+	}
+	g->pid = (pid_t)syscall(SYS_clone, NAMESPACES | CLONE_PIDFD | SIGCHLD,
+	    NULL, &g->pidfd, NULL, NULL);
+	if (g->pid == 0) {
+		close(pair[0]);
+		init_main(r, pair[1]);
+	}
+	if (g->pid == -1)
+		say_no_namespace();
+	g->ctl = pair[0];
+	fd_drop(&pair[1]);
+	if (g->pid == -1 || map(g->pid) == -1 ||
+	    ctl_send(g->ctl, CTL_MAPPED, 0) == -1 || await_tap(g) == -1) {
+		guestns_kill(g);
+		return -1;
+	}
+	return 0;
+}
+
+/* init is pid 1 of its namespace: everything in there goes with it. */
+void
+guestns_kill(struct guestns *g)
+{
+	if (g->pidfd != -1) {
+		syscall(SYS_pidfd_send_signal, g->pidfd, SIGKILL, NULL, 0);
+		waitid(P_PIDFD, (id_t)g->pidfd, NULL, WEXITED);
+	}
+	fd_drop(&g->pidfd);
+	fd_drop(&g->ctl);
+	fd_drop(&g->tap);
+}

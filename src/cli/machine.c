@@ -1,0 +1,218 @@
+/*
+ * The keeper as the command sees it: started, given the link, waited for.
+ *
+ * It runs in a session of its own, so that the terminal's signals are CMD's alone
+ * and a hang-up of the terminal does not cut the log. If we die, it sees the end
+ * of its channel and ends everything in order.
+ *
+ * Trusts: the program of this build. Must not: signal it before its time; it has
+ * a log to close.
+ */
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "fd.h"
+#include "place.h"
+
+#define FIRST_FD	3	/* channel; then the listener */
+#define ARGS_MAX	40
+#define FINISH_SECONDS	20	/* the keeper's own deadlines are shorter */
+
+struct args {
+	const char	*v[ARGS_MAX];
+	size_t		 n;
+	char		 mtu[16], level[16];
+};
+
+static void
+add(struct args *a, const char *option, const char *value)
+{
+	if (value == NULL)
+		return;
+	a->v[a->n++] = option;
+	a->v[a->n++] = value;
+}
+
+static void
+build_args(struct args *a, const struct machine_spec *s)
+{
+	size_t	i;
+
+	memset(a, 0, sizeof(*a));
+	snprintf(a->mtu, sizeof(a->mtu), "%u", s->mtu);
+	snprintf(a->level, sizeof(a->level), "%d", s->level);
+	a->v[a->n++] = "sallyportd";
+	a->v[a->n++] = "--one-guest";
+	add(a, "--policy", s->policy);
+	add(a, "--audit", s->audit);
+	add(a, "--tenant", s->tenant);
+	add(a, "--guest", s->guest);
+	add(a, "--durable", s->durable);
+	add(a, "--link", s->link);
+	add(a, "--mtu", a->mtu);
+	add(a, "--level", a->level);
+	for (i = 0; i < 2; i++) {
+		add(a, "--address", s->address[i]);
+		add(a, "--gateway", s->gateway[i]);
+	}
+	if (s->trust_csum)
+		a->v[a->n++] = "--trust-csum";
+}
+
+/*
+ * Between clone and exec: the channel on 3, the listener on 4, our stderr for
+ * messages, no environment, default signals.
+ */
+_Noreturn static void
+become_keeper(const struct args *a, int exe, int chan, int listener)
+{
+	static char	*const empty[] = { NULL };
+	sigset_t	 none;
+	int		 null = open("/dev/null", O_RDWR);
+
+	exe = fcntl(exe, F_DUPFD_CLOEXEC, 16);
+	chan = fcntl(chan, F_DUPFD_CLOEXEC, 16);
+	if (listener != -1)
+		listener = fcntl(listener, F_DUPFD_CLOEXEC, 16);
+	if (null == -1 || exe == -1 || chan == -1 ||
+	    dup2(null, STDIN_FILENO) == -1 || dup2(null, STDOUT_FILENO) == -1)
+		fatal("sallyportd: descriptors");
+	close(FIRST_FD + 1);
+	if (dup2(chan, FIRST_FD) == -1 ||
+	    (listener != -1 && dup2(listener, FIRST_FD + 1) == -1))
+		fatal("sallyportd: descriptors");
+	if (syscall(SYS_close_range, FIRST_FD + 2, ~0u,
+	    CLOSE_RANGE_CLOEXEC) == -1)
+		fatal("close_range");
+	setsid();
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	syscall(SYS_execveat, exe, "", a->v, empty, AT_EMPTY_PATH);
+	fatal("sallyportd: exec");
+}
+
+int
+machine_start(struct machine *m, const struct machine_spec *s)
+{
+	struct args	a;
+	int		pair[2], exe;
+	pid_t		pid;
+
+	memset(m, 0, sizeof(*m));
+	m->chan = m->pidfd = -1;
+	if ((exe = place_open("sallyportd")) == -1) {
+		log_warn("sallyportd: is Sallyport installed completely?");
+		return -1;
+	}
+	if (fd_channel(pair) == -1) {
+		log_warn("socketpair");
+		fd_drop(&exe);
+		return -1;
+	}
+	build_args(&a, s);
+	pid = (pid_t)syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL, &m->pidfd,
+	    NULL, NULL);
+	if (pid == 0)
+		become_keeper(&a, exe, pair[1], s->listener);
+	fd_drop(&exe);
+	fd_drop(&pair[1]);
+	m->chan = pair[0];
+	if (pid == -1) {
+		log_warn("starting sallyportd");
+		fd_drop(&m->chan);
+		return -1;
+	}
+	return 0;
+}
+
+int
+machine_link(struct machine *m, int tap, uint32_t flags)
+{
+	struct keeper_link	l;
+
+	wire_begin(&l, sizeof(l), KEEPER_LINK, 0);
+	l.flags = flags;
+	return fd_send(m->chan, &l, sizeof(l), tap);
+}
+
+enum machine_news
+machine_read(struct machine *m)
+{
+	union {
+		struct wire_head	head;
+		struct keeper_summary	down;
+	} in;
+	ssize_t	n;
+
+	memset(&in, 0, sizeof(in));
+	n = fd_recv(m->chan, &in, sizeof(in), NULL, NULL);
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return MACHINE_NOTHING;
+	if (n == (ssize_t)sizeof(in.head) && in.head.type == KEEPER_UP)
+		return MACHINE_UP;
+	if (n == (ssize_t)sizeof(in.head) && in.head.type == KEEPER_FAILED)
+		return MACHINE_FAILED;
+	if (n == (ssize_t)sizeof(in.down) && in.head.type == KEEPER_DOWN) {
+		m->summary = in.down;
+		return MACHINE_DOWN;
+	}
+	return MACHINE_GONE;
+}
+
+static void
+reap(struct machine *m)
+{
+	struct pollfd	p = { .fd = m->pidfd, .events = POLLIN };
+
+	while (poll(&p, 1, FINISH_SECONDS * 1000) == -1 && errno == EINTR)
+		;
+	if ((p.revents & POLLIN) == 0)
+		syscall(SYS_pidfd_send_signal, m->pidfd, SIGKILL, NULL, 0);
+	waitid(P_PIDFD, (id_t)m->pidfd, NULL, WEXITED);
+	fd_drop(&m->pidfd);
+	fd_drop(&m->chan);
+}
+
+bool
+machine_finish(struct machine *m)
+{
+	enum machine_news	news = MACHINE_NOTHING;
+	struct wire_head	finish;
+	struct pollfd		p = { .fd = m->chan, .events = POLLIN };
+
+	wire_begin(&finish, sizeof(finish), KEEPER_FINISH, 0);
+	(void)fd_send(m->chan, &finish, sizeof(finish), -1);
+	while (news < MACHINE_DOWN) {
+		if (poll(&p, 1, FINISH_SECONDS * 1000) == -1 && errno == EINTR)
+			continue;
+		if ((news = machine_read(m)) == MACHINE_NOTHING)
+			break;
+	}
+	reap(m);
+	return news == MACHINE_DOWN && m->summary.failed == 0;
+}
+
+void
+machine_report(const struct machine *m, const char *audit)
+{
+	log_warnx("flows: %llu allowed, %llu denied; bytes: %llu up, "
+	    "%llu down; audit log: %s",
+	    (unsigned long long)m->summary.allowed,
+	    (unsigned long long)m->summary.denied,
+	    (unsigned long long)m->summary.up,
+	    (unsigned long long)m->summary.down, audit);
+}

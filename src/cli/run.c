@@ -1,0 +1,224 @@
+/*
+ * `sallyport run': one command behind two doors.
+ *
+ * CMD's namespaces first, then the keeper with the rooms, then CMD; and backwards
+ * at the end. In between this process relays: signals inwards, stops and the
+ * status outwards (wait.c).
+ *
+ * Trusts: the user. Must not: start CMD before the policy is in force and the log
+ * durable.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "fd.h"
+
+enum { OPT_TENANT = 256, OPT_AUDIT, OPT_DURABLE, OPT_MTU, OPT_USER, OPT_KEEP,
+	OPT_EXPOSE, OPT_PLAIN };
+
+static const struct option longopts[] = {
+	{ "policy",	required_argument,	NULL, 'p' },
+	{ "tenant",	required_argument,	NULL, OPT_TENANT },
+	{ "audit",	required_argument,	NULL, OPT_AUDIT },
+	{ "durable",	required_argument,	NULL, OPT_DURABLE },
+	{ "mtu",	required_argument,	NULL, OPT_MTU },
+	{ "user",	required_argument,	NULL, OPT_USER },
+	{ "keep-fd",	required_argument,	NULL, OPT_KEEP },
+	{ "expose",	required_argument,	NULL, OPT_EXPOSE },
+	{ "no-offload",	no_argument,		NULL, OPT_PLAIN },
+	{ "ipv4-only",	no_argument,		NULL, '4' },
+	{ "ipv6-only",	no_argument,		NULL, '6' },
+	{ "quiet",	no_argument,		NULL, 'q' },
+	{ "verbose",	no_argument,		NULL, 'v' },
+	{ NULL, 0, NULL, 0 }
+};
+
+/* Checked now, before a descriptor of ours could take the number. */
+static int
+keep_fd(struct run *r, const char *text)
+{
+	long	n = parse_number("--keep-fd", text, 3, 1 << 20);
+
+	if (n == -1)
+		return -1;
+	if (fcntl((int)n, F_GETFD) == -1) {
+		log_warn("--keep-fd %ld", n);
+		return -1;
+	}
+	r->keep[r->nkeep++] = (int)n;
+	return 0;
+}
+
+static int
+numbers(struct run *r, int c, const char *arg)
+{
+	long	n;
+
+	if (c == OPT_KEEP)
+		return keep_fd(r, arg);
+	if ((n = parse_number("--mtu", arg, MTU_MIN, MTU_MAX)) == -1)
+		return -1;
+	r->mtu = (uint32_t)n;
+	return 0;
+}
+
+static int
+one_option(struct run *r, int c, char *arg)
+{
+	if (c == 'p')
+		r->policy = arg;
+	else if (c == OPT_TENANT)
+		r->tenant = arg;
+	else if (c == OPT_AUDIT)
+		r->audit = arg;
+	else if (c == OPT_DURABLE)
+		r->durable = arg;
+	else if (c == OPT_USER)
+		r->user = arg;
+	else if (c == OPT_EXPOSE)
+		r->expose[r->nexpose++] = arg;
+	else if (c == OPT_PLAIN)
+		r->offload = false;
+	else if (c == '4')
+		r->v6 = false;
+	else if (c == '6')
+		r->v4 = false;
+	else if (c == 'q')
+		r->quiet = true;
+	else if (c == 'v')
+		r->level += r->level < LOG_LEVEL_DEBUG;
+	else
+		return numbers(r, c, arg);
+	return 0;
+}
+
+static int
+check(const struct run *r)
+{
+	if (!r->v4 && !r->v6)
+		return usage_error(-1, "run", "-4 and -6 leave no address");
+	if (r->cmd[0] == NULL)
+		return usage_error(-1, "run", "CMD is missing");
+	if (r->tenant != NULL && strlen(r->tenant) >= TENANT_MAX)
+		return usage_error(-1, "run", "--tenant: longer than %d bytes",
+		    TENANT_MAX - 1);
+	if (r->durable != NULL && !durable_word(r->durable))
+		return usage_error(-1, "run", "--durable %s: want before-data, "
+		    "before-connect or async", r->durable);
+	return 0;
+}
+
+static int
+parse(struct run *r, int argc, char **argv)
+{
+	int	c;
+
+	r->mtu = MTU_DEFAULT;
+	r->v4 = r->v6 = r->offload = true;
+	r->keep = calloc((size_t)argc, sizeof(*r->keep));
+	r->expose = calloc((size_t)argc, sizeof(*r->expose));
+	if (r->keep == NULL || r->expose == NULL) {
+		log_warnx("no memory");
+		return -1;
+	}
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "+:p:46qv", longopts, NULL)) != -1) {
+		if (c == ':')
+			return usage_error(-1, "run", "%s needs a value",
+			    argv[optind - 1]);
+		if (c == '?')
+			return usage_error(-1, "run", "no option %s",
+			    argv[optind - 1]);
+		if (one_option(r, c, optarg) == -1)
+			return -1;
+	}
+	r->cmd = argv + optind;
+	return check(r);
+}
+
+static int
+start_machine(struct machine *m, const struct run *r, const struct guestns *g)
+{
+	struct machine_spec	s = { .policy = r->policy_path,
+				    .audit = r->audit_path,
+				    .tenant = r->tenant,
+				    .durable = r->durable, .guest = "run",
+				    .link = "tap", .mtu = r->mtu,
+				    .level = r->level, .listener = -1 };
+	char			v4[64], v6[64];
+
+	snprintf(v4, sizeof(v4), "%s/%d", RUN_GUEST4, RUN_LEN4);
+	snprintf(v6, sizeof(v6), "%s/%d", RUN_GUEST6, RUN_LEN6);
+	if ((g->families & 1) != 0) {
+		s.address[0] = v4;
+		s.gateway[0] = RUN_GATEWAY4;
+	}
+	if ((g->families & 2) != 0) {
+		s.address[1] = v6;
+		s.gateway[1] = RUN_GATEWAY6;
+	}
+	if (machine_start(m, &s) == -1)
+		return -1;
+	if (machine_link(m, g->tap, g->flags) == -1)
+		log_debug("sallyportd did not take the tap");
+	return 0;
+}
+
+/* CMD is over, or never was; the machinery ends, and the sum is told. */
+static int
+finish(struct run *r, struct machine *m, struct wait *w)
+{
+	bool	well = machine_finish(m);
+
+	if (!well && w->began)
+		log_warnx("a part of Sallyport died; CMD was ended with it");
+	if (well && w->began && !r->quiet)
+		machine_report(m, r->audit_path);
+	return well || !w->began ? w->status : EXIT_MACHINERY;
+}
+
+static int
+run_in(struct run *r)
+{
+	struct guestns	g;
+	struct machine	m;
+	struct wait	w = { .run = r, .guest = &g, .machine = &m,
+			    .status = EXIT_MACHINERY };
+	int		status;
+
+	if (guestns_make(&g, r) == -1)
+		return EXIT_MACHINERY;
+	if (start_machine(&m, r, &g) == -1) {
+		guestns_kill(&g);
+		return EXIT_MACHINERY;
+	}
+	fd_drop(&g.tap);
+	wait_for(&w);
+	guestns_kill(&g);
+	status = finish(r, &m, &w);
+	wait_terminal_back(&w);
+	return status;
+}
+
+int
+cmd_run(int argc, char **argv)
+{
+	static struct run	r;
+
+	if (parse(&r, argc, argv) == -1)
+		return EXIT_MACHINERY;
+	log_set_level((enum log_level)r.level);
+	if (identity_find(&r.who, r.user) == -1 ||
+	    where_policy(r.policy, r.policy_path, sizeof(r.policy_path)) == -1 ||
+	    where_audit(r.audit, r.audit_path, sizeof(r.audit_path)) == -1)
+		return EXIT_MACHINERY;
+	wait_signals(&r);
+	return run_in(&r);
+}

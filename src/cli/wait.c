@@ -1,0 +1,164 @@
+/*
+ * Between start and end of CMD: signals inwards, stops and the status outwards.
+ *
+ * The terminal's signals (^C, ^Z, ^\, a hang-up) reach CMD by itself, since it is
+ * in our process group; they come from the kernel and are dropped here. What a
+ * process sends to us is meant for CMD and passed on. When CMD stops, we stop, so
+ * that the shell sees the job stop; when the shell continues us, CMD goes on.
+ *
+ * Trusts: init, until CMD runs; then only its status, which is CMD's to choose.
+ * Must not: die of a signal while CMD lives.
+ */
+#include <sys/signalfd.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "fd.h"
+
+static const int relayed[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1,
+	SIGUSR2, SIGTSTP, SIGTTIN, SIGTTOU, SIGALRM, SIGWINCH };
+#define NRELAYED	(sizeof(relayed) / sizeof(relayed[0]))
+
+/*
+ * What CMD is to start with is kept first. SIGCHLD is blocked for init, which
+ * inherits the mask and reads it; SIGPIPE is an errno here.
+ */
+void
+wait_signals(struct run *r)
+{
+	struct sigaction	sa;
+	sigset_t		set;
+	size_t			i;
+	int			sig;
+
+	for (sig = 1; sig < NSIG; sig++)
+		r->ignored[sig] = sigaction(sig, NULL, &sa) == 0 &&
+		    sa.sa_handler == SIG_IGN;
+	sigemptyset(&set);
+	for (i = 0; i < NRELAYED; i++)
+		sigaddset(&set, relayed[i]);
+	sigaddset(&set, SIGCHLD);
+	signal(SIGCHLD, SIG_DFL);
+	signal(SIGPIPE, SIG_IGN);
+	sigprocmask(SIG_BLOCK, &set, &r->mask);
+}
+
+/* The terminal, if we are in its foreground and CMD is going to be. */
+static void
+terminal_find(struct wait *w)
+{
+	w->tty = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
+	if (w->tty != -1 && tcgetpgrp(w->tty) != getpgrp())
+		fd_drop(&w->tty);
+}
+
+/* A shell that was CMD may have died with the terminal in its hands. */
+void
+wait_terminal_back(struct wait *w)
+{
+	if (w->tty != -1 && tcgetpgrp(w->tty) != getpgrp())
+		(void)tcsetpgrp(w->tty, getpgrp());
+	fd_drop(&w->tty);
+}
+
+/* What ends us while there is no CMD yet to decide. */
+static bool
+ends(uint32_t sig)
+{
+	return sig == SIGHUP || sig == SIGINT || sig == SIGQUIT ||
+	    sig == SIGTERM;
+}
+
+static void
+relay(struct wait *w, int sfd)
+{
+	struct signalfd_siginfo	si;
+
+	if (read(sfd, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return;
+	if (!w->began && ends(si.ssi_signo)) {
+		w->over = true;
+		w->status = EXIT_SIGNALLED + (int)si.ssi_signo;
+	} else if (w->began && si.ssi_code != SI_KERNEL)
+		(void)ctl_send(w->guest->ctl, CTL_SIGNAL, (int)si.ssi_signo);
+}
+
+/* Stop as CMD did; when we go on, so does it. */
+static void
+stop_with(struct wait *w)
+{
+	kill(getpid(), SIGSTOP);
+	(void)ctl_send(w->guest->ctl, CTL_SIGNAL, SIGCONT);
+}
+
+static void
+from_init(struct wait *w)
+{
+	struct ctl	c;
+	ssize_t		n = fd_recv(w->guest->ctl, &c, sizeof(c), NULL, NULL);
+
+	if (n == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n == (ssize_t)sizeof(c) && c.type == CTL_STOPPED) {
+		stop_with(w);
+		return;
+	}
+	w->over = true;
+	if (n == (ssize_t)sizeof(c) && c.type == CTL_ENDED)
+		w->status = c.value;
+	else if (w->began) {
+		log_warnx("CMD was killed together with its namespace");
+		w->status = EXIT_SIGNALLED + SIGKILL;
+	}
+}
+
+static void
+from_machine(struct wait *w)
+{
+	switch (machine_read(w->machine)) {
+	case MACHINE_NOTHING:
+		break;
+	case MACHINE_UP:
+		w->began = true;
+		(void)ctl_send(w->guest->ctl, CTL_GO, 0);
+		break;
+	default:
+		w->over = true;
+	}
+}
+
+void
+wait_for(struct wait *w)
+{
+	struct pollfd	p[3] = { { .events = POLLIN }, { .events = POLLIN },
+			    { .events = POLLIN } };
+	sigset_t	set;
+	size_t		i;
+	int		sfd;
+
+	sigemptyset(&set);
+	for (i = 0; i < NRELAYED; i++)
+		sigaddset(&set, relayed[i]);
+	if ((sfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) == -1)
+		fatal("signalfd");
+	terminal_find(w);
+	p[0].fd = w->guest->ctl;
+	p[1].fd = w->machine->chan;
+	p[2].fd = sfd;
+	while (!w->over) {
+		if (poll(p, 3, -1) == -1)
+			continue;
+		if (p[2].revents != 0)
+			relay(w, sfd);
+		if (p[0].revents != 0)
+			from_init(w);
+		else if (p[1].revents != 0)
+			from_machine(w);
+	}
+	close(sfd);
+}

@@ -1,0 +1,172 @@
+/*
+ * Which policy, and which audit log.
+ *
+ * Trusts: the user's options, and XDG_STATE_HOME and HOME for the place of the
+ * user's own log.
+ * Must not: fall back to anything that allows.
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "place.h"
+
+#define INSTALLED_POLICY	SYSCONFDIR "/policy.conf"
+
+static int
+copy(char *buf, size_t size, const char *text)
+{
+	size_t	len = strlen(text) + 1;
+
+	if (len > size) {
+		log_warnx("%.40s...: the path is too long", text);
+		return -1;
+	}
+	memcpy(buf, text, len);
+	return 0;
+}
+
+/*
+ * What is there but cannot be read is the parser's to complain about: only a
+ * policy that does not exist may be replaced, and only by one that denies all.
+ */
+int
+where_policy(const char *given, char *buf, size_t size)
+{
+	if (given != NULL)
+		return copy(buf, size, given);
+	if (access(INSTALLED_POLICY, F_OK) == 0 || errno != ENOENT)
+		return copy(buf, size, INSTALLED_POLICY);
+	if (place_policy(buf, size, "deny.conf") == -1) {
+		log_warn("deny.conf");
+		return -1;
+	}
+	log_warnx("no policy: there is neither -p FILE nor %s, so everything "
+	    "is denied", INSTALLED_POLICY);
+	return 0;
+}
+
+/* mkdir -p; what is made is for its owner alone. */
+static int
+make_dirs(char *path)
+{
+	char	*p;
+
+	for (p = path + 1; (p = strchr(p, '/')) != NULL; p++) {
+		*p = '\0';
+		if (mkdir(path, 0700) == -1 && errno != EEXIST)
+			return -1;
+		*p = '/';
+	}
+	return mkdir(path, 0700) == -1 && errno != EEXIST ? -1 : 0;
+}
+
+static int
+state_dir(char *buf, size_t size)
+{
+	const char	*state = getenv("XDG_STATE_HOME");
+	const char	*home = getenv("HOME");
+	int		 n;
+
+	if (state != NULL && *state == '/')	/* else it is to be ignored */
+		n = snprintf(buf, size, "%s/sallyport", state);
+	else if (home != NULL && *home == '/')
+		n = snprintf(buf, size, "%s/.local/state/sallyport", home);
+	else {
+		log_warnx("no HOME to keep the audit log in; name one with "
+		    "--audit FILE");
+		return -1;
+	}
+	if (n < 0 || (size_t)n >= size) {
+		log_warnx("the path of the audit log is too long");
+		return -1;
+	}
+	if (make_dirs(buf) == -1) {
+		log_warn("%s: cannot be made; name an audit log with "
+		    "--audit FILE", buf);
+		return -1;
+	}
+	return 0;
+}
+
+/* One log per run: two runs at a time must not write one sequence. */
+static int
+default_audit(char *buf, size_t size)
+{
+	char		dir[PATH_MAX], when[32];
+	time_t		now = time(NULL);
+	struct tm	tm;
+	int		n;
+
+	if (state_dir(dir, sizeof(dir)) == -1)
+		return -1;
+	gmtime_r(&now, &tm);
+	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", &tm);
+	n = snprintf(buf, size, "%s/%s-%d.jsonl", dir, when, (int)getpid());
+	if (n < 0 || (size_t)n >= size) {
+		log_warnx("the path of the audit log is too long");
+		return -1;
+	}
+	return 0;
+}
+
+/*
+ * Before anything is started, so that the message is one and early. The recorder
+ * itself finds out for certain.
+ */
+static int
+check_audit(const char *path)
+{
+	char		dir[PATH_MAX];
+	struct stat	st;
+
+	if (copy(dir, sizeof(dir), path) == -1)
+		return -1;
+	if (faccessat(AT_FDCWD, dirname(dir), W_OK | X_OK, AT_EACCESS) == -1) {
+		log_warn("%s: no audit log can be written there, and without "
+		    "one nothing is allowed; name another with --audit FILE",
+		    path);
+		return -1;
+	}
+	if (stat(path, &st) == -1)
+		return 0;
+	if (S_ISREG(st.st_mode) &&
+	    faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0)
+		return 0;
+	log_warnx("%s: not a regular file that we may write; name another "
+	    "audit log with --audit FILE", path);
+	return -1;
+}
+
+int
+where_audit(const char *given, char *buf, size_t size)
+{
+	char	cwd[PATH_MAX];
+	int	n;
+
+	if (given == NULL && default_audit(buf, size) == -1)
+		return -1;
+	if (given != NULL && *given == '/' && copy(buf, size, given) == -1)
+		return -1;
+	if (given != NULL && *given != '/') {
+		if (getcwd(cwd, sizeof(cwd)) == NULL) {
+			log_warn("the working directory");
+			return -1;
+		}
+		n = snprintf(buf, size, "%s/%s", cwd, given);
+		if (n < 0 || (size_t)n >= size) {
+			log_warnx("the path of the audit log is too long");
+			return -1;
+		}
+	}
+	return check_audit(buf);
+}

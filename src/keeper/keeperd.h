@@ -1,0 +1,156 @@
+/*
+ * The keeper's own header. include/keeper.h is what it says to others.
+ */
+#ifndef SALLYPORT_KEEPERD_H
+#define SALLYPORT_KEEPERD_H
+
+#include <sys/types.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chan.h"
+#include "fd.h"
+#include "keeper.h"
+#include "log.h"
+
+struct event;
+struct event_base;
+
+/* What the command gives at exec. */
+enum { COMMAND_FD = 3, LISTENER_FD = 4 };
+
+#define ROLES		(ROLE_PARSER + 1)
+#define FRAME_LINK_GONE	3	/* a frame's exit status: the client hung up */
+
+/* options.c */
+struct options {
+	const char	*policy;
+	const char	*tenant;
+	const char	*guest;
+	const char	*audit_dir;
+	const char	*audit_name;
+	uint32_t	 durable;	/* enum policy_durable + 1, 0 = the policy's */
+	uint32_t	 kind;		/* enum link_kind */
+	bool		 trust_csum;
+	uint32_t	 mtu;
+	struct wire_lease v4, v6;
+	enum log_level	 level;
+};
+/* Fatal, with words, on anything unknown. Cuts the texts it is given. */
+void	options_parse(struct options *, int argc, char **argv);
+
+/* backoff.c: pure; times are milliseconds of a monotonic clock */
+struct backoff {
+	uint64_t	started;
+	uint32_t	delay;		/* before the next start */
+};
+#define BACKOFF_MIN	100u
+#define BACKOFF_MAX	30000u
+#define BACKOFF_HEALTHY	60000u
+void	backoff_started(struct backoff *, uint64_t now);
+void	backoff_died(struct backoff *, uint64_t now);
+
+/* spawn.c */
+struct spawn {
+	enum role	 role;
+	int		 exe;		/* O_PATH */
+	const char	*argv[5];
+	uid_t		 uid;
+	gid_t		 gid;
+	int		 channel, object, log, shared;	/* -1 = none */
+};
+struct spawned {
+	pid_t		 pid;
+	int		 pidfd;
+};
+/* 0, or -1 with errno. */
+int	spawn(const struct spawn *, struct spawned *);
+/* The namespaces of a role: flags of clone(2). */
+unsigned long spawn_namespaces(enum role);
+
+/* enter.c: the child's side of spawn */
+void	enter_empty_root(void);
+void	enter_ids(uid_t, gid_t);
+int	enter_fds(const struct spawn *);
+
+struct child {
+	struct keeper	*keeper;
+	enum role	 role;
+	struct spawned	 proc;		/* pidfd -1 = not running */
+	struct event	*end;		/* the pidfd */
+	struct event	*retry;
+	struct backoff	 backoff;
+};
+
+/* link.c */
+struct link {
+	struct keeper	*keeper;
+	int		 fd;		/* tap or client, -1 = none yet */
+	uint32_t	 flags;
+	int		 shared;	/* memfd, -1 on a tap */
+	struct event	*listener;
+};
+int	link_listen(struct link *);
+int	link_take(struct link *, int fd, uint32_t flags);
+void	link_lost(struct link *);
+void	link_free(struct link *);
+
+enum keeper_state {
+	KEEPER_S_START = 1 << 0,	/* the broker is sealing itself */
+	KEEPER_S_GREETED = 1 << 1,
+	KEEPER_S_READY = 1 << 2,	/* the command was told so */
+	KEEPER_S_STOPPING = 1 << 3,
+	KEEPER_S_ENDING = 1 << 4	/* the broker is gone; waiting for the rest */
+};
+
+struct keeper {
+	struct options	 opt;
+	char		 level[2];	/* opt.level, as the rooms are given it */
+	struct event_base *base;
+	struct chan	*broker, *command;
+	struct child	 child[ROLES];
+	int		 exe[ROLES];
+	int		 audit_dir;
+	bool		 privileged;	/* may give its children other uids */
+	struct link	 link;
+	enum keeper_state state;
+	struct event	*deadline;
+	struct keeper_summary summary;
+	bool		 was_ready, failed;
+};
+
+/* child.c */
+void	child_init(struct keeper *);
+int	child_start(struct keeper *, enum role);
+void	child_want(struct keeper *, enum role);
+void	child_kill(struct keeper *, enum role);
+bool	child_running(const struct keeper *, enum role);
+void	child_ids(const struct keeper *, enum role, uid_t *, gid_t *);
+
+/* hatch.c: the channel to the broker */
+int	hatch_open(struct keeper *, int fd);
+void	hatch_policy(struct keeper *, int memfd, uint64_t len);
+void	hatch_guest(struct keeper *);
+void	hatch_child(struct keeper *, enum role, pid_t, int channel, int log);
+void	hatch_died(struct keeper *, const struct keeper_died *);
+void	hatch_stop(struct keeper *);
+
+/* command.c: the channel to the command */
+int	command_open(struct keeper *);
+void	command_up(struct keeper *);
+void	command_end(struct keeper *);
+
+/* parse.c: a sealed memfd with the compiled policy; -1: it was said why */
+int	parse_policy(const struct keeper *, uint64_t *len);
+
+/* life.c: beginnings and ends of the whole set */
+void	life_deadline(struct keeper *, int seconds);
+void	life_stop(struct keeper *);
+void	life_broker_gone(struct keeper *, bool clean);
+void	life_check_end(struct keeper *);
+
+/* seal.c */
+void	seal_keeper(const struct keeper *);
+
+#endif

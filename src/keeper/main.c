@@ -1,0 +1,186 @@
+/*
+ * sallyportd, the keeper: starts the rooms, holds the guest's link, and sees that
+ * nobody is left when one of them or the command is gone.
+ *
+ * Trusts: the command that started it.
+ * Must not: read a policy, a packet or a socket's data.
+ */
+#include <sys/signalfd.h>
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "idmap.h"
+#include "keeperd.h"
+#include "place.h"
+
+#define START_SECONDS	15	/* for the broker, the log and the frame */
+
+/*
+ * Opened once: a package upgrade under a running keeper cannot mix builds.
+ */
+static void
+open_programs(struct keeper *k)
+{
+	static const struct { enum role role; const char *name; } all[] = {
+		{ ROLE_BROKER,	"sallyport-broker" },
+		{ ROLE_FRAME,	"sallyport-frame" },
+		{ ROLE_RECORDER, "sallyport-recorder" },
+		{ ROLE_PARSER,	"sallyport-parser" },
+	};
+	size_t	i;
+
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if ((k->exe[all[i].role] = place_open(all[i].name)) == -1)
+			fatal("%s: is Sallyport installed completely?",
+			    all[i].name);
+}
+
+static void
+open_audit(struct keeper *k)
+{
+	k->audit_dir = open(k->opt.audit_dir,
+	    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (k->audit_dir == -1)
+		fatal("%s: the audit log's directory", k->opt.audit_dir);
+}
+
+static struct event_base *
+new_base(void)
+{
+	struct event_config	*c = event_config_new();
+	struct event_base	*base;
+
+	if (c == NULL)
+		fatalx("no memory for events");
+	event_config_set_flag(c, EVENT_BASE_FLAG_NOLOCK |
+	    EVENT_BASE_FLAG_IGNORE_ENV);
+	base = event_base_new_with_config(c);
+	event_config_free(c);
+	if (base == NULL)
+		fatalx("no event base");
+	return base;
+}
+
+static void
+on_signal(int fd, short what, void *arg)
+{
+	struct signalfd_siginfo	si;
+
+	(void)what;
+	if (read(fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
+		life_stop(arg);
+}
+
+/* TERM, INT and HUP end the set in order; SIGPIPE is an errno. */
+static void
+take_signals(struct keeper *k)
+{
+	struct sigaction	 sa = { .sa_handler = SIG_IGN };
+	struct event		*ev;
+	sigset_t		 set;
+	int			 fd;
+
+	sigaction(SIGPIPE, &sa, NULL);
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_SETMASK, &set, NULL) == -1 ||
+	    (fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) == -1)
+		fatal("signalfd");
+	ev = event_new(k->base, fd, EV_READ | EV_PERSIST, on_signal, k);
+	if (ev == NULL || event_add(ev, NULL) == -1)
+		fatalx("no memory for events");
+}
+
+/* Whoever is awaited has not come: the set cannot go on. */
+static void
+on_deadline(int fd, short what, void *arg)
+{
+	struct keeper	*k = arg;
+
+	(void)fd;
+	(void)what;
+	if (k->state != KEEPER_S_ENDING)
+		log_warnx(k->state == KEEPER_S_STOPPING ?
+		    "the broker did not end in time; it is killed" :
+		    "the set did not come up within %d seconds",
+		    START_SECONDS);
+	child_kill(k, ROLE_BROKER);
+	child_kill(k, ROLE_FRAME);
+	child_kill(k, ROLE_RECORDER);
+}
+
+static void
+setup(struct keeper *k)
+{
+	k->level[0] = (char)('0' + k->opt.level);
+	k->state = KEEPER_S_START;
+	k->link.keeper = k;
+	k->link.fd = k->link.shared = -1;
+	k->privileged = idmap_privileged() &&
+	    idmap_has_uid(UID_BASE + 1) && idmap_has_uid(UID_BASE + 16);
+	if (!k->privileged && geteuid() == 0)
+		log_warnx("no ids of their own for the rooms here; they "
+		    "run as uid 0 without a capability");
+	open_programs(k);
+	open_audit(k);
+	k->base = new_base();
+	k->deadline = event_new(k->base, -1, 0, on_deadline, k);
+	if (k->deadline == NULL)
+		fatalx("no memory for events");
+	child_init(k);
+	take_signals(k);
+	if (command_open(k) == -1)
+		fatal("no channel to a command on fd %d", COMMAND_FD);
+	if (k->opt.kind == LINK_STREAM && link_listen(&k->link) == -1)
+		fatal("no listening socket on fd %d", LISTENER_FD);
+}
+
+/* Should: come in this order; the broker's seal must not be inside ours. */
+static int
+start(struct keeper *k)
+{
+	uint64_t	len;
+	int		policy = parse_policy(k, &len);
+
+	if (policy == -1)
+		return -1;
+	fd_drop(&k->exe[ROLE_PARSER]);
+	if (child_start(k, ROLE_BROKER) == -1) {
+		log_warn("the broker cannot be started");
+		fd_drop(&policy);
+		return -1;
+	}
+	fd_drop(&k->exe[ROLE_BROKER]);
+	hatch_policy(k, policy, len);
+	fd_drop(&policy);
+	life_deadline(k, START_SECONDS);
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct keeper	k;
+
+	log_init("sallyport", STDERR_FILENO, LOG_LEVEL_WARN);
+	options_parse(&k.opt, argc, argv);
+	log_set_level(k.opt.level);
+	setup(&k);
+	if (start(&k) == -1) {
+		command_end(&k);
+		return 1;
+	}
+	if (chdir("/") == -1)
+		fatal("chdir /");
+	seal_keeper(&k);
+	event_base_dispatch(k.base);
+	return k.failed ? 1 : 0;
+}

@@ -1,0 +1,207 @@
+/*
+ * The private invocation `sallyportd --one-guest`, written by `sallyport run` and
+ * `sallyport serve` and by nobody else. Descriptors: 2 messages, 3 the channel to
+ * the command, 4 the listening socket of a stream link.
+ *
+ * Trusts: the user who started us, with what the user may do anyway.
+ * Must not: guess. What is unknown, missing or out of range is fatal.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "keeperd.h"
+#include "policy.h"
+
+enum { OPT_ONE = 256, OPT_POLICY, OPT_TENANT, OPT_GUEST, OPT_AUDIT,
+	OPT_DURABLE, OPT_LINK, OPT_MTU, OPT_TRUST, OPT_ADDRESS, OPT_GATEWAY,
+	OPT_LEVEL, OPT_VERSION };
+
+static const struct option longopts[] = {
+	{ "one-guest",	no_argument,		NULL, OPT_ONE },
+	{ "policy",	required_argument,	NULL, OPT_POLICY },
+	{ "tenant",	required_argument,	NULL, OPT_TENANT },
+	{ "guest",	required_argument,	NULL, OPT_GUEST },
+	{ "audit",	required_argument,	NULL, OPT_AUDIT },
+	{ "durable",	required_argument,	NULL, OPT_DURABLE },
+	{ "link",	required_argument,	NULL, OPT_LINK },
+	{ "mtu",	required_argument,	NULL, OPT_MTU },
+	{ "trust-csum",	no_argument,		NULL, OPT_TRUST },
+	{ "address",	required_argument,	NULL, OPT_ADDRESS },
+	{ "gateway",	required_argument,	NULL, OPT_GATEWAY },
+	{ "level",	required_argument,	NULL, OPT_LEVEL },
+	{ "version",	no_argument,		NULL, OPT_VERSION },
+	{ NULL, 0, NULL, 0 }
+};
+
+static uint32_t
+number(const char *what, const char *text, uint32_t min, uint32_t max)
+{
+	char		*end;
+	unsigned long	 n;
+
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	if (errno != 0 || end == text || *end != '\0' || *text == '-' ||
+	    n < min || n > max)
+		fatalx("--%s %s: want a number from %u to %u", what, text,
+		    min, max);
+	return (uint32_t)n;
+}
+
+static uint32_t
+word(const char *what, const char *text, const char *const *words, uint32_t n)
+{
+	uint32_t	i;
+
+	for (i = 0; i < n; i++)
+		if (strcmp(text, words[i]) == 0)
+			return i;
+	fatalx("--%s %s: unknown", what, text);
+}
+
+static const char *
+name(const char *what, const char *text, size_t max)
+{
+	if (strlen(text) >= max)
+		fatalx("--%s: longer than %zu bytes", what, max - 1);
+	return text;
+}
+
+static struct wire_lease *
+lease_of(struct options *o, const struct endpoint *e)
+{
+	return e->family == ADDR_V4 ? &o->v4 : &o->v6;
+}
+
+/* "10.0.2.100/24" */
+static void
+address(struct options *o, char *text)
+{
+	struct wire_lease	*l;
+	struct endpoint		 e;
+	char			*slash = strchr(text, '/');
+
+	if (slash == NULL)
+		fatalx("--address %s: want ADDRESS/LENGTH", text);
+	*slash = '\0';
+	if (addr_parse(text, &e) == -1)
+		fatalx("--address %s: not an address", text);
+	l = lease_of(o, &e);
+	l->guest = e;
+	l->prefix_len = number("address", slash + 1, 1,
+	    e.family == ADDR_V4 ? 30 : 126);
+}
+
+static void
+gateway(struct options *o, const char *text)
+{
+	struct endpoint	e;
+
+	if (addr_parse(text, &e) == -1)
+		fatalx("--gateway %s: not an address", text);
+	lease_of(o, &e)->gateway = e;
+}
+
+/* A directory to open and a file name for the recorder to open in it. */
+static void
+audit(struct options *o, char *path)
+{
+	char	*slash = strrchr(path, '/');
+
+	o->audit_dir = slash == NULL ? "." : slash == path ? "/" : path;
+	o->audit_name = slash == NULL ? path : slash + 1;
+	if (slash != NULL)
+		*slash = '\0';
+	if (*o->audit_name == '\0')
+		fatalx("--audit: no file name");
+}
+
+static void
+check_lease(const struct wire_lease *l)
+{
+	struct prefix	net;
+
+	if (l->guest.family == ADDR_NONE && l->gateway.family == ADDR_NONE)
+		return;
+	if (l->guest.family == ADDR_NONE || l->gateway.family == ADDR_NONE)
+		fatalx("an address needs a gateway, and a gateway an address");
+	net = prefix_of(&l->guest, l->prefix_len);
+	if (!prefix_contains(&net, &l->gateway) ||
+	    addr_equal(&l->guest, &l->gateway))
+		fatalx("the gateway must be another address of the guest's net");
+}
+
+static void
+one_option(struct options *o, int c, char *arg)
+{
+	static const char *const durable[] = { "before-data",
+	    "before-connect", "async" };
+	static const char *const kind[] = { "tap", "stream" };
+
+	if (c == OPT_POLICY)
+		o->policy = arg;
+	else if (c == OPT_TENANT)
+		o->tenant = name("tenant", arg, TENANT_MAX);
+	else if (c == OPT_GUEST)
+		o->guest = name("guest", arg, GUEST_MAX);
+	else if (c == OPT_AUDIT)
+		audit(o, arg);
+	else if (c == OPT_DURABLE)
+		o->durable = word("durable", arg, durable, 3) + 1;
+	else if (c == OPT_LINK)
+		o->kind = word("link", arg, kind, 2) + LINK_TAP;
+	else if (c == OPT_MTU)
+		o->mtu = number("mtu", arg, 1280, 65520);
+	else if (c == OPT_TRUST)
+		o->trust_csum = true;
+	else if (c == OPT_ADDRESS)
+		address(o, arg);
+	else if (c == OPT_GATEWAY)
+		gateway(o, arg);
+	else if (c == OPT_LEVEL)
+		o->level = number("level", arg, LOG_LEVEL_WARN,
+		    LOG_LEVEL_DEBUG);
+	else if (c != OPT_ONE)
+		fatalx("unknown option; sallyportd is started by "
+		    "`sallyport run' and `sallyport serve'");
+}
+
+static void
+version(void)
+{
+	printf("sallyportd %s\n", PACKAGE_VERSION);
+	exit(0);
+}
+
+void
+options_parse(struct options *o, int argc, char **argv)
+{
+	bool	one = false;
+	int	c;
+
+	memset(o, 0, sizeof(*o));
+	o->tenant = o->guest = "";
+	o->kind = LINK_TAP;
+	o->mtu = 65520;
+	opterr = 0;
+	optind = 0;
+	while ((c = getopt_long(argc, argv, "+", longopts, NULL)) != -1) {
+		if (c == OPT_VERSION)
+			version();
+		one = one || c == OPT_ONE;
+		one_option(o, c, optarg);
+	}
+	if (!one || optind != argc)
+		fatalx("this version knows --one-guest only, and `sallyport "
+		    "run' or `sallyport serve' is what starts it");
+	if (o->policy == NULL || o->audit_name == NULL)
+		fatalx("--policy and --audit are needed");
+	check_lease(&o->v4);
+	check_lease(&o->v6);
+	if (o->v4.guest.family == ADDR_NONE && o->v6.guest.family == ADDR_NONE)
+		fatalx("the guest has no address");
+}

@@ -1,0 +1,331 @@
+#!/usr/bin/env python3
+"""The keeper among stand-ins: what it gives its children, and what it does when
+one of them, or the command, is gone. As root everything is done twice: with a
+keeper that is root's, and with one that is a user's, looked at by root."""
+
+import os, shutil, signal, socket, struct, subprocess, sys, tempfile, time
+
+BUILD = os.environ.get("builddir", ".")
+ROOMS = ("broker", "frame", "recorder", "parser")
+LINK, FINISH, UP, DOWN, FAILED = 192, 193, 224, 225, 226
+SUMMARY = struct.Struct("<IIQ QQQQ II")
+UID_BASE = 2013265920
+USER = 1234
+as_user = os.geteuid() != 0
+bad = 0
+
+
+def check(ok, what):
+    global bad
+    if not ok:
+        bad += 1
+    print(("ok   " if ok else "FAIL ") + what, flush=True)
+
+
+class Keeper:
+    """sallyportd, with us as the command."""
+
+    def __init__(self, where, level=0, extra=()):
+        self.where = where
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        log = os.path.join(where, "log")
+        argv = [os.path.join(where, "sallyportd"), "--one-guest", "--policy",
+                "/some/policy", "--audit", os.path.join(log, "audit.jsonl"),
+                "--guest", "test", "--address", "10.0.2.100/24", "--gateway",
+                "10.0.2.2", "--level", str(level), *extra]
+        n = theirs.fileno()
+        if as_user and os.geteuid() == 0:
+            argv = ["setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups",
+                    "--bounding-set=-all", *argv]
+        move = f"exec 3<&{n} {n}<&-; " if n != 3 else ""
+        self.err = tempfile.TemporaryFile()
+        self.proc = subprocess.Popen(["sh", "-c", move + 'exec "$@"', "sh", *argv],
+                                     pass_fds=(n,), stdin=subprocess.DEVNULL, stderr=self.err)
+        theirs.close()
+        ours.settimeout(10)
+        self.chan = ours
+
+    def link(self):
+        fd = os.open("/dev/null", os.O_RDWR)
+        socket.send_fds(self.chan, [struct.pack("<IIQII", LINK, 0, 0, 0, 0)], [fd])
+        os.close(fd)
+
+    def recv(self):
+        data = self.chan.recv(512)
+        return (struct.unpack_from("<I", data)[0] if data else None, data)
+
+    def up(self):
+        self.link()
+        return self.recv()[0] == UP
+
+    def send(self, kind):
+        self.chan.send(struct.pack("<IIQ", kind, 0, 0))
+
+    def text(self):
+        self.err.seek(0)
+        return self.err.read().decode()
+
+    def room(self, name):
+        """The pid of a child, by its program."""
+        for _ in range(300):
+            for pid in children(self.proc.pid):
+                if comm(pid) == f"sallyport-{name}"[:15]:
+                    return pid
+            time.sleep(0.01)
+        return None
+
+    def wait(self, seconds=10):
+        try:
+            return self.proc.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.proc.kill()
+            return None
+
+
+def children(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as f:
+            return [int(p) for p in f.read().split()]
+    except OSError:
+        return []
+
+
+def comm(pid):
+    """The program's name: argv[0], which the keeper sets."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return f.read().split(b"\0")[0].decode()[:15]
+    except OSError:
+        return ""
+
+
+def status(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in f if ":\t" in line)
+
+
+def fds(pid):
+    return {int(n): os.readlink(f"/proc/{pid}/fd/{n}")
+            for n in os.listdir(f"/proc/{pid}/fd")}
+
+
+def gone(pids, seconds=5):
+    end = time.time() + seconds
+    while time.time() < end:
+        if not any(os.path.exists(f"/proc/{p}") and
+                   status_or_none(p) not in (None, "Z") for p in pids):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def status_or_none(pid):
+    try:
+        return status(pid)["State"][0]
+    except (OSError, KeyError):
+        return None
+
+
+def ns(pid, kind):
+    return os.readlink(f"/proc/{pid}/ns/{kind}")
+
+
+def rooms_look(k):
+    """Everything that processes.md promises about a child, seen from outside."""
+    own = {"frame": "user pid net mnt ipc uts cgroup", "broker": "user pid ipc uts cgroup",
+           "recorder": "user pid net ipc uts cgroup"}
+    want = {"frame": {0, 1, 2, 3, 4, 5}, "broker": {0, 1, 2, 3, 5},
+            "recorder": {0, 1, 2, 3, 4, 5}}
+    root = not as_user
+    me = USER if as_user and os.geteuid() == 0 else os.geteuid()
+    uid = {"frame": UID_BASE + 16, "broker": UID_BASE + 1}
+    for name in ("broker", "recorder", "frame"):
+        pid = k.room(name)
+        check(pid is not None, f"{name} runs")
+        if pid is None:
+            continue
+        s = status(pid)
+        expected = uid.get(name, 0) if root else me
+        check(s["Uid"].split() == [str(expected)] * 4, f"{name}: all four uids are {expected}")
+        check(s["Gid"].split() == [str(expected if root else status(k.proc.pid)["Gid"].split()[0])] * 4,
+              f"{name}: all four gids")
+        if root:
+            check(s["Groups"].strip() == "", f"{name}: no groups")
+        for cap in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+            check(int(s[cap], 16) == 0, f"{name}: {cap} is empty")
+        check(s["NoNewPrivs"] == ("0" if name == "broker" else "1"),
+              f"{name}: no_new_privs as the keeper had it then")
+        for kind in "user pid net mnt ipc uts cgroup".split():
+            mine = ns(pid, kind) != ns(k.proc.pid, kind)
+            check(mine == (kind in own[name].split()), f"{name}: {kind} namespace")
+        try:
+            got = fds(pid)
+        except PermissionError:
+            check(False, f"{name}: fds can be seen")
+            continue
+        # the broker has been given policy, channels and logs since it began
+        extra = {n for n, t in got.items() if n not in want[name] and "eventpoll" not in t
+                 and name != "broker"}
+        check(want[name] <= set(got) and not extra, f"{name}: fds are {sorted(want[name])}, not {got}")
+        check(all(got[n] == "/dev/null" or (name == "frame" and "null" in got[n])
+                  for n in (0, 1, 2)), f"{name}: 0, 1 and 2 are /dev/null")
+        with open(f"/proc/{pid}/environ", "rb") as f:
+            check(f.read() == b"", f"{name}: the environment is empty")
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            argv = f.read().split(b"\0")[:-1]
+        check(argv == [b"sallyport-" + name.encode(), b"0"] +
+              ([b"audit.jsonl"] if name == "recorder" else []), f"{name}: argv is {argv}")
+        if name == "frame":
+            with open(f"/proc/{pid}/mountinfo") as f:
+                mounts = f.read().splitlines()
+            check(len(mounts) == 1 and " ro," in mounts[0] and "nr_inodes=2" in mounts[0],
+                  f"frame: one mount, read-only, without room: {mounts}")
+            check(os.listdir(f"/proc/{pid}/root") == [], "frame: its root is empty")
+            check(s["NSpid"].split()[-1] == "1", "frame: pid 1 of its own")
+
+
+def keeper_looks(k):
+    s = status(k.proc.pid)
+    check(s["Seccomp"] == "2" and s["NoNewPrivs"] == "1", "keeper: sealed")
+    keep = 0 if as_user else 1 << 6 | 1 << 7 | 1 << 31     # SETGID, SETUID, SETFCAP
+    check(int(s["CapEff"], 16) & ~keep == 0, f"keeper: capabilities {s['CapEff']}")
+
+
+def test_usual(where):
+    k = Keeper(where)
+    check(k.up(), "the set comes up")
+    if os.geteuid() == 0:
+        rooms_look(k)
+    keeper_looks(k)
+    pids = [k.room(n) for n in ("broker", "recorder", "frame")]
+    k.send(FINISH)
+    kind, data = k.recv()
+    check(kind == DOWN, "FINISH is answered by DOWN")
+    if kind == DOWN:
+        f = SUMMARY.unpack(data)
+        check(f[3:7] == (3, 2, 1000, 2000) and f[7] == 0, f"the summary passes: {f}")
+    check(k.wait() == 0, "exit 0")
+    check(gone(pids), "nobody is left")
+    check(k.text() == "", f"no message: {k.text()!r}")
+
+
+def test_restart(where):
+    k = Keeper(where)
+    k.up()
+    for name in ("recorder", "frame"):
+        old = k.room(name)
+        began = time.time()
+        os.kill(old, signal.SIGKILL)
+        new = old
+        while new in (old, None) and time.time() - began < 5:
+            new = k.room(name)
+            time.sleep(0.01)
+        took = time.time() - began
+        check(new not in (old, None), f"{name}: started again")
+        check(0.08 < took < 1, f"{name}: after the back-off, {took * 1000:.0f} ms")
+    k.send(FINISH)
+    check(k.recv()[0] == DOWN and k.wait() == 0, "and ended in order")
+
+
+def test_broker_dies(where):
+    k = Keeper(where)
+    k.up()
+    pids = [k.room(n) for n in ("broker", "recorder", "frame")]
+    os.kill(pids[0], signal.SIGKILL)
+    kind, data = k.recv()
+    check(kind == DOWN and SUMMARY.unpack(data)[7] == 1, "broker killed: DOWN, failed")
+    check(k.wait() == 1, "exit 1")
+    check(gone(pids), "nobody is left")
+
+
+def test_keeper_dies(where):
+    k = Keeper(where)
+    k.up()
+    pids = [k.room(n) for n in ("broker", "recorder", "frame")]
+    k.proc.kill()
+    k.wait()
+    check(gone(pids), "keeper killed: nobody is left")
+
+
+def test_command_dies(where):
+    k = Keeper(where)
+    k.up()
+    pids = [k.room(n) for n in ("broker", "recorder", "frame")]
+    k.chan.close()
+    check(k.wait() == 0, "the command hung up: the keeper ends")
+    check(gone(pids), "and nobody is left")
+
+
+def test_rules(where):
+    for level, what in ((1, "an unknown type"), (2, "a third role")):
+        k = Keeper(where, level)
+        k.link()
+        kinds = [k.recv()[0]]
+        if kinds == [UP]:
+            kinds.append(k.recv()[0])
+        check(kinds in ([FAILED], [UP, DOWN]), f"a broker that sends {what} ends the set: {kinds}")
+        check(k.wait() == 1 and "broke the rules" in k.text(), "and it is said")
+
+
+def test_options(where):
+    exe = os.path.join(where, "sallyportd")
+    for argv, words in ((["--one-guest"], "--policy and --audit"), (["--frob"], "unknown option"),
+                        ([], "--one-guest only"),
+                        (["--one-guest", "--mtu", "1"], "from 1280 to 65520"),
+                        (["--one-guest", "--policy", "p", "--audit", "a", "--address",
+                          "10.0.0.1/24"], "an address needs a gateway")):
+        r = subprocess.run([exe, *argv], capture_output=True, text=True)
+        check(r.returncode == 70 and words in r.stderr, f"{argv}: {r.stderr.strip()!r}")
+
+
+def test_parser(where):
+    """A parser that fails, hangs or dies ends the start with one message."""
+    parser = os.path.join(where, "sallyport-parser")
+    real = parser + ".real"
+    os.rename(parser, real)
+    try:
+        for src, words in (("return 1;", ""), ("return 4;", "failed with status 4"),
+                           ("raise(9);", "died of signal 9"), ("return 0;", "has 0 bytes")):
+            with open(parser + ".c", "w") as f:
+                f.write("#include <signal.h>\nint main(void) { %s }\n" % src)
+            subprocess.run([os.environ.get("CC", "cc").split()[0], "-w", "-o", parser,
+                            parser + ".c"], check=True)
+            k = Keeper(where)
+            check(k.recv()[0] == FAILED and k.wait() == 1 and words in k.text(),
+                  f"a parser that does {src!r}: {k.text()!r}")
+    finally:
+        os.rename(real, parser)
+
+
+def place():
+    where = tempfile.mkdtemp(prefix="keeper.")
+    os.chmod(where, 0o755)
+    for name in ("sallyport", "sallyportd"):
+        shutil.copy(os.path.join(BUILD, name), where)
+    for name in ROOMS:
+        shutil.copy(os.path.join(BUILD, "tests/system/standin"),
+                    os.path.join(where, f"sallyport-{name}"))
+    os.mkdir(os.path.join(where, "log"), 0o700)
+    return where
+
+
+def main():
+    global as_user
+    where = place()
+    log = os.path.join(where, "log")
+    tests = (test_usual, test_restart, test_broker_dies, test_keeper_dies,
+             test_command_dies, test_rules, test_options, test_parser)
+    try:
+        for who in ([False, True] if os.geteuid() == 0 else [True]):
+            as_user = who
+            if who and os.geteuid() == 0:
+                os.chown(log, USER, USER)
+            for test in tests:
+                print(f"# {test.__name__}, {'user' if who else 'root'}", flush=True)
+                test(where)
+    finally:
+        shutil.rmtree(where, ignore_errors=True)
+    sys.exit(1 if bad else 0)
+
+
+main()

@@ -1,0 +1,149 @@
+/*
+ * Stand-ins for broker, frame, recorder and parser, chosen by argv[0]: enough of
+ * the wire to bring the keeper up, and nothing else. tests/system/keeper.py looks
+ * at them from outside. The log level picks what the broker does:
+ *
+ *   0 the usual  1 breaks the rules once it is up  2 asks for a third role
+ *
+ * Trusts: the test. Must not: be installed.
+ */
+#include <sys/epoll.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "keeper.h"
+
+static union {
+	struct wire_head	head;
+	struct keeper_child	child;
+	struct keeper_died	died;
+	unsigned char		bytes[1024];
+} in;
+
+static int	rooms[ROLE_PARSER + 1] = { -1, -1, -1, -1, -1 };
+
+static void
+send_to(int chan, void *msg, size_t len)
+{
+	if (fd_send(chan, msg, len, -1) == -1)
+		_exit(10);
+}
+
+static void
+hello(int chan, uint32_t type)
+{
+	struct wire_hello	h;
+
+	wire_begin(&h, sizeof(h), type, 0);
+	h.magic = WIRE_MAGIC;
+	h.version = WIRE_VERSION;
+	wire_build_id(h.build);
+	send_to(chan, &h, sizeof(h));
+}
+
+static void
+ask(uint32_t type, uint32_t role)
+{
+	struct keeper_child	c;
+
+	wire_begin(&c, sizeof(c), type, 0);
+	c.role = role;
+	send_to(FD_CHANNEL, &c, sizeof(c));
+}
+
+static void
+simple(uint32_t type)
+{
+	struct wire_head	h;
+
+	wire_begin(&h, sizeof(h), type, 0);
+	send_to(FD_CHANNEL, &h, sizeof(h));
+}
+
+/* The next message, or the end of this process. */
+static int
+next(int *fd)
+{
+	static int		ep = -1;
+	struct epoll_event	ev = { .events = EPOLLIN };
+
+	if (ep == -1 && ((ep = epoll_create1(EPOLL_CLOEXEC)) == -1 ||
+	    epoll_ctl(ep, EPOLL_CTL_ADD, FD_CHANNEL, &ev) == -1))
+		_exit(13);
+	if (epoll_wait(ep, &ev, 1, 20000) != 1)
+		_exit(11);
+	if (fd_recv(FD_CHANNEL, &in, sizeof(in), fd, NULL) <= 0)
+		_exit(0);
+	return (int)in.head.type;
+}
+
+static void
+stop(void)
+{
+	struct keeper_summary	s;
+
+	wire_begin(&s, sizeof(s), KEEPER_SUMMARY, 0);
+	s.allowed = 3;
+	s.denied = 2;
+	s.up = 1000;
+	s.down = 2000;
+	send_to(FD_CHANNEL, &s, sizeof(s));
+	_exit(0);
+}
+
+static void
+broker_message(int type, int fd, int mode)
+{
+	if (type == KEEPER_POLICY) {
+		hello(FD_CHANNEL, KEEPER_HELLO);
+		ask(KEEPER_SPAWN, ROLE_RECORDER);
+	} else if (type == KEEPER_GUEST)
+		ask(KEEPER_SPAWN, ROLE_FRAME);
+	else if (type == KEEPER_CHILD) {
+		fd_drop(&rooms[in.child.role]);
+		rooms[in.child.role] = fd;
+		if (in.child.role == ROLE_FRAME)
+			simple(mode == 1 ? 4711 : KEEPER_READY);
+		if (in.child.role == ROLE_FRAME && mode == 2)
+			ask(KEEPER_SPAWN, ROLE_PARSER);
+	} else if (type == KEEPER_DIED && in.died.status != 3)
+		ask(KEEPER_SPAWN, in.died.role);
+	else if (type == KEEPER_STOP)
+		stop();
+}
+
+static void
+broker(int mode)
+{
+	int	fd, type;
+
+	for (;;) {
+		type = next(&fd);
+		broker_message(type, fd, mode);
+	}
+}
+
+/* Lives until the broker's end of the channel is closed. */
+static void
+room(uint32_t hello_type)
+{
+	hello(FD_CHANNEL, hello_type);
+	for (;;)
+		next(NULL);
+}
+
+int
+main(int argc, char **argv)
+{
+	if (argc < 2)
+		return 12;
+	if (strcmp(argv[0], "sallyport-parser") == 0)
+		return write(FD_OBJECT, argv[2], strlen(argv[2])) > 0 ? 0 : 1;
+	if (strcmp(argv[0], "sallyport-broker") == 0)
+		broker(argv[1][0] - '0');
+	room(1);
+	return 0;
+}
