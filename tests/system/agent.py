@@ -69,6 +69,17 @@ def read_all(sock, pause=0.0, pause_below=0):
             time.sleep(pause)
 
 
+def read_count(sock, count):
+    """`count` bytes, or what came before the end."""
+    data = b""
+    while len(data) < count:
+        piece = sock.recv(count - len(data))
+        if not piece:
+            break
+        data += piece
+    return data
+
+
 # ---- operations: connecting -----------------------------------------------------
 
 def op_connect(dst, port, timeout=TIMEOUT):
@@ -94,15 +105,8 @@ def op_sequence(dst, port, count, size=100):
         start = time.monotonic()
         with connected(dst, port) as sock:
             sock.sendall(payload)
-            sock.shutdown(socket.SHUT_WR)
-            answer = b""
-            while True:
-                data = sock.recv(65536)
-                if not data:
-                    break
-                answer += data
-        if answer != payload:
-            raise ValueError(f"{len(answer)} bytes of {size} came back")
+            if read_count(sock, size) != payload:
+                raise ValueError("not what was sent came back")
         times.append(time.monotonic() - start)
     return times
 
@@ -131,9 +135,8 @@ def op_at_once(dst, port, count, size=1000):
             continue
         with sock:
             try:
-                sock.shutdown(socket.SHUT_WR)
-                back, _ = read_all(sock)
-                why = None if back == size else "short"
+                back = read_count(sock, size)
+                why = None if back == BLOCK[:size] else "short"
             except OSError as error:
                 why = name(error)
         if why:
@@ -223,14 +226,20 @@ def op_held_states():
 
 # ---- operations: moving data --------------------------------------------------------
 
-def op_upload(dst, port, count):
-    """Sends, ends first, reads the answer: [sent, hash, answer]."""
+def op_upload(dst, port, count, announce=True):
+    """Sends, reads the answer: [sent, hash, answer].
+
+    The server is told the length, or, without `announce`, knows it by our FIN.
+    """
     digest = hashlib.sha256()
     with connected(dst, port) as sock:
+        if announce:
+            sock.sendall(b"%d\n" % count)
         for piece in pattern(count):
             sock.sendall(piece)
             digest.update(piece)
-        sock.shutdown(socket.SHUT_WR)
+        if not announce:
+            sock.shutdown(socket.SHUT_WR)
         answer = b""
         while True:
             data = sock.recv(65536)
@@ -426,6 +435,54 @@ def op_udp_ports(dst, port, ports, rounds):
     for sock, _ in socks.values():
         sock.close()
     return min(got.values())
+
+
+def op_udp_answer(dst, port, sizes, timeout=3.0):
+    """Asks for answers of these sizes; those that did not come, with why."""
+    sock = socket.socket(family(dst), socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    sock.connect((dst, port))
+    sock.settimeout(timeout)
+    lost = []
+    for size in sizes:
+        try:
+            sock.send(b"%d" % size)
+            back = sock.recv(70000)
+            if back != b"a" * size:
+                lost.append([size, f"{len(back)} bytes"])
+        except OSError as error:
+            lost.append([size, name(error)])
+    sock.close()
+    return lost
+
+
+def op_udp_many(places, timeout=3.0):
+    """One unconnected port, many servers; answers that came from elsewhere."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.settimeout(timeout)
+    for number, (dst, port) in enumerate(places):
+        sock.sendto(b"%d" % number, (dst, port))
+    wrong, waiting = [], {(d, p): b"%d" % n for n, (d, p) in enumerate(places)}
+    try:
+        while waiting:
+            data, peer = sock.recvfrom(100)
+            if waiting.pop(peer, None) != data:
+                wrong.append([list(peer), data.decode("latin-1")])
+    except TimeoutError:
+        wrong += [[list(peer), "nothing"] for peer in waiting]
+    sock.close()
+    return wrong
+
+
+def op_udp_raw(dst, port, payload, timeout=3.0):
+    """Sends hex, returns the answer as hex."""
+    sock = socket.socket(family(dst), socket.SOCK_DGRAM)
+    sock.settimeout(timeout)
+    sock.connect((dst, port))
+    sock.send(bytes.fromhex(payload))
+    data = sock.recv(70000)
+    sock.close()
+    return data.hex()
 
 
 def op_udp_error(dst, port, timeout=5.0):

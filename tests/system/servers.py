@@ -137,6 +137,29 @@ def echo(connection):
         sock.sendall(data)
 
 
+def read_line(sock):
+    line = b""
+    while not line.endswith(b"\n"):
+        line += read_exactly(sock, 1)
+    return int(line)
+
+
+def take(connection):
+    """Reads a decimal line, that many bytes, and answers with their hash."""
+    sock, digest = connection.sock, hashlib.sha256()
+    count = left = read_line(sock)
+    buf = bytearray(1 << 20)
+    view = memoryview(buf)
+    while left:
+        n = sock.recv_into(buf, min(left, len(buf)))
+        if n == 0:
+            raise ConnectionError("ended early")
+        digest.update(view[:n])
+        left -= n
+    sock.sendall(f"{count} {digest.hexdigest()}\n".encode())
+    return count, digest.hexdigest()
+
+
 def sink(connection):
     """Reads until FIN, answers with length and hash: half-close both ways."""
     count, digest = drain(connection.sock)
@@ -146,23 +169,19 @@ def sink(connection):
 
 def source(connection):
     """Reads a decimal line, sends that many bytes of the pattern, closes."""
-    line = b""
-    while not line.endswith(b"\n"):
-        line += read_exactly(connection.sock, 1)
-    for piece in pattern(int(line)):
+    count = read_line(connection.sock)
+    for piece in pattern(count):
         connection.sock.sendall(piece)
-    return int(line)
+    return count
 
 
 def both(connection):
     """Reads a decimal line; sends that many while it drains until FIN."""
-    sock, line = connection.sock, b""
-    while not line.endswith(b"\n"):
-        line += read_exactly(sock, 1)
-    result = []
+    sock, result = connection.sock, []
+    count = read_line(sock)
     reader = threading.Thread(target=lambda: result.append(drain(sock)))
     reader.start()
-    for piece in pattern(int(line)):
+    for piece in pattern(count):
         sock.sendall(piece)
     sock.shutdown(socket.SHUT_WR)
     reader.join()
@@ -242,9 +261,12 @@ def http(body):
 # ---- UDP ----------------------------------------------------------------------
 
 class UdpServer:
-    """Echoes every datagram from where it was sent to. log: (peer, length)."""
+    """Answers every datagram; log: (peer, length, monotonic time).
 
-    def __init__(self, netns, address, echo_back=True):
+    answer(data): the bytes to send back, or None. Without it: an echo.
+    """
+
+    def __init__(self, netns, address, answer=lambda data: data):
         with netns:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             self.sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -252,7 +274,7 @@ class UdpServer:
             self.sock.setsockopt(socket.SOL_SOCKET, option, 4 << 20)
         self.sock.bind((address, 0))
         self.port = self.sock.getsockname()[1]
-        self.echo_back = echo_back
+        self.answer = answer
         self.log = []
         threading.Thread(target=self._loop, daemon=True).start()
 
@@ -263,8 +285,9 @@ class UdpServer:
                 if self.sock.fileno() < 0:
                     return
                 self.log.append((peer, len(data), time.monotonic()))
-                if self.echo_back:
-                    self.sock.sendto(data, peer)
+                back = self.answer(data)
+                if back is not None:
+                    self.sock.sendto(back, peer)
             except OSError:
                 if self.sock.fileno() < 0:
                     return
