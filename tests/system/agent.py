@@ -437,7 +437,43 @@ def op_udp_ports(dst, port, ports, rounds):
     return min(got.values())
 
 
-def op_udp_answer(dst, port, sizes, timeout=3.0):
+def op_scan(dst, first, count):
+    """Connects to `count` ports from `first`, 64 at a time; outcomes counted."""
+    outcome, ports = {}, list(range(first, first + count))
+    while ports:
+        batch, ports = ports[:64], ports[64:]
+        socks = []
+        for port in batch:
+            sock = socket.socket(family(dst), socket.SOCK_STREAM)
+            sock.setblocking(False)
+            try:
+                sock.connect((dst, port))
+            except BlockingIOError:
+                pass
+            socks.append(sock)
+        for sock in socks:
+            try:
+                wait_connected(sock)
+                why = "ok"
+            except OSError as error:
+                why = name(error)
+            outcome[why] = outcome.get(why, 0) + 1
+            sock.close()
+    return outcome
+
+
+def op_udp_spray(dst, count):
+    """One datagram to each of `count` ports, two local ports apart."""
+    socks = [socket.socket(family(dst), socket.SOCK_DGRAM) for _ in range(2)]
+    for number in range(count):
+        try:
+            socks[number >= 65000].sendto(b"x", (dst, 1 + number % 65000))
+        except OSError:
+            pass
+    return count
+
+
+def op_udp_answer(dst, port, sizes, timeout=3.0, tries=1):
     """Asks for answers of these sizes; those that did not come, with why."""
     sock = socket.socket(family(dst), socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
@@ -445,13 +481,18 @@ def op_udp_answer(dst, port, sizes, timeout=3.0):
     sock.settimeout(timeout)
     lost = []
     for size in sizes:
-        try:
-            sock.send(b"%d" % size)
-            back = sock.recv(70000)
-            if back != b"a" * size:
-                lost.append([size, f"{len(back)} bytes"])
-        except OSError as error:
-            lost.append([size, name(error)])
+        why = "not tried"
+        for _ in range(tries):
+            try:
+                sock.send(b"%d" % size)
+                back = sock.recv(70000)
+                why = None if back == b"a" * size else f"{len(back)} bytes"
+            except OSError as error:
+                why = name(error)
+            if why is None:
+                break
+        if why:
+            lost.append([size, why])
     sock.close()
     return lost
 

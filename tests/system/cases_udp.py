@@ -49,8 +49,10 @@ def udp_answer_above_mtu(t):
         for dst in (lab.LIVE4, lab.LIVE6):
             server = t.serve_udp(
                 dst, answer=lambda data: b"a" * int(data.decode()))
-            t.equal(guest.call("udp_answer", dst, server.port, sizes), [],
-                    dst)
+            # On the plain path a first "packet too big" costs a datagram.
+            tries = 1 if t.is_sallyport else 2
+            t.equal(guest.call("udp_answer", dst, server.port, sizes,
+                               tries=tries), [], dst)
 
 
 @case(quick=True, timeout=90)
@@ -95,7 +97,7 @@ def udp_denied(t):
     t.equal([r["reason"] for r in denied], ["default-deny"] * 2)
 
 
-@case(quick=True)
+@case(quick=True, differs={"pasta": "its guest may open no ping socket"})
 def ping(t):
     """Echo to hosts of both families, through the guest's ping sockets."""
     with t.guest(fds=False) as guest:

@@ -13,7 +13,6 @@ import signal
 import subprocess
 import tempfile
 import threading
-import time
 
 import audit
 import lab as lablib
@@ -306,6 +305,7 @@ class Direct(Gateway):
             f"address add {GATEWAY4}/24 dev guest\n"
             f"address add {GATEWAY6}/64 dev guest nodad\n")
         with self.ns:
+            lablib.no_dad()
             lablib.ip_batch(
                 "link set lo up\nlink set eth0 up\n"
                 f"address add {GUEST4}/24 dev eth0\n"
@@ -325,9 +325,6 @@ class Direct(Gateway):
         lablib.sysctl("net/ipv6/conf/all/forwarding", 0)
         subprocess.run(["ip", "link", "delete", "guest"], check=False)
         self.ns.close()
-        # Forwarding off: the host's own default route survives, but IPv6
-        # needs a moment before addresses may be used again.
-        time.sleep(0.05)
 
 
 GATEWAYS = {"sallyport": Sallyport, "pasta": Pasta, "direct": Direct}

@@ -61,6 +61,12 @@ def sysctl(name, value):
         file.write(str(value))
 
 
+def no_dad():
+    """Addresses are usable at once, also the link-local ones."""
+    sysctl("net/ipv6/conf/all/accept_dad", 0)
+    sysctl("net/ipv6/conf/default/accept_dad", 0)
+
+
 def _servers(net4, net6, dev):
     numbers = [1] + list(range(10, 41))
     lines = [f"address add {net4}.{n}/24 dev {dev}" for n in numbers]
@@ -86,6 +92,9 @@ class Lab:
 
     def _wire(self):
         fd = f"/proc/{os.getpid()}/fd/{self.internet.fd}"
+        no_dad()
+        with self.internet:
+            no_dad()
         ip_batch("link set lo up\n"
                  f"link add wan mtu {MTU_BIG} type veth "
                  f"peer name inet mtu {MTU_BIG} netns {fd}\n"

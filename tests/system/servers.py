@@ -282,7 +282,7 @@ class UdpServer:
         while True:
             try:
                 data, peer = self.sock.recvfrom(65536)
-                if self.sock.fileno() < 0:
+                if peer is None:        # close() has shut it down
                     return
                 self.log.append((peer, len(data), time.monotonic()))
                 back = self.answer(data)
