@@ -594,8 +594,20 @@ def read_file(path):
         return "" if error.errno == errno.ENOENT else f"!{name(error)}"
 
 
-def op_read_file(path):
-    return read_file(path)
+def op_listing(path):
+    try:
+        return os.listdir(path)
+    except OSError as error:
+        return name(error)
+
+
+def op_try_write(path):
+    try:
+        with open(path, "w", encoding="ascii") as file:
+            file.write("1")
+        return "ok"
+    except OSError as error:
+        return name(error)
 
 
 def op_try_socket(fam, kind, proto=0):
@@ -604,24 +616,6 @@ def op_try_socket(fam, kind, proto=0):
         return "ok"
     except OSError as error:
         return name(error)
-
-
-def op_try_kill(pid):
-    try:
-        os.kill(pid, 0)
-        return "ok"
-    except OSError as error:
-        return name(error)
-
-
-def op_interface_bytes(interface):
-    """[sent, received] frames of an interface."""
-    with open("/proc/net/dev", encoding="ascii") as file:
-        for line in file:
-            if line.strip().startswith(interface + ":"):
-                fields = line.split(":")[1].split()
-                return [int(fields[9]), int(fields[1])]
-    return None
 
 
 # ---- the loop --------------------------------------------------------------------------------

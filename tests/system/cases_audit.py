@@ -343,7 +343,8 @@ def kill_the_whole(t, program, kills):
         handles = [guest.start("load", lab.LIVE4, server.port, 5)
                    for _ in range(4)]
         time.sleep(0.05 + rng.random() * 0.3)
-        os.kill(t.pid(program), signal.SIGKILL)
+        os.kill(guest.process.pid if program == "sallyport"
+                else t.pid(program), signal.SIGKILL)
         t.check(lab.wait_until(lambda: not run.pids(), 3),
                 f"alive 3 s later: "
                 f"{[lab.program(p) for p in run.pids()]}")
