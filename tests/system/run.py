@@ -171,7 +171,7 @@ def on_alarm(_signal, _frame):
     raise TimeoutError("the case's time is over")
 
 
-def bench_limits():
+def raise_limits():
     import resource
     want = 40000
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -202,7 +202,7 @@ def main():
         print(f"skip: no lab on this machine: {error}; the system tests need "
               "user or root namespaces, iproute2 and /dev/net/tun")
         return SKIPPED
-    bench_limits()
+    raise_limits()
     signal.signal(signal.SIGALRM, on_alarm)
     runner = Runner(options, lab,
                     lab.install(bindir, [os.path.join(HERE, "agent.py")]))
