@@ -1,0 +1,534 @@
+"""`sallyport run` as a command: what it does for CMD, to CMD, and when it is
+called wrongly. Acceptance 8 of the main job, and processes.md, 5.
+"""
+import os
+import re
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import time
+
+import gateway
+import lab
+import servers
+from trial import OURS, Failure, case
+
+MACHINERY, NOT_EXECUTABLE, NOT_FOUND, USAGE = 125, 126, 127, 2
+
+
+class Place:
+    """A directory of the gateway's user, with files for it."""
+
+    def __init__(self, t):
+        self.t = t
+        self.path = t.lab.directory("place")
+        self.policy = self.write("policy.conf", gateway.policy_text())
+
+    def write(self, name, text, mode=0o644):
+        path = os.path.join(self.path, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        self.own(path, mode)
+        return path
+
+    def own(self, path, mode):
+        os.chmod(path, mode)
+        if self.t.lab.root and self.t.lab.user:
+            os.chown(path, self.t.lab.uid, self.t.lab.uid)
+
+    def close(self):
+        shutil.rmtree(self.path)
+
+    def run(self, *args, prefix=(), timeout=20, **more):
+        """[status, stdout, stderr] of `sallyport ARGS`."""
+        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.path}
+        done = subprocess.run(
+            [*prefix, *self.t.lab.as_user(),
+             os.path.join(self.t.bindir, "sallyport"), *args],
+            stdin=more.pop("stdin", subprocess.DEVNULL), capture_output=True,
+            timeout=timeout, cwd=self.path, env=env, check=False, **more)
+        return (done.returncode, done.stdout,
+                done.stderr.decode("utf-8", "replace"))
+
+
+# ---- called wrongly ----------------------------------------------------------
+
+def expect(t, place, status, pattern, *args, lines=1, **more):
+    """One row: exit status, one message that matches, nothing left behind."""
+    before = set(lab.processes())
+    code, out, err = place.run(*args, **more)
+    row = " ".join(str(a) for a in args)[:60]
+    said = [line for line in err.splitlines() if line.strip()]
+    t.equal(code, status, f"`{row}` (it said {err.strip()[-300:]!r})")
+    if lines and len(said) != lines:
+        raise Failure(f"`{row}`: {len(said)} lines on stderr, not {lines}: "
+                      f"{said[:4]}")
+    if not re.search(pattern, err):
+        raise Failure(f"`{row}`: no /{pattern}/ in {err.strip()[-300:]!r}")
+    t.equal(out, b"", f"`{row}`: stdout")
+    left = lab.wait_until(lambda: not set(lab.processes()) - before, 2)
+    t.check(left, f"`{row}`: processes left")
+
+
+@case(quick=True, gateways=OURS)
+def bad_options(t):
+    place = t.keep(Place(t))
+    policy = ["-p", place.policy]
+    for status, pattern, args in (
+            (MACHINERY, "--bogus", ["run", "--bogus", "--", "true"]),
+            (MACHINERY, "-X", ["run", "-X", "--", "true"]),
+            (MACHINERY, "CMD", ["run", *policy]),
+            (MACHINERY, "CMD", ["run", *policy, "--"]),
+            (MACHINERY, "-p", ["run", "-p"]),
+            (MACHINERY, "mtu", ["run", *policy, "--mtu", "1", "true"]),
+            (MACHINERY, "mtu", ["run", *policy, "--mtu", "1279", "true"]),
+            (MACHINERY, "mtu", ["run", *policy, "--mtu", "65521", "true"]),
+            (MACHINERY, "mtu", ["run", *policy, "--mtu", "x", "true"]),
+            (MACHINERY, "mtu", ["run", *policy, "--mtu", "1500x", "true"]),
+            (MACHINERY, "mtu", ["run", *policy, "--mtu", "-1", "true"]),
+            (MACHINERY, "mtu",
+             ["run", *policy, "--mtu", "18446744073709553116", "true"]),
+            (MACHINERY, "-4", ["run", *policy, "-4", "-6", "true"]),
+            (MACHINERY, "nobody-has-this",
+             ["run", *policy, "--tenant", "nobody-has-this", "true"]),
+            (MACHINERY, "tenant",
+             ["run", *policy, "--tenant", "t" * 100, "true"]),
+            (USAGE, "bogus", ["bogus"]),
+            (USAGE, "check", ["check"]),
+            (USAGE, "explain", ["explain", place.policy]),
+            (USAGE, "stream", ["serve", *policy])):
+        expect(t, place, status, pattern, *args)
+
+
+@case(quick=True, gateways=OURS)
+def bad_commands(t):
+    place = t.keep(Place(t))
+    place.write("script", "#!/bin/sh\nexit 0\n", 0o644)
+    head = ["run", "-q", "-p", place.policy, "--audit",
+            os.path.join(place.path, "log"), "--"]
+    for status, pattern, command in (
+            (NOT_FOUND, "no-such-command", "no-such-command"),
+            (NOT_FOUND, "no/such/file", "/no/such/file"),
+            (NOT_EXECUTABLE, "script", os.path.join(place.path, "script")),
+            (NOT_EXECUTABLE, place.path, place.path)):
+        expect(t, place, status, pattern, *head, command)
+
+
+@case(quick=True, gateways=OURS)
+def bad_policies(t):
+    """Each is refused before anything starts, also where it could hang."""
+    place = t.keep(Place(t))
+    good = gateway.policy_text()
+    os.mkfifo(os.path.join(place.path, "fifo"))
+    os.mkdir(os.path.join(place.path, "directory"))
+    os.symlink(place.policy, os.path.join(place.path, "link"))
+    place.write("writable", good, 0o666)
+    place.write("group", good, 0o664)
+    place.write("loop", 'policy version 1\ninclude "'
+                + os.path.join(place.path, "loop") + '"\n')
+    place.write("long", "policy version 1\n" + "# nothing\n" * 9998
+                + "allow frobnicate\n")
+    place.write("empty", "")
+    place.write("binary", "policy version 1\n\0\1\2\n")
+    place.write("version", "policy version 2\n")
+    place.write("name", policy_with('allow to name "example.com" port tcp 80 '
+                                    'label "x"'))
+    place.write("nothing", policy_with(""))
+    rows = [("missing", "missing"), ("fifo", "fifo"),
+            ("directory", "directory"), ("writable", "writable"),
+            ("group", "group"), ("loop", "loop"), ("long", r"long:10000:"),
+            ("empty", r"empty"), ("binary", r"binary:2:"),
+            ("version", r"version:1:"),
+            ("name", "not supported in this version")]
+    if t.lab.user:
+        place.write("secret", good, 0o000)
+        rows.append(("secret", "secret"))
+    for name, pattern in rows:
+        path = os.path.join(place.path, name)
+        expect(t, place, MACHINERY, pattern, "run", "-p", path, "true",
+               lines=0)
+
+
+def policy_with(rule):
+    return ("policy version 1\nfloor builtin\ndefault deny\n"
+            f"tenant t {{\n    {rule}\n}}\n")
+
+
+@case(quick=True, gateways=OURS)
+def several_errors_at_once(t):
+    """Every error is told in one go, each with its place."""
+    place = t.keep(Place(t))
+    path = place.write("many", policy_with(
+        'allow to net 10.0.0.1/8 port tcp 80\n    allow to nett 1.2.3.4\n'
+        '    allow to net 1.2.3.4 port tcp 70000'))
+    code, _, err = place.run("check", path)
+    t.equal(code, 1, "exit status")
+    for line in (5, 6, 7):
+        t.check(re.search(rf"many:{line}:\d+: ", err),
+                f"no error for line {line}: {err}")
+
+
+@case(quick=True, gateways=OURS)
+def check_and_explain(t):
+    place = t.keep(Place(t))
+    t.equal(place.run("check", place.policy)[0], 0, "check")
+    for target, word in (("203.0.114.10:80", "allow"),
+                         ("8.8.8.8:80", "default-deny"),
+                         ("169.254.169.254:80", "floor-metadata"),
+                         ("[2600:1f00::10]:80", "allow")):
+        code, out, err = place.run("explain", place.policy, "t", "tcp", target)
+        text = out.decode()
+        t.check(word in text, f"{target}: no {word} in {text!r} {err!r}")
+        if word == "allow":
+            t.equal(code, 0, target)
+            t.check(re.search(r"policy.conf:\d+", text),
+                    f"{target}: no deciding line in {text!r}")
+
+
+@case(quick=True, gateways=OURS)
+def bad_log(t):
+    place = t.keep(Place(t))
+    os.mkdir(os.path.join(place.path, "directory"))
+    os.mkfifo(os.path.join(place.path, "fifo"))
+    rows = ["/no/such/directory/log", os.path.join(place.path, "directory"),
+            os.path.join(place.path, "fifo"), "/proc/self/status"]
+    if t.lab.user:
+        rows.append("/etc/sallyport-test-log")
+    for path in rows:
+        expect(t, place, MACHINERY, re.escape(path), "run", "-p",
+               place.policy, "--audit", path, "true")
+
+
+@case(quick=True, gateways=OURS)
+def without_tun(t):
+    place = t.keep(Place(t))
+    log = os.path.join(place.path, "log")
+    expect(t, place, MACHINERY, "/dev/net/tun", "run", "-p", place.policy,
+           "--audit", log, "true", prefix=[
+               "unshare", "-m", "sh", "-c",
+               'mount -t tmpfs none /dev/net && exec "$@"', "sh"])
+
+
+@case(quick=True, gateways=OURS)
+def without_user_namespaces(t):
+    """The limit is set in a user namespace of its own, not on the machine."""
+    place = t.keep(Place(t))
+    log = os.path.join(place.path, "log")
+    prefix = ["unshare", "--user", "--map-root-user", "sh", "-c",
+              'echo 0 >/proc/sys/user/max_user_namespaces && exec "$@"', "sh"]
+    code = subprocess.run([*prefix, "true"], check=False).returncode
+    if code != 0:
+        t.skip("the limit cannot be lowered here")
+    if t.lab.user and t.lab.root:
+        # Inside such a namespace only the mapped uid exists: become it first.
+        prefix = [*t.lab.as_user(), *prefix]
+    done = subprocess.run(
+        [*prefix, os.path.join(t.bindir, "sallyport"), "run", "-p",
+         place.policy, "--audit", log, "true"], capture_output=True,
+        timeout=20, cwd=place.path, check=False)
+    err = done.stderr.decode()
+    t.equal(done.returncode, MACHINERY, f"exit status ({err!r})")
+    t.check(re.search("user namespaces|max_user_namespaces", err),
+            f"it said {err!r}")
+
+
+# ---- exit status, stdio ----------------------------------------------------------
+
+def quiet(place):
+    return ["run", "-q", "-p", place.policy, "--audit",
+            os.path.join(place.path, "log"), "--"]
+
+
+@case(quick=True, gateways=OURS)
+def exit_statuses(t):
+    place = t.keep(Place(t))
+    for command, status in (("exit 0", 0), ("exit 7", 7), ("exit 255", 255),
+                            ("kill -TERM $$", 143), ("kill -KILL $$", 137),
+                            ("kill -SEGV $$", 139)):
+        code, out, err = place.run(*quiet(place), "sh", "-c", command)
+        t.equal((code, out, err), (status, b"", ""), command)
+
+
+@case(quick=True, gateways=OURS)
+def stdio_is_untouched(t):
+    place = t.keep(Place(t))
+    data = servers.BLOCK * 8
+    path = place.write("input", "")
+    with open(path, "wb") as file:
+        file.write(data)
+    with open(path, "rb") as file:
+        code, out, err = place.run(*quiet(place), "cat", stdin=file)
+    t.equal((code, err), (0, ""))
+    t.check(out == data, f"{len(out)} bytes came out of {len(data)}")
+    code, out, err = place.run(*quiet(place), "sh", "-c", "echo x >&2")
+    t.equal((code, out, err), (0, b"", "x\n"))
+
+
+@case(quick=True, gateways=OURS)
+def summary_line(t):
+    """Without -q: one line at the end, and the log's path."""
+    place = t.keep(Place(t))
+    log = os.path.join(place.path, "log")
+    code, out, err = place.run("run", "-p", place.policy, "--audit", log,
+                               "true")
+    t.equal((code, out), (0, b""))
+    t.check(log in err, f"the log's path is not in {err!r}")
+    t.check(len(err.splitlines()) <= 2, f"it said {err!r}")
+
+
+@case(quick=True, gateways=OURS)
+def default_log(t):
+    """Without --audit: a file of the user's state directory."""
+    place = t.keep(Place(t))
+    code, _, err = place.run("run", "-p", place.policy, "true")
+    t.equal(code, 0, f"exit status ({err!r})")
+    found = os.listdir(os.path.join(place.path, ".local/state/sallyport"))
+    t.check(len(found) == 1 and found[0].endswith(".jsonl"), f"{found}")
+    t.check(found[0] in err, f"{found[0]} is not in {err!r}")
+
+
+@case(quick=True, gateways=OURS)
+def orphans_die(t):
+    """What CMD leaves running ends with it, also in a session of its own."""
+    place = t.keep(Place(t))
+    start = time.monotonic()
+    code, _, err = place.run(
+        *quiet(place), "sh", "-c",
+        "sleep 300 & setsid sleep 301 & (trap '' TERM HUP; sleep 302) & true")
+    t.equal((code, err), (0, ""))
+    t.check(time.monotonic() - start < 5, "it waited for them")
+    left = [p for p in lab.processes() if lab.program(p) == "sleep"]
+    t.equal(left, [], "sleepers")
+
+
+@case(quick=True, gateways=OURS)
+def only_one_family(t):
+    server = t.serve(servers.greet(b"x"))
+    for option, good, bad in (("-4", lab.LIVE4, lab.LIVE6),
+                              ("-6", lab.LIVE6, lab.LIVE4)):
+        with t.guest(args=[option]) as guest:
+            t.equal(guest.call("connect", good, server.port)[0], "ok", good)
+            t.equal(guest.call("connect", bad, server.port)[0], "ENETUNREACH",
+                    bad)
+
+
+# ---- what CMD is -------------------------------------------------------------------
+
+@case(quick=True, gateways=OURS)
+def cmd_is_confined(t):
+    """No capability, no way to gain one, nobody else's process, 3 fds."""
+    with t.guest() as guest:
+        facts = guest.call("facts")
+        t.equal(facts["uid"], lab.USER_ID if t.lab.user else 0, "uid")
+        for name in ("cap", "bnd"):
+            t.equal(int(facts[name], 16), 0, name)
+        t.equal(facts["nnp"], "1", "NoNewPrivs")
+        t.equal(facts["seccomp"], "2", "Seccomp")
+        t.check(len(facts["fds"]) <= 4, f"fds {facts['fds']}")
+        t.check(len(facts["processes"]) <= 3, f"sees {facts['processes']}")
+        t.check(facts["pid"] == 2, f"pid {facts['pid']}")
+        t.equal(facts["interfaces"], ["eth0", "lo"], "interfaces")
+        t.equal(facts["mtu"]["eth0"], 65520, "MTU")
+        t.check(gateway.GATEWAY4 in facts["resolv"], facts["resolv"])
+        for fam, kind, wanted in (
+                (socket.AF_UNIX, socket.SOCK_STREAM, "ok"),
+                (socket.AF_INET, socket.SOCK_STREAM, "ok"),
+                (socket.AF_NETLINK, socket.SOCK_RAW, "ok"),
+                (socket.AF_INET, socket.SOCK_RAW, "EPERM"),
+                (socket.AF_PACKET, socket.SOCK_RAW, "EPERM"),
+                (40, socket.SOCK_STREAM, "EPERM"),      # AF_VSOCK
+                (38, socket.SOCK_SEQPACKET, "EPERM")):  # AF_ALG
+            t.equal(guest.call("try_socket", fam, kind), wanted, f"family {fam}")
+        log = os.path.dirname(t.gateway.log)
+        shown = guest.call("listing", log)
+        t.check(shown in ([], "EACCES", "ENOENT", "EPERM"),
+                f"the log's directory shows {shown}")
+        t.equal(guest.call("try_write", "/proc/sys/net/ipv4/ip_forward"),
+                "EROFS", "/proc/sys")
+
+
+@case(quick=True, gateways=OURS)
+def cmd_cannot_touch_its_link(t):
+    """No capability in the namespaces that were made for it."""
+    with t.guest() as guest:
+        for command in (["ip", "link", "set", "eth0", "down"],
+                        ["ip", "addr", "add", "10.0.2.5/24", "dev", "eth0"],
+                        ["ip", "route", "add", "1.2.3.0/24", "dev", "eth0"],
+                        ["ip", "neigh", "flush", "all"]):
+            guest.call("run", command)
+        t.check(guest.call("facts")["interfaces"] == ["eth0", "lo"], "link")
+        _, out, _ = guest.call("run", ["ip", "-o", "addr", "show"])
+        t.check("10.0.2.5" not in out, out)
+        t.equal(guest.call("run", ["ip", "route", "show", "1.2.3.0/24"])[1],
+                "", "route")
+
+
+@case(quick=True, gateways=OURS)
+def processes_are_sealed(t):
+    """/proc of each: no capability, no_new_privs, a filter, own namespaces."""
+    with t.guest():
+        ours = namespaces(os.getpid())
+        for program in ("sallyport-frame", "sallyport-broker",
+                        "sallyport-recorder", "sallyportd"):
+            status = proc_status(t.pid(program))
+            t.equal(status["NoNewPrivs"], "1", f"{program} NoNewPrivs")
+            t.equal(status["Seccomp"], "2", f"{program} Seccomp")
+            if program in ("sallyport-frame", "sallyport-recorder"):
+                for name in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb"):
+                    t.equal(int(status[name], 16), 0, f"{program} {name}")
+        frame = namespaces(t.pid("sallyport-frame"))
+        shared = [n for n in ours if frame[n] == ours[n]
+                  and n not in ("time", "time_for_children")]
+        t.equal(shared, [], "namespaces that the frame shares with us")
+
+
+def proc_status(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        return {k: v.strip() for k, v in
+                (line.split(":", 1) for line in file)}
+
+
+def namespaces(pid):
+    return {name: os.readlink(f"/proc/{pid}/ns/{name}")
+            for name in os.listdir(f"/proc/{pid}/ns")
+            if not name.endswith("_for_children")}
+
+
+# ---- the terminal ---------------------------------------------------------------------
+
+class Terminal:
+    """bash with job control on a pty of its own."""
+
+    def __init__(self, place):
+        master, slave = os.openpty()
+        self.master = master
+        self.text = ""
+        self.process = subprocess.Popen(
+            [*place.t.lab.as_user(), "bash", "--norc", "--noprofile", "-i"],
+            stdin=slave, stdout=slave, stderr=slave, cwd=place.path,
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PS1": "READY> ",
+                 "TERM": "dumb", "HOME": place.path,
+                 "SP": os.path.join(place.t.bindir, "sallyport")},
+            preexec_fn=self._control)
+        os.close(slave)
+        os.set_blocking(master, False)
+        self.wait("READY> ")
+
+    @staticmethod
+    def _control():
+        import fcntl
+        import termios
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    def _read(self):
+        try:
+            self.text += os.read(self.master, 65536).decode("latin-1")
+        except (BlockingIOError, OSError):
+            pass
+
+    def wait(self, pattern, timeout=10):
+        """Waits for a pattern in what is new, and takes all up to its end."""
+        def found():
+            self._read()
+            return re.search(pattern, self.text)
+        match = lab.wait_until(found, timeout)
+        if not match:
+            raise Failure(f"no /{pattern}/ in {self.text[-500:]!r}")
+        self.text = self.text[match.end():]
+        return match
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def command(self, text, answer, timeout=10):
+        self.type(text + "\n")
+        self.wait(re.escape(text), timeout)     # the terminal's echo
+        return self.wait(answer, timeout)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+
+def terminal(t):
+    place = t.keep(Place(t))
+    shell = t.keep(Terminal(place))
+    shell.command(f'run() {{ "$SP" run -q -p {place.policy} --audit log -- '
+                  '"$@"; }', "READY> ")
+    return shell
+
+
+@case(quick=True, gateways=OURS)
+def interrupt_key(t):
+    """^C ends CMD, and the status is 130."""
+    shell = terminal(t)
+    shell.command("run sh -c 'echo started; exec sleep 100'", "started")
+    shell.type("\x03")
+    shell.wait("READY> ")
+    shell.command("echo status=$?", "status=130")
+
+
+@case(quick=True, gateways=OURS)
+def suspend_key(t):
+    """^Z stops the job; fg goes on; the status is CMD's own."""
+    shell = terminal(t)
+    shell.command("run sh -c 'echo started; sleep 2; echo woke; exit 9'",
+                  "started")
+    shell.type("\x1a")
+    shell.wait("Stopped")
+    shell.wait("READY> ")
+    shell.command("fg", "woke")
+    shell.wait("READY> ")
+    shell.command("echo status=$?", "status=9")
+
+
+@case(quick=True, gateways=OURS)
+def shell_inside(t):
+    """A shell as CMD: its own job control works, and ^C is its own."""
+    shell = terminal(t)
+    shell.command("run env PS1='IN> ' bash --norc --noprofile -i", "IN> ")
+    shell.type("sleep 100\n")
+    time.sleep(0.3)
+    shell.type("\x03")
+    shell.wait("IN> ")
+    shell.type("sleep 200\n")
+    time.sleep(0.3)
+    shell.type("\x1a")
+    shell.wait("Stopped")
+    shell.command("kill %1; wait; exit 5", "READY> ")
+    shell.command("echo status=$?", "status=5")
+
+
+@case(quick=True, gateways=OURS)
+def reads_the_terminal(t):
+    shell = terminal(t)
+    shell.command("run sh -c 'echo go; read x; echo got-$x'", "go")
+    shell.type("hello\n")
+    shell.wait("got-hello")
+    shell.wait("READY> ")
+
+
+@case(quick=True, gateways=OURS)
+def terminate_signal(t):
+    """A signal sent to `sallyport` is meant for CMD."""
+    place = t.keep(Place(t))
+    process = subprocess.Popen(
+        [*t.lab.as_user(), os.path.join(t.bindir, "sallyport"), *quiet(place),
+         "sh", "-c", "trap 'echo got it; exit 3' TERM; echo up; "
+         "while :; do sleep 0.1; done"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=place.path)
+    t.equal(process.stdout.readline(), b"up\n")
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=10)
+    t.equal((process.returncode, out, err), (3, b"got it\n", b""))
+
+
+@case(quick=True, gateways=OURS)
+def log_is_private(t):
+    with t.guest():
+        mode = os.stat(t.gateway.log).st_mode
+    t.equal(stat.S_IMODE(mode) & 0o077, 0, f"mode {stat.S_IMODE(mode):o}")
