@@ -9,6 +9,8 @@ import array
 import contextlib
 import fcntl
 import os
+import pathlib
+import re
 import select
 import signal
 import socket
@@ -37,8 +39,6 @@ GUEST6, GATEWAY6 = "fd53:616c:6c79::100", "fd53:616c:6c79::2"
 
 def reasons(srcdir):
     """{name: number} from include/reason.h and src/lib/reason.c."""
-    import pathlib
-    import re
     enum = pathlib.Path(srcdir, "include/reason.h").read_text()
     body = re.sub(r"/\*.*?\*/", "", enum.split("enum reason {")[1]
                   .split("}")[0], flags=re.S)
@@ -48,7 +48,7 @@ def reasons(srcdir):
     return {names[n]: i for i, n in enumerate(ids) if n in names}
 
 
-SRCDIR = os.environ.get("srcdir", ".")
+SRCDIR = pathlib.Path(__file__).resolve().parents[2]
 REASON = reasons(SRCDIR)
 REASON_NAME = {v: k for k, v in REASON.items()}
 
@@ -177,10 +177,17 @@ class Frame:
 
     def recv(self, timeout=5):
         """(type, id, code, fd); PING is answered on the way."""
+        end = time.monotonic() + timeout
         while True:
-            data, fd = self.chan.recv(timeout)
+            # keeper and recorder are served while the frame waits
+            left = max(0.0, end - time.monotonic())
+            if not self.bench.pump(left, self.chan.sock):
+                return None, 0, 0, None
+            if not select.select([self.chan.sock], [], [], 0)[0]:
+                continue
+            data, fd = self.chan.recv(0)
             if not data:
-                return (None if data is None else "eof"), 0, 0, None
+                return "eof", 0, 0, None
             kind, _, ident = struct.unpack_from("<IIQ", data)
             if kind == PING:
                 self.chan.send(head(PONG))
@@ -263,9 +270,11 @@ class Bench:
 
     # ---- the keeper's side
 
-    def pump(self, timeout=0.0):
+    def pump(self, timeout=0.0, also=None):
         """Takes what keeper and recorder are told, and acknowledges."""
-        socks = [self.keeper.sock]
+        if self.pid is None:
+            return False
+        socks = [self.keeper.sock] + ([also] if also else [])
         if self.recorder:
             socks.append(self.recorder.sock)
         ready = select.select(socks, [], [], timeout)[0]
@@ -310,8 +319,8 @@ class Bench:
                 self.durable()
             self.recorder.close()
             self.recorder = None
-            self.ended = True
-            self.died(ROLE_RECORDER, 0)
+            with contextlib.suppress(BrokenPipeError):
+                self.died(ROLE_RECORDER, 0)     # it need not wait for this
 
     def ack(self, kind, rec, err=0):
         self.recorder.send(head(kind, rec) + struct.pack("<II", err, 0))
