@@ -26,7 +26,7 @@ static int
 usage(void)
 {
 	fprintf(stderr, "usage: sallyport " CHECK_USAGE "\n");
-	return EXIT_USAGE;
+	return EXIT_MISUSE;
 }
 
 static void

@@ -10,6 +10,7 @@
 
 #include "cli.h"
 #include "config.h"
+#include "policy_cmds.h"
 
 static int	cmd_help(int, char **);
 
@@ -26,6 +27,11 @@ static const struct command commands[] = {
 	    "           [--guest-address ADDRESS/LENGTH] [--gateway ADDRESS]\n"
 	    "           [--mtu N] [--checksum verify|trust] [--ready-fd N]",
 	    "the same for a virtual machine on a stream socket" },
+	{ "check", cmd_check, "[-npq] FILE",
+	    "read a policy and say what is wrong with it" },
+	{ "explain", cmd_explain,
+	    "FILE TENANT tcp|udp|icmp ADDRESS[:PORT]",
+	    "show, step by step, what a policy says of one destination" },
 	{ "demo", cmd_demo, "",
 	    "show it, without any network: in namespaces of its own" },
 	{ "help", cmd_help, "[COMMAND]", "say how a command is called" },

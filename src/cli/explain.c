@@ -261,13 +261,13 @@ cmd_explain(int argc, char **argv)
 
 	if (argc != 5) {
 		fprintf(stderr, "usage: sallyport " EXPLAIN_USAGE "\n");
-		return EXIT_USAGE;
+		return EXIT_MISUSE;
 	}
 	q.path = argv[1];
 	q.tenant = argv[2];
 	if (parse_proto(argv[3], &q.query.proto) == -1 ||
 	    parse_destination(argv[4], q.query.proto, &q.query.dst) == -1)
-		return EXIT_USAGE;
+		return EXIT_MISUSE;
 	/* the addresses that `run` gives to its guest's gateway */
 	addr_parse("10.0.2.2", &q.query.gateway4);
 	addr_parse("fd53:616c:6c79::2", &q.query.gateway6);

@@ -9,7 +9,7 @@
 #define EXIT_GOOD	0	/* check: no error; explain: allowed */
 #define EXIT_BAD	1	/* check: errors; explain: denied */
 #define EXIT_DOUBT	2	/* check: warnings only; explain: no verdict */
-#define EXIT_USAGE	64	/* sysexits.h EX_USAGE */
+#define EXIT_MISUSE	64	/* sysexits.h EX_USAGE */
 
 #define CHECK_USAGE	"check [-npq] FILE"
 #define EXPLAIN_USAGE	"explain FILE TENANT tcp|udp|icmp ADDRESS[:PORT]"

@@ -13,5 +13,5 @@ main(int argc, char **argv)
 		return cmd_explain(argc - 1, argv + 1);
 	fprintf(stderr, "usage: policy_cmd " CHECK_USAGE "\n"
 	    "       policy_cmd " EXPLAIN_USAGE "\n");
-	return EXIT_USAGE;
+	return EXIT_MISUSE;
 }
