@@ -161,6 +161,23 @@ int	reserve_take(struct reserve *, int dir, const char *name,
 	    struct segment *out);
 void	reserve_remove(struct reserve *, int dir, const char *name);
 
+/* ---- parse.c ----------------------------------------------------------------- */
+struct text {
+	const char	*p;
+	size_t		 len;
+};
+struct seen {				/* one line */
+	uint64_t	seq, rec, flow, from, to, oldest;
+	struct text	type;
+	struct slice	body;
+	uint8_t		inst[16];
+	bool		has_inst, torn;
+};
+bool	parse_is(const struct text *, const char *word);
+uint64_t parse_number(const struct text *);
+/* False: not a line of ours. The result points into it. */
+bool	parse_line(struct text, struct seen *);
+
 /* ---- scan.c ------------------------------------------------------------------ */
 struct scan {
 	uint64_t	seq;		/* of the last line */
@@ -177,6 +194,8 @@ struct scan {
 int	scan_log(struct scan *, int dir, const char *name,
 	    const struct segment *active, const uint8_t inst[16], bool quick,
 	    struct openset *);
+/* Makes whole the last lines of retired segments that were cut. */
+void	scan_mend(int dir, const char *name);
 
 /* ---- queue.c ----------------------------------------------------------------- */
 struct entry {

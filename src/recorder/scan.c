@@ -8,7 +8,7 @@
  *
  * Trusts: nothing. Only lines in our own form are understood, by a reader that
  * knows flat objects in a fixed order; others are counted and skipped.
- * Must not: write.
+ * Must not: write, but for the end of a line that was cut.
  */
 #include "config.h"
 
@@ -25,174 +25,6 @@
 
 #define READ_SIZE	(1u << 20)
 
-struct text {
-	const char	*p;
-	size_t		 len;
-};
-struct seen {				/* one line */
-	uint64_t	seq, rec, flow, from, to, oldest;
-	struct text	type;
-	struct slice	body;
-	uint8_t		inst[16];
-	bool		has_inst, torn;
-};
-
-static bool
-is(const struct text *t, const char *word)
-{
-	return t->len == strlen(word) && memcmp(t->p, word, t->len) == 0;
-}
-
-static uint64_t
-number(const struct text *t)
-{
-	uint64_t	v = 0;
-	size_t		i;
-
-	for (i = 0; i < t->len && t->p[i] >= '0' && t->p[i] <= '9'; i++)
-		v = v * 10 + (uint64_t)(t->p[i] - '0');
-	return v;
-}
-
-static int
-hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool
-inst_parse(uint8_t out[16], const struct text *t)
-{
-	size_t	i, n = 0;
-	int	hi, lo;
-
-	for (i = 0; i + 1 < t->len && n < 16;) {
-		if (t->p[i] == '-') {
-			i++;
-			continue;
-		}
-		hi = hex_digit(t->p[i]);
-		lo = hex_digit(t->p[i + 1]);
-		if (hi < 0 || lo < 0)
-			return false;
-		out[n++] = (uint8_t)(hi << 4 | lo);
-		i += 2;
-	}
-	return n == 16 && i == t->len;
-}
-
-/* A string's content up to its closing quote, escapes left as they are. */
-static bool
-take_string(struct text *in, struct text *out)
-{
-	size_t	i;
-
-	for (i = 1; i < in->len && in->p[i] != '"'; i++)
-		if (in->p[i] == '\\')
-			i++;
-	if (i >= in->len)
-		return false;
-	out->p = in->p + 1;
-	out->len = i - 1;
-	in->p += i + 1;
-	in->len -= i + 1;
-	return true;
-}
-
-static bool
-take_value(struct text *in, struct text *out)
-{
-	size_t	i;
-
-	if (in->len > 0 && *in->p == '"')
-		return take_string(in, out);
-	for (i = 0; i < in->len && in->p[i] != ',' && in->p[i] != '}'; i++)
-		;
-	out->p = in->p;
-	out->len = i;
-	in->p += i;
-	in->len -= i;
-	return i > 0;
-}
-
-/* Members from tenant to pol: what a close repeats of its open (line.c). */
-static bool
-in_body(const struct text *key)
-{
-	static const char *const	keys[] = { "tenant", "guest", "flow",
-					    "proto", "rule", "loc", "gen", "pol" };
-	size_t				i;
-
-	if (key->len > 2 && key->p[1] == '.')	/* g. and h. */
-		return true;
-	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (is(key, keys[i]))
-			return true;
-	return false;
-}
-
-static void
-note(struct seen *s, const struct text *key, const struct text *value)
-{
-	if (is(key, "seq"))
-		s->seq = number(value);
-	else if (is(key, "type"))
-		s->type = *value;
-	else if (is(key, "inst"))
-		s->has_inst = inst_parse(s->inst, value);
-	else if (is(key, "rec"))
-		s->rec = number(value);
-	else if (is(key, "flow"))
-		s->flow = number(value);
-	else if (is(key, "from"))
-		s->from = number(value);
-	else if (is(key, "to"))
-		s->to = number(value);
-	else if (is(key, "oldest"))
-		s->oldest = number(value);
-	else if (is(key, "torn"))
-		s->torn = is(value, "true");
-}
-
-static bool
-members(struct text in, struct seen *s)
-{
-	struct text	key, value;
-	const char	*start;
-
-	while (in.len > 1 && (*in.p == ',' || *in.p == '{')) {
-		start = in.p++;
-		in.len--;
-		if (*in.p != '"' || !take_string(&in, &key) ||
-		    in.len < 2 || *in.p != ':')
-			return false;
-		in.p++;
-		in.len--;
-		if (!take_value(&in, &value))
-			return false;
-		note(s, &key, &value);
-		if (in_body(&key)) {
-			if (s->body.p == NULL)
-				s->body.p = start;
-			s->body.len = (size_t)(in.p - s->body.p);
-		}
-	}
-	return in.len == 1 && *in.p == '}';
-}
-
-static bool
-understand(struct text line, struct seen *s)
-{
-	static const char	start[] = "{\"v\":1,\"seq\":";
-
-	memset(s, 0, sizeof(*s));
-	return line.len > sizeof(start) && line.len < LINE_ROOM &&
-	    memcmp(line.p, start, sizeof(start) - 1) == 0 &&
-	    members(line, s) && s->seq != 0;
-}
-
 struct reading {
 	struct scan	*scan;
 	struct openset	*opens;
@@ -204,15 +36,15 @@ follow(struct reading *rd, const struct seen *s)
 {
 	if (s->torn)
 		return;
-	if (is(&s->type, "flow.open")) {
+	if (parse_is(&s->type, "flow.open")) {
 		if (s->has_inst && openset_add(rd->opens, s->inst, s->flow,
 		    s->seq, &s->body) == -1)
 			log_warnx("more than %u flows are open in the log",
 			    OPENS_MAX);
-	} else if (is(&s->type, "flow.close")) {
+	} else if (parse_is(&s->type, "flow.close")) {
 		if (s->has_inst)
 			openset_del(rd->opens, s->inst, s->flow);
-	} else if (is(&s->type, "audit.gap") && s->from != 0)
+	} else if (parse_is(&s->type, "audit.gap") && s->from != 0)
 		openset_void(rd->opens, s->from, s->to);
 }
 
@@ -223,7 +55,7 @@ one_line(struct reading *rd, struct text line)
 	struct seen	 s;
 
 	scan->lines++;
-	if (!understand(line, &s)) {
+	if (!parse_line(line, &s)) {
 		scan->strange++;
 		return;
 	}
@@ -232,7 +64,7 @@ one_line(struct reading *rd, struct text line)
 	if (s.has_inst && memcmp(s.inst, rd->inst, 16) == 0 &&
 	    s.rec > scan->rec)
 		scan->rec = s.rec;
-	scan->stopped = is(&s.type, "daemon.stop");
+	scan->stopped = parse_is(&s.type, "daemon.stop");
 	follow(rd, &s);
 }
 
@@ -286,7 +118,7 @@ first_line(int fd, struct seen *s)
 
 		return memcmp(buf, "{\"v\":1,", len) == 0 ? 0 : -1;
 	}
-	return understand((struct text){ buf, (size_t)(nl - buf) }, s) ? 1 : -1;
+	return parse_line((struct text){ buf, (size_t)(nl - buf) }, s) ? 1 : -1;
 }
 
 /* The number of a retired segment's name, or 0. */
@@ -302,7 +134,7 @@ segment_number(const char *file, const char *name)
 	t.len = strlen(t.p);
 	if (t.len < 12 || t.len > 19 || strspn(t.p, "0123456789") != t.len)
 		return 0;
-	return number(&t);
+	return parse_number(&t);
 }
 
 /* The highest number <= `most`, or with up the lowest > `most`; 0 = none. */
@@ -383,27 +215,70 @@ read_retired(struct reading *rd, int dir, const char *name, uint64_t first)
 	return 0;
 }
 
+/* The last whole line of a file, and what comes behind it. */
+static bool
+tail(int fd, uint64_t size, struct seen *last, struct text *cut)
+{
+	static char	buf[2 * LINE_ROOM];
+	uint64_t	at = size > sizeof(buf) ? size - sizeof(buf) : 0;
+	ssize_t		n = pread(fd, buf, sizeof(buf), (off_t)at);
+	const char	*end, *nl;
+
+	if (n < 2 || (end = memrchr(buf, '\n', (size_t)n)) == NULL)
+		return false;
+	nl = memrchr(buf, '\n', (size_t)(end - buf));
+	nl = nl == NULL ? buf : nl + 1;
+	cut->p = end + 1;
+	cut->len = (size_t)(buf + n - cut->p);
+	return parse_line((struct text){ nl, (size_t)(end - nl) }, last);
+}
+
 /* After a clean stop the last line is daemon.stop and nothing is open. */
 static bool
 stopped_cleanly(struct reading *rd, const struct segment *active)
 {
-	static char	buf[2 * LINE_ROOM];
-	uint64_t	at = active->size > sizeof(buf) ?
-			    active->size - sizeof(buf) : 0;
-	ssize_t		n = pread(active->fd, buf, sizeof(buf), (off_t)at);
-	const char	*nl;
 	struct seen	s;
+	struct text	cut;
 
-	if (n < 2 || buf[n - 1] != '\n')
-		return false;
-	nl = memrchr(buf, '\n', (size_t)n - 1);
-	nl = nl == NULL ? buf : nl + 1;
-	if (!understand((struct text){ nl, (size_t)(buf + n - 1 - nl) }, &s) ||
-	    !is(&s.type, "daemon.stop"))
+	if (!tail(active->fd, active->size, &s, &cut) || cut.len != 0 ||
+	    !parse_is(&s.type, "daemon.stop"))
 		return false;
 	rd->scan->seq = s.seq;
 	rd->scan->stopped = true;
 	return true;
+}
+
+static void
+mend(int fd)
+{
+	char		end[TORN_ROOM];
+	struct stat	st;
+	struct seen	s;
+	struct text	cut;
+	size_t		n;
+
+	if (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode) ||
+	    !tail(fd, (uint64_t)st.st_size, &s, &cut) || cut.len == 0)
+		return;
+	n = torn_finish(end, cut.p, cut.len, s.seq + 1);
+	if (write(fd, end, n) != (ssize_t)n || fdatasync(fd) == -1)
+		log_warn("the last line of a segment stays torn");
+}
+
+void
+scan_mend(int dir, const char *name)
+{
+	char		path[NAME_ROOM];
+	uint64_t	first = 0;
+	int		fd;
+
+	while ((first = find_segment(dir, name, first, true)) != 0) {
+		segment_name(path, name, first);
+		if ((fd = openat(dir, path, SEGMENT_REOPEN)) == -1)
+			continue;
+		mend(fd);
+		close(fd);
+	}
 }
 
 int

@@ -1,0 +1,293 @@
+#!/usr/bin/python3
+"""Checks an audit log against what sallyport-audit(5) promises.
+
+usage: validate-audit.py [--only] [--open-ok] [--schema FILE] [--denies N] FILE...
+
+  --only      do not look for the retired segments (FILE.NNNNNNNNNNNN)
+  --open-ok   flows may still be open (the log of a running daemon)
+  --denies N  the log must account for exactly N denied attempts
+
+Always checked: every line is JSON, without duplicate members, in the fixed
+order; `seq` has no hole and no repetition; `rec` rises within one instance;
+every flow.open has exactly one flow.close and every close its open; a segment
+begins with audit.open or audit.rotate and points to the one before; counts of
+deny.agg and audit.gap make sense; each line fits doc/audit.schema.json (and
+python3-jsonschema, if it is there, agrees).
+
+Exit status: 0 good, 1 something is wrong (one line for each), 2 usage.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import sys
+
+ORDER = ("v seq ts mono type verdict reason host boot inst rec tenant guest flow "
+         "proto g.src g.sp g.dst g.dp h.src h.sp h.dst h.dp g.cid h.cid rule loc "
+         "gen pol up down pup pdown csrc dur rtt conn_ms errno n first last uniq "
+         "pid signal status detail mode durable rotate reserve head prev oldest "
+         "from to opens closes denies other torn").split()
+PLACE = {key: place for place, key in enumerate(ORDER)}
+NOT_PRINTABLE = re.compile(rb"[^ -~]")
+MOST = 20       # of one kind are printed
+
+
+class Check:
+    def __init__(self, schema):
+        self.errors = 0
+        self.kinds = {}
+        self.schema = schema
+        self.seq = None
+        self.void = []          # ranges that a gap took back
+        self.lines = []         # (where, record)
+        self.rec = {}
+        self.segment = None
+
+    def bad(self, where, what, kind=None):
+        self.errors += 1
+        kind = kind or what.split(":")[0]
+        self.kinds[kind] = self.kinds.get(kind, 0) + 1
+        if self.kinds[kind] <= MOST:
+            print(f"{where}: {what}", file=sys.stderr)
+
+    def pairs(self, where, pairs):
+        keys = [key for key, _ in pairs]
+        if len(set(keys)) != len(keys):
+            self.bad(where, "a member appears twice")
+        places = [PLACE.get(key, -1) for key in keys]
+        if "torn" not in keys and places != sorted(places):
+            self.bad(where, "members out of order")
+        return dict(pairs)
+
+    def parse(self, where, raw):
+        if NOT_PRINTABLE.search(raw):
+            self.bad(where, "a byte that is not printable ASCII")
+        try:
+            value = json.loads(raw, object_pairs_hook=lambda p:
+                               self.pairs(where, p))
+        except ValueError as e:
+            self.bad(where, f"not JSON: {e}: {raw[:80]!r}", "not JSON")
+            return None
+        if not isinstance(value, dict):
+            self.bad(where, "not an object")
+            return None
+        error = self.schema.error(value)
+        if error is not None:
+            self.bad(where, f"schema: {value.get('type')}: {error}", "schema")
+        return value
+
+    def number(self, where, r):
+        seq = r.get("seq")
+        if not isinstance(seq, int) or seq < 1:
+            self.bad(where, "no seq")
+        elif self.seq is not None and seq != self.seq + 1:
+            self.bad(where, f"seq {seq} after {self.seq}", "seq")
+        self.seq = seq if isinstance(seq, int) else self.seq
+
+    def file(self, path):
+        data = path.read_bytes()
+        if data and not data.endswith(b"\n"):
+            self.bad(path, "the last line is torn")
+        first = True
+        for number, raw in enumerate(data.split(b"\n")[:-1], 1):
+            where = f"{path}:{number}"
+            r = self.parse(where, raw)
+            if r is None:
+                continue
+            self.number(where, r)
+            if first:
+                self.begins(where, path, r)
+            first = False
+            if r.get("torn") is True:
+                continue
+            if r.get("type") == "audit.gap" and "from" in r:
+                self.void.append((r["from"], r["to"]))
+            self.lines.append((where, r))
+        self.segment = path.name
+
+    def begins(self, where, path, r):
+        if r.get("type") not in ("audit.open", "audit.rotate"):
+            self.bad(where, f"a segment begins with {r.get('type')}")
+        elif self.segment is None and r["head"] != 0 and r.get("prev") and \
+                (path.parent / r["prev"]).exists():
+            self.bad(where, f"{r['prev']} comes before it and was not given")
+        elif self.segment is not None and "prev" in r and \
+                r["prev"] != self.segment:
+            self.bad(where, f"prev is {r['prev']}, not {self.segment}")
+
+    def counts(self, r):
+        return not any(a <= r["seq"] <= b for a, b in self.void)
+
+    def meaning(self, open_ok):
+        opened, closed, denied = {}, {}, 0
+        for where, r in self.lines:
+            if not self.counts(r):
+                continue
+            kind, key = r.get("type"), (r.get("inst"), r.get("flow"))
+            if kind == "flow.open":
+                if key in opened:
+                    self.bad(where, f"flow {key[1]} is opened twice", "opened twice")
+                opened[key] = where
+            elif kind == "flow.close":
+                if key not in opened:
+                    self.bad(where, f"flow {key[1]} is closed and has no open",
+                             "no open")
+                if key in closed:
+                    self.bad(where, f"flow {key[1]} is closed twice (first: "
+                             f"{closed[key]})", "closed twice")
+                closed[key] = where
+            elif kind == "flow.deny":
+                denied += 1
+            elif kind == "deny.agg":
+                denied += r["n"]
+                if r["n"] < 1 or r.get("uniq", 0) > r["n"] or \
+                        r.get("first", "") > r.get("last", "~"):
+                    self.bad(where, "counts of deny.agg make no sense")
+            elif kind == "audit.gap":
+                denied += r["denies"]
+                if "from" in r and not r["from"] <= r["to"] < r["seq"]:
+                    self.bad(where, "the range of audit.gap makes no sense")
+            if kind != "flow.close" and kind[:6] != "audit." and "rec" in r:
+                self.rises(where, r)
+        if not open_ok:
+            for key in opened.keys() - closed.keys():
+                self.bad(opened[key], f"flow {key[1]} has no close", "no close")
+        return len(opened), denied
+
+    def rises(self, where, r):
+        if r["rec"] <= self.rec.get(r["inst"], 0):
+            self.bad(where, f"rec {r['rec']} after {self.rec[r['inst']]}", "rec")
+        self.rec[r["inst"]] = r["rec"]
+
+
+def segments(names, only):
+    """The files in the order of their first seq."""
+    paths = set()
+    for name in names:
+        path = pathlib.Path(name)
+        paths.add(path)
+        if not only:
+            paths.update(p for p in path.parent.glob(path.name + ".*")
+                         if re.fullmatch(r"\d{12,19}", p.name[len(path.name) + 1:]))
+
+    def first(path):
+        with open(path, "rb") as f:
+            m = re.match(rb'{"v":1,"seq":(\d+)', f.readline())
+        return int(m.group(1)) if m else sys.maxsize
+    return sorted(paths, key=lambda p: (first(p), p.name))
+
+
+def problem(schema, value):
+    """What is wrong with a value, or None. The words of JSON Schema that the
+    schema uses, and no others."""
+    for word, arg in schema.items():
+        if word == "const" and value != arg or word == "enum" and value not in arg:
+            return f"{value!r} is not {arg!r}"
+        if word == "type" and type(value) is not TYPES[arg]:
+            return f"{value!r} is not of type {arg}"
+        if word == "minimum" and value < arg or word == "maximum" and value > arg:
+            return f"{value!r} is beyond the {word} {arg}"
+        if word == "minLength" and len(value) < arg or \
+                word == "maxLength" and len(value) > arg:
+            return f"{value!r} is beyond the {word} {arg}"
+        if word == "pattern" and not re.search(arg, value, re.ASCII):
+            return f"{value!r} does not match {arg}"
+        if word == "required" and (missing := set(arg) - value.keys()):
+            return f"{', '.join(sorted(missing))} not there"
+        if word == "dependentRequired":
+            for key, others in arg.items():
+                if key in value and not set(others) <= value.keys():
+                    return f"{key} without {others}"
+        if word == "additionalProperties" and \
+                (more := value.keys() - schema["properties"].keys()):
+            return f"{', '.join(sorted(more))} should not be there"
+        if word == "properties":
+            for key, sub in arg.items():
+                if key in value and (why := problem(sub, value[key])):
+                    return f"{key}: {why}"
+        if word not in WORDS:
+            return f"{word}: this check does not know it"
+    return None
+
+
+TYPES = {"object": dict, "string": str, "integer": int, "boolean": bool}
+WORDS = ("title const enum type minimum maximum minLength maxLength pattern "
+         "required dependentRequired additionalProperties properties").split()
+
+
+def inline(node, defs):
+    """A part of the schema without its $refs."""
+    if isinstance(node, list):
+        return [inline(v, defs) for v in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        return inline(defs[node["$ref"].removeprefix("#/$defs/")], defs)
+    return {k: inline(v, defs) for k, v in node.items()}
+
+
+class Schema:
+    """The schema is one oneOf over the types: a line is checked against the
+    branch of its own type. python3-jsonschema takes milliseconds for a line, so
+    it sees only the first SAMPLE of each type, to prove that problem() above
+    reads the schema as others do."""
+
+    SAMPLE = 20
+
+    def __init__(self, name):
+        with open(name, encoding="ascii") as f:
+            schema = json.load(f)
+        self.branches, self.seen = {}, {}
+        for branch in schema["oneOf"]:
+            properties = branch["properties"]
+            key = (properties.get("type", {}).get("const"), "rec" in properties)
+            self.branches[key] = inline(branch, schema["$defs"])
+        try:
+            import jsonschema
+        except ImportError:
+            self.other = None
+            return
+        cls = jsonschema.validators.validator_for(schema)
+        cls.check_schema(schema)
+        self.other = cls(schema)
+
+    def error(self, value):
+        kind = None if value.get("torn") is True else value.get("type")
+        has_rec = "rec" in value if kind == "flow.close" else kind is not None
+        branch = self.branches.get((kind, has_rec))
+        why = "no such type" if branch is None else problem(branch, value)
+        self.seen[kind] = self.seen.get(kind, 0) + 1
+        if self.other is not None and (self.seen[kind] <= self.SAMPLE or why):
+            valid = self.other.is_valid(value)
+            if valid != (why is None):
+                return f"jsonschema says {'' if valid else 'in'}valid; {why}"
+        return why
+
+
+def main():
+    here = pathlib.Path(__file__).resolve().parent
+    p = argparse.ArgumentParser(usage=__doc__.split("\n\n")[1])
+    p.add_argument("--only", action="store_true")
+    p.add_argument("--open-ok", action="store_true")
+    p.add_argument("--schema", default=here.parent / "doc/audit.schema.json")
+    p.add_argument("--denies", type=int)
+    p.add_argument("file", nargs="+")
+    args = p.parse_args()
+    check = Check(Schema(args.schema))
+    try:
+        for path in segments(args.file, args.only):
+            check.file(path)
+    except OSError as e:
+        sys.exit(f"validate-audit: {e}")
+    flows, denied = check.meaning(args.open_ok)
+    if args.denies is not None and denied != args.denies:
+        check.bad(args.file[0], f"{denied} denied attempts, {args.denies} expected")
+    print(f"{len(check.lines)} records, {flows} flows, {denied} denied, "
+          f"{check.errors} errors")
+    return 1 if check.errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
