@@ -52,6 +52,11 @@ int	chan_send(struct chan *, const void *buf, size_t len, int fd);
  */
 int	chan_try(struct chan *, const void *buf, size_t len, int fd);
 size_t	chan_queued(const struct chan *);
+/*
+ * Hands on everything that has arrived until now, outside of the loop. Not to be
+ * called from a callback of this channel.
+ */
+void	chan_drain(struct chan *);
 /* Stop and go on reading: the back-pressure of a flooded room. */
 void	chan_pause(struct chan *, bool);
 

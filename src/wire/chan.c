@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -227,20 +228,31 @@ chan_read_one(struct chan *c)
 	return n > 0 || (n == -1 && lost > 0);
 }
 
+/* At most `max` datagrams. */
 static void
-chan_read(int fd, short what, void *arg)
+chan_read_some(struct chan *c, int max)
 {
-	struct chan	*c = arg;
-	int		 i;
-
-	(void)fd;
-	(void)what;
 	c->busy = true;
-	for (i = 0; i < CHAN_BATCH; i++)
+	while (max-- > 0)
 		if (!chan_read_one(c) || c->dead ||
 		    !event_pending(c->rd, EV_READ, NULL))
 			break;
 	c->busy = false;
 	if (c->dead)
 		free(c);
+}
+
+static void
+chan_read(int fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	chan_read_some(arg, CHAN_BATCH);
+}
+
+void
+chan_drain(struct chan *c)
+{
+	if (!c->busy)
+		chan_read_some(c, INT_MAX);
 }
