@@ -184,8 +184,7 @@ shut_gate(struct audit *a)
 	struct flow	*f;
 
 	while ((f = TAILQ_FIRST(&a->await)) != NULL)
-		ledger_failed(f, REASON_AUDIT_UNAVAILABLE,
-		    deny_code(f->proto), 0);
+		ledger_refuse(f);
 }
 
 /* ---- from the recorder --------------------------------------------------------- */

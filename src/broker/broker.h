@@ -114,7 +114,7 @@ struct guest {
 	struct drops	drops[REASON_MAX];
 	bool		dropped;	/* one of them is not yet told */
 	uint64_t	limit_told[REASON_MAX];
-	struct keeper_died died;	/* arrived before the channel's end */
+	struct keeper_died died;	/* role 0: alive, as far as we know */
 };
 
 struct audit;
@@ -211,6 +211,7 @@ void	ledger_durable(struct flow *);
 bool	ledger_release(struct flow *);
 void	ledger_granted(struct flow *);
 void	ledger_revoke(struct flow *, enum reason);
+void	ledger_refuse(struct flow *);
 void	ledger_end(struct flow *, enum reason, const struct wire_close *);
 void	ledger_end_all(struct guest *, enum reason, bool cut);
 void	ledger_watch(struct broker *);

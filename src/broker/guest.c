@@ -193,7 +193,7 @@ guest_pause(struct guest *g)
 {
 	bool	pause;
 
-	if (g->chan == NULL)
+	if (g->chan == NULL || g->died.role != 0)
 		return;
 	pause = g->flooding || audit_crowded(g->broker) ||
 	    g->nowed > (g->paused ? OWED_MAX / 2 : OWED_MAX);
@@ -287,12 +287,16 @@ guest_died(struct broker *b, const struct keeper_died *m)
 	if (g == NULL)
 		return;
 	g->died = *m;
-	if (g->state == GUEST_ENDING || g->state == GUEST_ASKED)
-		buried(g);
-	else if (g->paused) {		/* its last words are not worth waiting for */
+	if (g->chan != NULL) {
+		if (g->paused)
+			chan_pause(g->chan, false);
+		g->paused = false;
+		chan_drain(g->chan);
+		if (b->guest[m->head.id] == NULL || g->chan == NULL)
+			return;		/* its end of file was there */
 		hang_up(g);
-		buried(g);
 	}
+	buried(g);
 }
 
 void
@@ -386,8 +390,6 @@ guest_urgent(const struct guest *g)
 void
 guest_tick(struct guest *g, uint64_t mono)
 {
-	if (g->died.role != 0)
-		return;			/* the end of its channel is to come */
 	deny_flush(g, mono, false);
 	if (g->flooding) {
 		g->flooding = false;

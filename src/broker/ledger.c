@@ -141,7 +141,7 @@ count(struct flow *f, const struct wire_close *m, struct record *r)
 	}
 }
 
-/* The one way out of the ledger: the one close record of this flow. */
+/* The way out of the ledger: the one close record of this flow. */
 static void
 finish(struct flow *f, enum reason reason, int error,
     const struct wire_close *m)
@@ -178,6 +178,28 @@ ledger_failed(struct flow *f, enum reason reason, enum deny_code code,
 
 	finish(f, reason, error, NULL);
 	answer_deny(g, id, code);
+}
+
+/*
+ * Its flow.open may never reach the log. The recorder makes of this deny a close
+ * too, if the open did; either way the attempt is told once.
+ */
+void
+ledger_refuse(struct flow *f)
+{
+	struct guest	*g = f->guest;
+	struct record	 r;
+	uint64_t	 id = f->id;
+	uint32_t	 proto = f->proto;
+
+	record_flow(f, REC_FLOW_DENY, &r);
+	r.verdict = VERDICT_DENY;
+	r.reason = REASON_AUDIT_UNAVAILABLE;
+	g->broker->allowed--;
+	g->broker->denied++;
+	audit_put(g->broker, &r);
+	flow_free(f);
+	answer_deny(g, id, deny_code(proto));
 }
 
 void

@@ -450,16 +450,19 @@ class Bench:
     def check_log(self):
         opens = [r.flow for r in self.records if r.type == "flow.open"]
         closes = [r.flow for r in self.records if r.type == "flow.close"]
+        refused = [r.flow for r in self.records
+                   if r.type == "flow.deny" and r.flow]
         assert len(set(opens)) == len(opens), "a flow was opened twice"
-        assert sorted(opens) == sorted(closes), (
+        assert sorted(opens) == sorted(closes + refused), (
             "opens without a close: %s, closes without an open: %s" % (
-                set(opens) - set(closes), set(closes) - set(opens)))
+                set(opens) - set(closes + refused),
+                set(closes + refused) - set(opens)))
         if self.summary:
             told = len([r for r in self.records if r.type == "flow.deny"])
             told += sum(r.n for r in self.records
                         if r.type == "deny.agg" and r.csrc == 0)
-            assert self.summary[:2] == (len(opens), told), (
-                self.summary, len(opens), told)
+            assert self.summary[:2] == (len(closes), told), (
+                self.summary, len(closes), told)
 
     def end(self):
         if self.pid is not None:
