@@ -146,6 +146,10 @@ static const struct seal_call calls[] = {
 	{ SCMP_SYS(linkat), "recorder", { { 0 } } },
 	{ SCMP_SYS(fchmod), "recorder", { { 0 } } },
 	{ SCMP_SYS(getdents64), "recorder: its segments", { { 0 } } },
+	{ SCMP_SYS(flock), "recorder: one writer per log", { { 0 } } },
+	{ SCMP_SYS(poll), "seal_check_fds; recorder: a full channel",
+	    { { 0 } } },
+	{ SCMP_SYS(ppoll), "the same, as some libc has it", { { 0 } } },
 	{ SCMP_SYS(shutdown), "frame", { { 0 } } },
 };
 
