@@ -85,6 +85,8 @@ static const struct seal_call calls[] = {
 	{ SCMP_SYS(prctl), "enter.c, seals", { { 0 } } },
 	{ SCMP_SYS(rt_sigaction), "spawn.c: SIGPIPE",
 	    { SEAL_INT(0, SIGPIPE) } },
+	{ SCMP_SYS(rt_sigaction), "recorder: EFBIG is no reason to die",
+	    { SEAL_INT(0, SIGXFSZ) } },
 	{ SCMP_SYS(rt_sigprocmask), "spawn.c", { { 0 } } },
 	{ SCMP_SYS(fcntl), "enter.c, memfds, seals", { { 0 } } },
 	{ SCMP_SYS(dup2), "enter.c", { { 0 } } },
@@ -146,6 +148,10 @@ static const struct seal_call calls[] = {
 	{ SCMP_SYS(linkat), "recorder", { { 0 } } },
 	{ SCMP_SYS(fchmod), "recorder", { { 0 } } },
 	{ SCMP_SYS(getdents64), "recorder: its segments", { { 0 } } },
+	{ SCMP_SYS(flock), "recorder: one writer per log", { { 0 } } },
+	{ SCMP_SYS(poll), "seal_check_fds; recorder: a full channel",
+	    { { 0 } } },
+	{ SCMP_SYS(ppoll), "the same, as some libc has it", { { 0 } } },
 	{ SCMP_SYS(shutdown), "frame", { { 0 } } },
 };
 

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <linux/securebits.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -112,6 +113,10 @@ seal_process(const char *name, int pdeathsig)
 		fatalx("the process flags did not hold");
 }
 
+/* How far fds are looked for, and how many by one poll(2). */
+#define FDS_TOP		65536
+#define FDS_AT_ONCE	1024
+
 static bool
 listed(int fd, int first, const int *extra, size_t n)
 {
@@ -125,19 +130,32 @@ listed(int fd, int first, const int *extra, size_t n)
 	return false;
 }
 
-/* Without /proc (a frame's empty root): ask about each number. */
+/*
+ * Without /proc (a frame's empty root): poll(2) says POLLNVAL of each number that
+ * is not open, many at a time. Asking one by one cost 6 ms per process.
+ */
 void
 seal_check_fds(int first, const int *extra, size_t n)
 {
-	struct rlimit	rl;
-	int		fd, top;
+	static struct pollfd	p[FDS_AT_ONCE];
+	struct rlimit		rl;
+	int			fd, i, top, count;
 
 	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
 		fatal("getrlimit");
-	top = rl.rlim_cur > 65536 ? 65536 : (int)rl.rlim_cur;
-	for (fd = 0; fd < top; fd++)
-		if (fcntl(fd, F_GETFD) != -1 && !listed(fd, first, extra, n))
-			fatalx("fd %d is open and should not be", fd);
+	top = rl.rlim_cur > FDS_TOP ? FDS_TOP : (int)rl.rlim_cur;
+	for (fd = 0; fd < top; fd += count) {
+		count = top - fd < FDS_AT_ONCE ? top - fd : FDS_AT_ONCE;
+		for (i = 0; i < count; i++)
+			p[i] = (struct pollfd){ .fd = fd + i };
+		if (poll(p, (nfds_t)count, 0) == -1)
+			fatal("poll");
+		for (i = 0; i < count; i++)
+			if (p[i].revents != POLLNVAL &&
+			    !listed(fd + i, first, extra, n))
+				fatalx("fd %d is open and should not be",
+				    fd + i);
+	}
 }
 
 /* ---- seccomp ---------------------------------------------------------- */
