@@ -73,6 +73,15 @@ ended(const char *s, size_t size)
 	return memchr(s, '\0', size) != NULL;
 }
 
+/* Well-formed, or none at all. */
+static bool
+endpoint_known(const struct endpoint *e)
+{
+	static const struct endpoint	none;
+
+	return memcmp(e, &none, sizeof(none)) == 0 || endpoint_valid(e);
+}
+
 bool
 line_acceptable(const struct record *r)
 {
@@ -81,8 +90,8 @@ line_acceptable(const struct record *r)
 	    (r->proto == PROTO_NONE || r->proto == PROTO_TCP ||
 	    r->proto == PROTO_UDP || r->proto == PROTO_ECHO) &&
 	    r->csrc <= CSRC_FRAME && r->err < 4096 &&
-	    endpoint_valid(&r->g_src) && endpoint_valid(&r->g_dst) &&
-	    endpoint_valid(&r->h_src) && endpoint_valid(&r->h_dst) &&
+	    endpoint_known(&r->g_src) && endpoint_known(&r->g_dst) &&
+	    endpoint_known(&r->h_src) && endpoint_known(&r->h_dst) &&
 	    ended(r->tenant, sizeof(r->tenant)) &&
 	    ended(r->guest, sizeof(r->guest)) &&
 	    ended(r->rule, sizeof(r->rule)) && ended(r->loc, sizeof(r->loc)) &&
