@@ -148,15 +148,19 @@ static bool
 floor_holds(const struct policy *p, const struct policy_query *q,
     struct judgement *j)
 {
-	size_t	i;
+	const struct floor_entry	*e, *worst = NULL;
+	size_t				 i, at = 0;
 
 	/* what never yields speaks first, in whatever form it hides */
 	for (i = 0; i < j->forms.n; i++) {
-		const struct floor_entry *e = floor_find(&j->forms.form[i]);
-
-		if (e != NULL && e->never)
-			return floor_form(p, q, j, i);
+		e = floor_find(&j->forms.form[i]);
+		if (e != NULL && e->never && (worst == NULL || e < worst)) {
+			worst = e;
+			at = i;
+		}
 	}
+	if (worst != NULL)
+		return floor_form(p, q, j, at);
 	for (i = 0; i < j->forms.n; i++)
 		if (floor_form(p, q, j, i))
 			return true;

@@ -313,6 +313,12 @@ yyerror(const YYLTYPE *at, struct parse *p, const char *what)
 	report_error(p, at, "%s", what);
 }
 
+static bool
+names_follow(int before)
+{
+	return before == TENANT || before == LIMITS || before == HOST_SERVICE;
+}
+
 /* What a bare word would mean after the token before it. */
 static const char *
 word_means(int before)
@@ -401,6 +407,11 @@ yyreport_syntax_error(const yypcontext_t *ctx, struct parse *p)
 {
 	struct text	out = { NULL, 0, 0 };
 
+	if (p->token.text != NULL && names_follow(p->before.kind)) {
+		report_error(p, &p->token.at, "\"%.64s\" is not a name: a bare "
+		    "word that the grammar does not use", p->token.text);
+		return 0;
+	}
 	if (p->token.kind == UNSUPPORTED) {
 		report_error(p, &p->token.at,
 		    "\"%.64s\" is not supported in this version", p->token.text);

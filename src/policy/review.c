@@ -37,22 +37,40 @@ nets_hold(const struct model *m, const struct nets *s, const struct prefix *x)
 	return false;
 }
 
+/* What two prefixes that overlap have in common: the longer one. */
+static struct prefix
+common(const struct prefix *a, const struct prefix *b)
+{
+	return a->len > b->len ? *a : *b;
+}
+
+/* Whatever of the set lies in the prefix, `other` holds too. */
 static bool
-nets_touch(const struct model *m, const struct nets *s, const struct prefix *x)
+net_inside(const struct model *m, const struct nets *other,
+    const struct prefix *n, const struct prefix *x)
+{
+	struct prefix	both = common(n, x);
+
+	return !prefix_overlaps(n, x) || nets_hold(m, other, &both);
+}
+
+static bool
+nets_inside(const struct model *m, const struct nets *s,
+    const struct nets *other, const struct prefix *x)
 {
 	size_t	i, k;
 
 	for (i = 0; i < s->net.n; i++)
-		if (prefix_overlaps(&s->net.v[i].prefix, x))
-			return true;
+		if (!net_inside(m, other, &s->net.v[i].prefix, x))
+			return false;
 	for (i = 0; i < s->table.n; i++) {
 		const struct table *t = &m->table.v[s->table.v[i].index];
 
 		for (k = 0; k < t->nets.net.n; k++)
-			if (prefix_overlaps(&t->nets.net.v[k].prefix, x))
-				return true;
+			if (!net_inside(m, other, &t->nets.net.v[k].prefix, x))
+				return false;
 	}
-	return false;
+	return true;
 }
 
 static bool
@@ -81,7 +99,7 @@ services_hold(const struct services *outer, const struct services *inner)
 /* The tenant's exception that covers a piece of the floor for these services. */
 static bool
 excepted(struct model *m, uint32_t tenant, const struct prefix *x,
-    const struct services *s)
+    const struct rule *r)
 {
 	size_t	i;
 	bool	found = false;
@@ -91,9 +109,9 @@ excepted(struct model *m, uint32_t tenant, const struct prefix *x,
 
 		if (e->tenant.index != tenant || e->dest.kind != KIND_NET ||
 		    !nets_hold(m, &e->dest.in, x) ||
-		    nets_touch(m, &e->dest.out, x))
+		    !nets_inside(m, &e->dest.out, &r->dest.out, x))
 			continue;
-		if (services_hold(&e->services, s)) {
+		if (services_hold(&e->services, &r->services)) {
 			e->used = true;
 			found = true;
 		}
@@ -107,14 +125,14 @@ forbidden(struct model *m, uint32_t tenant, const struct rule *r,
     const struct prefix *x)
 {
 	const struct floor_entry	*e, *first = NULL;
-	struct prefix			 plain = floor_unwrap(x), common;
+	struct prefix			 plain = floor_unwrap(x), both;
 	size_t				 from = 0;
 
 	while ((e = floor_overlap(&plain, &from)) != NULL) {
-		common = e->prefix.len > plain.len ? e->prefix : plain;
-		if (nets_hold(m, &r->dest.out, &common))
+		both = common(&e->prefix, &plain);
+		if (nets_hold(m, &r->dest.out, &both))
 			continue;
-		if (!e->never && excepted(m, tenant, &common, &r->services))
+		if (!e->never && excepted(m, tenant, &both, r))
 			continue;
 		if (holds(&e->prefix, &plain))
 			return e;
@@ -266,7 +284,7 @@ static void
 check_except_net(struct parse *p, struct except *e, const struct net *n)
 {
 	const struct floor_entry	*f;
-	struct prefix			 plain = floor_unwrap(&n->prefix), common;
+	struct prefix			 plain = floor_unwrap(&n->prefix), both;
 	char				 net[ENDPOINT_STRLEN],
 					 entry[ENDPOINT_STRLEN];
 	size_t				 from = 0;
@@ -274,14 +292,15 @@ check_except_net(struct parse *p, struct except *e, const struct net *n)
 	if (floor_overlap(&plain, &from) == NULL)
 		e->used = true;		/* perhaps an address of this host */
 	for (from = 0; (f = floor_overlap(&plain, &from)) != NULL;) {
-		common = f->prefix.len > plain.len ? f->prefix : plain;
-		if (!f->never || nets_hold(p->m, &e->dest.out, &common))
+		both = common(&f->prefix, &plain);
+		if (!f->never || nets_hold(p->m, &e->dest.out, &both))
 			continue;
-		report_error(p, &n->at, "%s: %s (%s) can never be excepted%s",
+		report_error(p, &n->at, "%s reaches %s (%s), which can never "
+		    "be excepted%s",
 		    prefix_print(&n->prefix, net),
 		    prefix_print(&f->prefix, entry), f->what,
-		    holds(&f->prefix, &plain) ? "" : "; subtract it: except it "
-		    "from this net");
+		    holds(&f->prefix, &plain) ? "" : "; subtract it with "
+		    "except");
 		return;
 	}
 }
@@ -348,11 +367,12 @@ check_service(struct parse *p, size_t which)
 		    "own: let the service listen on another port");
 	for (i = 0; i < which; i++) {
 		o = &p->m->service.v[i];
-		if (o->proto == s->proto && o->addr.port == s->addr.port)
-			report_error(p, &s->at, "host-service %.63s has %s port %u "
-			    "already, and guests reach both at their gateway's "
-			    "address", o->name, proto_name(s->proto),
-			    s->addr.port);
+		if (o->proto != s->proto || o->addr.port != s->addr.port)
+			continue;
+		report_error(p, &s->at, "host-service %.63s has %s port %u "
+		    "already, and guests reach both at their gateway's "
+		    "address", o->name, proto_name(s->proto), s->addr.port);
+		break;
 	}
 }
 

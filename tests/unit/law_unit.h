@@ -1,0 +1,98 @@
+/* For the policy's tests: text to policy, and questions to it. */
+#ifndef TEST_LAW_H
+#define TEST_LAW_H
+
+#include "unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "grammar.h"
+#include "law.h"
+#include "model.h"
+
+static void
+law_print(void *arg, const char *line)
+{
+	if (arg != NULL && strstr(line, ": warning: ") == NULL)
+		print_message("%s\n", line);
+}
+
+/* NULL if it does not parse. */
+static inline struct model *
+law_model(const char *text, bool say)
+{
+	struct grammar_sink	sink = { .line = law_print,
+				    .arg = say ? &sink : NULL };
+
+	return grammar_parse_text("test", text, strlen(text), &sink);
+}
+
+static inline struct policy *
+law_load(const struct model *m)
+{
+	char		 err[128] = "";
+	size_t		 len;
+	void		*blob = grammar_compile(m, &len);
+	struct policy	*p = policy_load(blob, len, err, sizeof(err));
+
+	if (p == NULL)
+		print_message("refused: %s\n", err);
+	free(blob);
+	return p;
+}
+
+static inline struct policy *
+law(const char *text)
+{
+	struct model	*m = law_model(text, true);
+	struct policy	*p;
+
+	assert_non_null(m);
+	p = law_load(m);
+	assert_non_null(p);
+	grammar_free(m);
+	return p;
+}
+
+static inline struct policy_query
+query(uint32_t proto, const char *dst)
+{
+	struct policy_query	q = { .proto = proto };
+
+	if (endpoint_parse(dst, &q.dst) == -1)
+		assert_int_equal(addr_parse(dst, &q.dst), 0);
+	assert_int_equal(addr_parse("10.0.2.2", &q.gateway4), 0);
+	assert_int_equal(addr_parse("fd53:616c:6c79::2", &q.gateway6), 0);
+	return q;
+}
+
+static inline struct verdict
+decide(const struct policy *p, uint32_t proto, const char *dst)
+{
+	const struct policy_query	q = query(proto, dst);
+
+	return policy_decide(p, &q);
+}
+
+#define assert_verdict(v, k, r) do {					\
+	struct verdict verdict_ = (v);					\
+									\
+	assert_int_equal(verdict_.kind, k);				\
+	assert_string_equal(reason_name(verdict_.reason), reason_name(r)); \
+} while (0)
+#define assert_allowed(p, proto, dst)					\
+	assert_verdict(decide(p, proto, dst), VERDICT_ALLOW, REASON_NONE)
+#define assert_denied(p, proto, dst, reason)				\
+	assert_verdict(decide(p, proto, dst), VERDICT_DENY, reason)
+
+/* A generator of one's own: the same numbers on every machine. */
+static inline uint32_t
+rnd(uint64_t *state, uint32_t below)
+{
+	*state = *state * UINT64_C(6364136223846793005) +
+	    UINT64_C(1442695040888963407);
+	return (uint32_t)(*state >> 33) % below;
+}
+
+#endif

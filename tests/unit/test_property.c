@@ -1,0 +1,311 @@
+/*
+ * Laws about laws, over random policies:
+ *  - a print parses to the same law and prints as itself;
+ *  - adding an allow never changes a deny by a rule or by the floor;
+ *  - the order of rules never changes a verdict;
+ *  - taking a token away is an error, or allows nothing new. (Not the entries of
+ *    a deny's or an except's list: a shorter list of those does allow more, and
+ *    says so on its face. Here such lists have one entry.)
+ */
+#include "law_unit.h"
+
+#define PROBES	60
+
+static const char *const	nets[] = { "203.0.114.0/24", "203.0.114.7",
+    "203.0.114.128/25", "203.0.115.1", "2600:1f00::/32", "2600:1f00::1",
+    "64:ff9b::203.0.114.7", "<one>", "<two>", "$macro" };
+static const char *const	ports[] = { "80", "443", "8000-8010", "8005",
+    "1-24", "26-852", "854-65535", "53" };
+static const char *const	probes[] = { "203.0.114.1", "203.0.114.7",
+    "203.0.114.200", "203.0.115.1", "203.0.116.1", "2600:1f00::1",
+    "2600:1f00::2", "2600:1f01::1", "64:ff9b::cb00:7207", "10.1.2.3",
+    "10.0.2.2", "169.254.169.254", "::ffff:203.0.114.7", "2600:2000::1" };
+static const uint16_t		probe_ports[] = { 80, 443, 8000, 8007, 25, 853,
+    53, 9091, 1, 65535 };
+
+static const char	head[] = "policy version 1\n"
+    "macro = { 203.0.116.0/24 203.0.117.1 }\n"
+    "table <one> { 203.0.118.0/24 2600:2000::/32 }\n"
+    "table <two> { 203.0.119.1 203.0.119.2 }\n"
+    "host-service m 127.0.0.1:9091 tcp\n"
+    "floor except net 10.1.0.0/16 for tenant t ticket \"x\"\n";
+
+static const char *
+any_of(uint64_t *seed, const char *const *from, size_t n)
+{
+	return from[rnd(seed, (uint32_t)n)];
+}
+#define ANY_OF(seed, list) any_of((seed), (list), sizeof(list) / sizeof(*(list)))
+
+static void
+random_services(uint64_t *seed, struct text *t)
+{
+	unsigned int	i, n;
+
+	if (rnd(seed, 2) == 0)
+		return;
+	text_add(t, " port %s {", rnd(seed, 2) ? "tcp" : "udp");
+	for (i = 0, n = 1 + rnd(seed, 3); i < n; i++)
+		text_add(t, " %s", ANY_OF(seed, ports));
+	text_add(t, " }");
+	if (rnd(seed, 4) == 0)
+		text_add(t, " icmp echo");
+}
+
+static void
+random_rule(uint64_t *seed, struct text *t, bool deny)
+{
+	unsigned int	i, n = deny ? 1 : 1 + rnd(seed, 3);
+
+	text_add(t, "\t%s to ", deny ? "deny" : "allow");
+	if (rnd(seed, 8) == 0) {
+		text_add(t, "host-service m\n");
+		return;
+	}
+	if (rnd(seed, 3) == 0)
+		text_add(t, "any");
+	else if (n == 1)
+		text_add(t, "net %s", ANY_OF(seed, nets));
+	else {
+		text_add(t, "net {");
+		for (i = 0; i < n; i++)
+			text_add(t, " %s", ANY_OF(seed, nets));
+		text_add(t, " }");
+	}
+	if (rnd(seed, 4) == 0)
+		text_add(t, " except %s", ANY_OF(seed, nets));
+	if (deny && rnd(seed, 2))
+		text_add(t, " port tcp %s", ANY_OF(seed, ports));
+	else if (!deny)
+		random_services(seed, t);
+	if (deny && rnd(seed, 6) == 0)
+		text_add(t, " mode audit");
+	text_add(t, "\n");
+}
+
+/* `swap`: allows first or denies first; `extra`: one more allow. */
+static void
+random_policy(uint64_t seed, struct text *t, bool swap, bool extra)
+{
+	struct text	allows = { NULL, 0, 0 }, denies = { NULL, 0, 0 };
+	unsigned int	i, n;
+
+	for (i = 0, n = 1 + rnd(&seed, 4); i < n; i++)
+		random_rule(&seed, &allows, false);
+	for (i = 0, n = rnd(&seed, 4); i < n; i++)
+		random_rule(&seed, &denies, true);
+	if (extra)
+		random_rule(&seed, &allows, false);
+	text_add(&denies, "\n");
+	text_add(t, "%stenant t {\n%s%s\tallow to net 10.1.2.0/24\n}\n", head,
+	    swap ? denies.buf : allows.buf, swap ? allows.buf : denies.buf);
+	free(allows.buf);
+	free(denies.buf);
+}
+
+static struct policy_query
+probe(unsigned int i)
+{
+	static const uint32_t	protos[] = { PROTO_TCP, PROTO_UDP, PROTO_ECHO };
+	const size_t		n = sizeof(probes) / sizeof(probes[0]);
+	const size_t		m = sizeof(probe_ports) / sizeof(probe_ports[0]);
+	struct policy_query	q = query(protos[i / (n * m) % 3],
+				    probes[i % n]);
+
+	q.dst.port = probe_ports[i / n % m];
+	return q;
+}
+#define NPROBES	(14 * 10 * 3)
+
+static void
+print_is_identity(void **state)
+{
+	uint64_t	seed;
+
+	(void)state;
+	for (seed = 1; seed <= 400; seed++) {
+		struct text	 t = { NULL, 0, 0 };
+		struct model	*m, *n;
+		struct policy	*p, *q;
+		char		*one, *two;
+
+		random_policy(seed, &t, false, false);
+		m = law_model(t.buf, true);
+		assert_non_null(m);
+		one = grammar_print(m, NULL);
+		n = law_model(one, true);
+		assert_non_null(n);
+		two = grammar_print(n, NULL);
+		assert_string_equal(one, two);
+		p = law_load(m);
+		q = law_load(n);
+		assert_memory_equal(policy_hash(p), policy_hash(q), 32);
+		policy_free(p);
+		policy_free(q);
+		grammar_free(m);
+		grammar_free(n);
+		free(one);
+		free(two);
+		free(t.buf);
+	}
+}
+
+static void
+more_allows_keep_denies(void **state)
+{
+	uint64_t	seed;
+	unsigned int	i, denied = 0, opened = 0;
+
+	(void)state;
+	for (seed = 1; seed <= 300; seed++) {
+		struct text	 a = { NULL, 0, 0 }, b = { NULL, 0, 0 };
+		struct policy	*p, *q;
+
+		random_policy(seed, &a, false, false);
+		random_policy(seed, &b, false, true);
+		p = law(a.buf);
+		q = law(b.buf);
+		for (i = 0; i < NPROBES; i++) {
+			struct policy_query	x = probe(i);
+			struct verdict		v = policy_decide(p, &x),
+						w = policy_decide(q, &x);
+
+			if (v.kind == VERDICT_DENY &&
+			    v.reason != REASON_DEFAULT_DENY) {
+				assert_int_equal(w.kind, v.kind);
+				assert_int_equal(w.reason, v.reason);
+				denied++;
+			} else if (v.kind == VERDICT_DENY)
+				opened += w.kind != VERDICT_DENY;
+			else
+				assert_int_equal(w.kind, v.kind);
+		}
+		policy_free(p);
+		policy_free(q);
+		free(a.buf);
+		free(b.buf);
+	}
+	assert_true(denied > 1000 && opened > 100);	/* it tried something */
+}
+
+static void
+order_does_not_matter(void **state)
+{
+	uint64_t	seed;
+	unsigned int	i;
+
+	(void)state;
+	for (seed = 1; seed <= 300; seed++) {
+		struct text	 a = { NULL, 0, 0 }, b = { NULL, 0, 0 };
+		struct policy	*p, *q;
+
+		random_policy(seed, &a, false, false);
+		random_policy(seed, &b, true, false);
+		p = law(a.buf);
+		q = law(b.buf);
+		for (i = 0; i < NPROBES; i++) {
+			struct policy_query	x = probe(i);
+			struct verdict		v = policy_decide(p, &x),
+						w = policy_decide(q, &x);
+
+			assert_int_equal(v.kind, w.kind);
+			assert_int_equal(v.reason, w.reason);
+			assert_memory_equal(&v.dial, &w.dial, sizeof(v.dial));
+		}
+		policy_free(p);
+		policy_free(q);
+		free(a.buf);
+		free(b.buf);
+	}
+}
+
+/* ---- a token less ----------------------------------------------------------- */
+
+/* The token at or after *at; a newline is one. Returns its length, 0 at the end. */
+static size_t
+next_token(const char *s, size_t *at)
+{
+	size_t	i = *at, n;
+
+	while (s[i] == ' ' || s[i] == '\t')
+		i++;
+	*at = i;
+	if (s[i] == '\0')
+		return 0;
+	if (s[i] == '\n')
+		return 1;
+	if (s[i] == '"') {
+		for (n = 1; s[i + n] != '"'; n++)
+			;
+		return n + 1;
+	}
+	return strcspn(s + i, " \t\n");
+}
+
+static void
+without_one(const char *text, size_t at, size_t len, const struct policy *full,
+    unsigned int *laws)
+{
+	struct text	 t = { NULL, 0, 0 };
+	struct model	*m;
+	struct policy	*p;
+	unsigned int	 i;
+
+	text_add(&t, "%.*s %s", (int)at, text, text + at + len);
+	if ((m = law_model(t.buf, false)) == NULL) {
+		free(t.buf);
+		return;
+	}
+	(*laws)++;
+	p = law_load(m);
+	assert_non_null(p);
+	for (i = 0; i < NPROBES; i++) {
+		struct policy_query	x = probe(i);
+
+		if (policy_decide(p, &x).kind != VERDICT_DENY &&
+		    policy_decide(full, &x).kind == VERDICT_DENY)
+			fail_msg("without \"%.*s\" at %zu it allows more:\n%s",
+			    (int)len, text + at, at, t.buf);
+	}
+	policy_free(p);
+	grammar_free(m);
+	free(t.buf);
+}
+
+static void
+a_token_less(void **state)
+{
+	uint64_t	seed;
+	unsigned int	laws = 0, tried = 0;
+
+	(void)state;
+	for (seed = 1; seed <= 60; seed++) {
+		struct text	 t = { NULL, 0, 0 };
+		struct policy	*p;
+		size_t		 at, len;
+
+		random_policy(seed, &t, false, false);
+		p = law(t.buf);
+		/* past the globals: the tables' entries may be a deny's */
+		at = (size_t)(strstr(t.buf, "tenant t {") - t.buf);
+		for (; (len = next_token(t.buf, &at)) > 0; at += len, tried++)
+			without_one(t.buf, at, len, p, &laws);
+		policy_free(p);
+		free(t.buf);
+	}
+	print_message("%u tokens, %u times still a law\n", tried, laws);
+	assert_true(tried > 2000 && laws < tried / 3);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest	tests[] = {
+		cmocka_unit_test(print_is_identity),
+		cmocka_unit_test(more_allows_keep_denies),
+		cmocka_unit_test(order_does_not_matter),
+		cmocka_unit_test(a_token_less),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
