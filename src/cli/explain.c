@@ -147,11 +147,12 @@ show_floor(const struct policy *p, const struct judgement *j)
 	if (j->floor == NULL && !j->local && j->port == NULL)
 		printf("floor      clear\n");
 	if (j->floor != NULL || j->local) {
-		printf("floor      %s is ", addr_print(&j->forms.form[j->form], buf));
+		printf("floor      %s", addr_print(&j->forms.form[j->form], buf));
 		if (j->local)
-			printf("an address of this host");
+			printf(" is an address of this host%s",
+			    j->floor != NULL ? ", and" : "");
 		if (j->floor != NULL)
-			printf("%sin %s: %s", j->local ? ", and " : "",
+			printf(" is in %s (%s)",
 			    prefix_print(&j->floor->prefix, entry),
 			    j->floor->what);
 		printf("\n");
@@ -267,7 +268,7 @@ cmd_explain(int argc, char **argv)
 	q.tenant = argv[2];
 	if (parse_proto(argv[3], &q.query.proto) == -1 ||
 	    parse_destination(argv[4], q.query.proto, &q.query.dst) == -1)
-		return EXIT_MISUSE;
+		return EXIT_DOUBT;
 	/* the addresses that `run` gives to its guest's gateway */
 	addr_parse("10.0.2.2", &q.query.gateway4);
 	addr_parse("fd53:616c:6c79::2", &q.query.gateway6);

@@ -1,0 +1,52 @@
+#!/bin/sh
+# sallyport explain: the deciding line, and the exit status, of one question each.
+set -u
+src=${srcdir:-.}
+cmd=$(cd "${builddir:-.}" && pwd)/policy_cmd
+tmp=$(mktemp -d) || exit 99
+trap 'rm -rf "$tmp"' EXIT
+umask 022
+for f in "$src"/policy/*.conf; do cat "$f" >"$tmp/${f##*/}"; done
+cd "$tmp" || exit 99
+bad=0
+
+# ask STATUS PATTERN FILE TENANT PROTO DST
+ask() {
+	want=$1 pattern=$2; shift 2
+	out=$("$cmd" explain "$@" 2>&1)
+	status=$?
+	if [ $status -ne "$want" ] || ! printf '%s\n' "$out" | grep -q -- "$pattern"; then
+		echo "explain $*: exit $status, not $want, or no \"$pattern\" in:" >&2
+		echo "$out" >&2
+		bad=1
+	fi
+}
+
+# the shipped policies hold what they say
+for f in *.conf; do
+	"$cmd" check "$f" >/dev/null || { echo "explain: $f is not clean" >&2; bad=1; }
+done
+ask 0 'allow      demo.conf:[0-9]* (demo-web): allow to net' demo.conf demo tcp 203.0.114.10:80
+ask 0 'verdict    allow by demo.conf' demo.conf demo tcp '[2600:1f00::10]:80'
+ask 1 'verdict    deny (default-deny)' demo.conf demo tcp 203.0.114.20:80
+ask 1 'verdict    deny (floor-metadata)' demo.conf demo tcp 169.254.169.254:80
+ask 0 'dials 203.0.114.7$' open.conf open icmp 203.0.114.7
+ask 0 'dials 203.0.114.10:80' open.conf open tcp '[::ffff:203.0.114.10]:80'
+ask 1 'floor-local' open.conf open tcp 127.0.0.1:80
+ask 1 '64:ff9b::7f00:1, which a translator may take for 127.0.0.1' open.conf open tcp '[64:ff9b::127.0.0.1]:80'
+ask 1 'floor-port' open.conf open tcp 203.0.114.10:25
+ask 1 'deny (deny-rule) by deny.conf:[0-9]' deny.conf closed udp 203.0.114.10:53
+ask 0 'excepted: NET-4411 artefact cache' example.conf ci tcp 10.20.7.10:443
+ask 1 'floor-special' example.conf apps tcp 10.20.7.10:443
+ask 0 "the guest's gateway: metrics" example.conf ci tcp 10.0.2.2:9091
+ask 1 'no host-service has this port' example.conf ci tcp 10.0.2.2:80
+ask 0 'audit-deny: recorded as denied, let through (default-deny)' example.conf trial tcp 203.0.115.1:81
+ask 1 'deny (deny-rule) by example.conf' example.conf trial tcp 203.0.115.1:22
+# no verdict
+ask 2 'has no tenant "nobody"; it has: ci apps trial' example.conf nobody tcp 203.0.114.1:80
+ask 2 'is not an address' demo.conf demo tcp 127.1:80
+ask 2 'is not an address' demo.conf demo tcp example.com:80
+ask 2 'is not tcp, udp or icmp' demo.conf demo sctp 203.0.114.1:80
+ask 2 'no such file' missing demo tcp 203.0.114.1:80
+ask 64 'usage:' demo.conf demo tcp
+exit $bad

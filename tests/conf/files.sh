@@ -1,0 +1,92 @@
+#!/bin/sh
+# What is no policy file: each kind gets one message that says what to do, at once.
+set -u
+cmd=$(cd "${builddir:-.}" && pwd)/policy_cmd
+tmp=$(mktemp -d) || exit 99
+trap 'chmod -R u+rwX "$tmp"; rm -rf "$tmp"' EXIT
+cd "$tmp" || exit 99
+umask 022
+bad=0
+
+# refused FILE PATTERN: exit 1 within seconds, one line, which matches
+refused() {
+	out=$(timeout 10 "$cmd" check "$1" 2>&1)
+	status=$?
+	if [ $status -ne 1 ]; then
+		echo "files: $1: exit $status" >&2; bad=1
+	fi
+	if [ "$(printf '%s\n' "$out" | wc -l)" -ne 1 ] ||
+	    ! printf '%s\n' "$out" | grep -q -- "$2"; then
+		echo "files: $1: said: $out" >&2; bad=1
+	fi
+}
+
+printf 'policy version 1\ntenant a { }\n' >good
+"$cmd" check -q good || { echo "files: a good one is refused" >&2; bad=1; }
+
+mkfifo fifo
+refused fifo 'fifo: this is a FIFO; name a regular file'
+mkdir dir
+refused dir 'dir: this is a directory; name a regular file'
+refused missing 'missing: there is no such file; check the path'
+refused good/x 'there is no such file'
+ln -s good link
+refused link 'link: this is a symbolic link.*name the file itself'
+refused /dev/null 'this is a device; name a regular file'
+cp good group; chmod 664 group
+refused group 'its mode is 0664.*chmod go-w group'
+cp good world; chmod 646 world
+refused world 'its mode is 0646.*chmod go-w world'
+: >big; truncate -s 40M big
+refused big 'larger than 32 MiB'
+if [ "$(id -u)" -eq 0 ]; then
+	cp good other; chown 12345 other
+	refused other 'belongs to uid 12345.*chown'
+else
+	cp good secret; chmod 000 secret
+	refused secret 'may not read this'
+fi
+
+# the same look at what a policy names
+printf 'policy version 1\ninclude "fifo"\ntenant a { }\n' >inc
+refused inc 'inc:2:9: fifo: this is a FIFO'
+printf 'policy version 1\ntable <t> file "world"\ntenant a { }\n' >tab
+refused tab 'tab:2:16: world: its mode is 0646'
+printf 'tenant b { }\ninclude "self"\n' >self
+printf 'policy version 1\ninclude "self"\n' >loop
+refused loop 'self:2:9: self is being read already: the includes form a loop'
+
+# nine deep
+i=0
+while [ $i -lt 10 ]; do
+	printf 'include "d%d"\n' $((i + 1)) >d$i
+	i=$((i + 1))
+done
+printf 'tenant deep { }\n' >d10
+printf 'policy version 1\ninclude "d0"\n' >deep
+refused deep 'includes are nested more than 8 deep'
+
+# errors on the last two of ten thousand lines, found at once
+{
+	printf 'policy version 1\ntenant a {\n'
+	awk 'BEGIN { for (i = 0; i < 10000; i++)
+		printf "\tallow to net 11.%d.%d.0/24 port tcp { 80 443 } label \"r%d\"\n",
+		    int(i / 256), i % 256, i }'
+	printf '\tallow to net 203.0.114.1/24\n\tallow to nett 203.0.114.1\n}\n'
+} >long
+out=$(timeout 10 "$cmd" check long 2>&1)
+if [ $? -ne 1 ] || [ "$out" != 'long:10003:15: "203.0.114.1/24" has bits set beyond its length: write 203.0.114.0/24
+long:10004:11: unexpected "nett": expected any, host-service or net' ]; then
+	echo "files: long: $out" >&2; bad=1
+fi
+sed -e 10003,10004d long >long.good
+timeout 10 "$cmd" check -q long.good || { echo "files: long.good" >&2; bad=1; }
+
+# the command line
+for args in "" "-x good" "good good" "-p"; do
+	# shellcheck disable=SC2086
+	"$cmd" check $args 2>err.txt
+	[ $? -eq 64 ] && grep -q 'usage: ' err.txt ||
+		{ echo "files: check $args: $(cat err.txt)" >&2; bad=1; }
+done
+exit $bad
