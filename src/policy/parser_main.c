@@ -39,8 +39,8 @@ lock_dirs(void *arg, const char *const *dir, size_t n)
 	parser_lock_paths(dir, n);
 }
 
-int
-main(int argc, char **argv)
+static int
+parse(const char *path)
 {
 	struct grammar_sink	 sink = { .line = line_to_log,
 				    .dirs = lock_dirs };
@@ -48,15 +48,21 @@ main(int argc, char **argv)
 	size_t			 len;
 	void			*blob;
 
+	if ((m = grammar_parse(path, &sink)) == NULL)
+		return EXIT_ERRORS;
+	if ((blob = grammar_compile(m, &len)) == NULL)
+		fatalx("%s is too big: compiled it has more than 64 MiB", path);
+	if (fd_write_all(FD_OBJECT, blob, len) == -1)
+		fatal("the compiled policy");
+	return 0;
+}
+
+int
+main(int argc, char **argv)
+{
 	if (argc != 3 || argv[1][0] < '0' || argv[1][0] > '2')
 		return FATAL_STATUS;
 	log_init("sallyport-parser", FD_LOG, (enum log_level)(argv[1][0] - '0'));
 	parser_lock();
-	if ((m = grammar_parse(argv[2], &sink)) == NULL)
-		return EXIT_ERRORS;
-	if ((blob = grammar_compile(m, &len)) == NULL)
-		fatalx("%s is too big: compiled it has more than 64 MiB", argv[2]);
-	if (fd_write_all(FD_OBJECT, blob, len) == -1)
-		fatal("the compiled policy");
-	return 0;
+	_exit(parse(argv[2]));	/* no atexit(3) under the filter */
 }
