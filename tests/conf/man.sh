@@ -1,0 +1,37 @@
+#!/bin/sh
+# sallyport.conf(5) against the grammar: every word is in it, its examples parse, its
+# mdoc is clean.
+set -u
+src=$(cd "${srcdir:-.}" && pwd)
+man=$src/man/sallyport.conf.5
+cmd=$(cd "${builddir:-.}" && pwd)/policy_cmd
+tmp=$(mktemp -d) || exit 99
+trap 'rm -rf "$tmp"' EXIT
+bad=0
+umask 022
+cd "$tmp" || exit 99
+
+sed -n 's/^	{ "\([a-z0-9-]*\)", \([A-Z_]*\) },$/\1 \2/p' "$src/src/policy/lex.c" >words
+[ "$(wc -l <words)" -gt 50 ] || { echo "man: no table of words in lex.c?" >&2; exit 1; }
+sed -n '/^\.Sh LATER WORDS/,/^\.Sh FILES/p' "$man" | tr -s ' ,.:' '\n\n\n\n' >later
+sed '/^\.Sh LATER WORDS/,/^\.Sh FILES/d; /^\.Sh EXAMPLES/,$d' "$man" |
+	tr -s ' ,:()' '\n\n\n\n\n' >now
+while read -r word kind; do
+	where=now
+	[ "$kind" = UNSUPPORTED ] && where=later
+	grep -qx -- "$word" $where ||
+		{ echo "man: \"$word\" is not where it belongs" >&2; bad=1; }
+done <words
+
+echo 203.0.115.0/24 >partners.nets
+awk '/^\.Bd -literal/ { n++; on = 1; next } /^\.Ed/ { on = 0 }
+	on { gsub(/\\e/, "\\"); print >("example" n) }' "$man"
+for f in example*; do
+	"$cmd" check -q "$f" || { echo "man: $f does not parse" >&2; bad=1; }
+done
+[ -f example3 ] || { echo "man: its examples are missing" >&2; bad=1; }
+
+if command -v mandoc >/dev/null; then
+	mandoc -Tlint -Wwarning "$man" >&2 || bad=1
+fi
+exit $bad
