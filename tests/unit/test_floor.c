@@ -158,6 +158,8 @@ metadata_never(void **state)
 	    REASON_FLOOR_METADATA);
 	assert_denied(p, PROTO_TCP, "[2001:0:a9fe:a9fe::1]:80",
 	    REASON_FLOOR_METADATA);
+	assert_denied(p, PROTO_TCP, "[2001:0:cb00:7201::5601:5601]:80",
+	    REASON_FLOOR_METADATA);
 	assert_denied(p, PROTO_TCP, "[64:ff9b:1::a9fe:a9fe]:80",
 	    REASON_FLOOR_METADATA);
 	assert_denied(p, PROTO_TCP, "[64:ff9b::a83f:8110]:80",

@@ -200,6 +200,33 @@ set_out_of_order(void **state)
 	policy_free(p);
 }
 
+/* A rule whose set is empty is no rule for nothing, and none for everything. */
+static void
+empty_set(void **state)
+{
+	const struct blob	*b = *state;
+	struct policy		*p = load(b->data, b->len);
+	size_t			 off = (size_t)((const uint8_t *)p->rule -
+				    (const uint8_t *)p->blob);
+	struct blob_rule	 r, old;
+
+	memcpy(&r, b->data + off, sizeof(r));
+	old = r;
+	assert_int_equal(r.match.kind, KIND_NET);
+	r.match.nrefs = 0;
+	memcpy(b->data + off, &r, sizeof(r));
+	assert_null(load(b->data, b->len));
+	r.match.kind = KIND_ANY;
+	memcpy(b->data + off, &r, sizeof(r));
+	policy_free(p);
+	assert_non_null(p = load(b->data, b->len));
+	r.match.nrefs = old.match.nrefs;
+	memcpy(b->data + off, &r, sizeof(r));
+	assert_null(load(b->data, b->len));
+	memcpy(b->data + off, &old, sizeof(old));
+	policy_free(p);
+}
+
 int
 main(void)
 {
@@ -210,6 +237,7 @@ main(void)
 		cmocka_unit_test(every_word),
 		cmocka_unit_test(messages),
 		cmocka_unit_test(set_out_of_order),
+		cmocka_unit_test(empty_set),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
