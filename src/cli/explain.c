@@ -151,10 +151,11 @@ show_floor(const struct policy *p, const struct judgement *j)
 		if (j->local)
 			printf(" is an address of this host%s",
 			    j->floor != NULL ? ", and" : "");
+		if (j->floor != NULL && strcmp(prefix_print(&j->floor->prefix,
+		    entry), buf) != 0)
+			printf(" is in %s", entry);
 		if (j->floor != NULL)
-			printf(" is in %s (%s)",
-			    prefix_print(&j->floor->prefix, entry),
-			    j->floor->what);
+			printf(" (%s)", j->floor->what);
 		printf("\n");
 	}
 	if (j->lifted != BLOB_NONE)

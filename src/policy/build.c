@@ -26,6 +26,12 @@ expand(struct parse *p, struct items *list, const struct item *name)
 		return;
 	}
 	p->m->macro.v[i].used = true;
+	p->expanded += p->m->macro.v[i].value.list.n;
+	if (p->expanded > GRAMMAR_EXPAND_MAX) {
+		report_error(p, &name->at, "macros stand for more than %u entries "
+		    "by now: use a table", GRAMMAR_EXPAND_MAX);
+		return;
+	}
 	for (k = 0; k < p->m->macro.v[i].value.list.n; k++) {
 		entry = p->m->macro.v[i].value.list.v[k];
 		entry.at = name->at;

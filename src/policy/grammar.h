@@ -14,6 +14,7 @@ struct model;
 #define GRAMMAR_FILE_MAX	(32u << 20)	/* bytes of one file */
 #define GRAMMAR_DEPTH_MAX	8		/* includes in includes */
 #define GRAMMAR_DIRS_MAX	16		/* directories of other files */
+#define GRAMMAR_EXPAND_MAX	(1u << 20)	/* entries that macros stand for */
 #define GRAMMAR_LINE_MAX	512		/* of a message, escaped */
 
 struct grammar_sink {

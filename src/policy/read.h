@@ -50,6 +50,7 @@ struct parse {
 	struct limits		*limits;	/* whose settings are read */
 	struct tenant		*tenant;	/* whose rules are read */
 	struct rule		*rule;		/* which is read */
+	size_t			 expanded;	/* entries of used macros */
 	bool			 versioned;	/* policy version was seen */
 	bool			 audit_seen;
 	uint32_t		 audit_set;

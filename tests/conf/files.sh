@@ -66,6 +66,22 @@ printf 'tenant deep { }\n' >d10
 printf 'policy version 1\ninclude "d0"\n' >deep
 refused deep 'includes are nested more than 8 deep'
 
+# macros of macros of macros
+{
+	printf 'policy version 1\nm0 = { 1 2 3 4 5 6 7 8 9 10 }\n'
+	i=0
+	while [ $i -lt 20 ]; do
+		m="\$m$i"
+		printf 'm%d = { %s %s %s %s %s %s %s %s %s %s }\n' $((i + 1)) \
+		    "$m" "$m" "$m" "$m" "$m" "$m" "$m" "$m" "$m" "$m"
+		i=$((i + 1))
+	done
+	printf 'tenant a { allow to any port tcp $m20 }\n'
+} >bomb
+out=$(timeout 10 "$cmd" check bomb 2>&1)
+[ $? -eq 1 ] && printf '%s\n' "$out" | grep -q 'macros stand for more than 1048576' ||
+	{ echo "files: bomb: $out" >&2; bad=1; }
+
 # errors on the last two of ten thousand lines, found at once
 {
 	printf 'policy version 1\ntenant a {\n'
