@@ -120,7 +120,8 @@ take(uint32_t type, uint64_t flow)
 	r.type = type;
 	r.flow = flow;
 	r.proto = PROTO_TCP;
-	r.reason = type == REC_FLOW_OPEN ? REASON_NONE : REASON_DONE;
+	r.reason = type == REC_FLOW_OPEN ? REASON_NONE :
+	    type == REC_FLOW_DENY ? REASON_AUDIT_UNAVAILABLE : REASON_DONE;
 	writer_take(w, &r);
 }
 
@@ -323,6 +324,14 @@ deny_closes(void **state)
 	writer_commit(w);
 	assert_int_equal(count("flow.close"), 1);
 	assert_int_equal(count("flow.deny"), 1);
+	assert_int_equal(openset_count(w->opens), 0);
+	/* also where both came in one group */
+	take(REC_FLOW_OPEN, 6);
+	take(REC_FLOW_DENY, 6);
+	while (writer_turn(w))
+		;
+	writer_commit(w);
+	assert_int_equal(count("flow.close"), 2);
 	assert_int_equal(openset_count(w->opens), 0);
 }
 
