@@ -167,6 +167,7 @@ failure_segment(struct writer *w, int err, size_t cut)
 	w->gap_stated = false;
 	refuse_opens(w, err);
 	queue_rewind(&w->queue);
+	w->opens_written = 0;
 	fd_drop(&w->seg.fd);
 	w->state = WRITER_BROKEN;
 	w->dry = false;

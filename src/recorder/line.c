@@ -158,12 +158,35 @@ has(const struct shape *s, uint32_t field, bool there)
 	return (s->must & field) != 0 || ((s->may & field) != 0 && there);
 }
 
+/* inet_ntop(3) prints IPv4 by way of printf: a quarter of a line's time. */
+static void
+v4(struct json *j, const uint8_t *a)
+{
+	int	i;
+
+	for (i = 0; i < 4; i++) {
+		json_put(j, i == 0 ? "\"" : ".", 1);
+		json_u64(j, a[i]);
+	}
+	JSON_LIT(j, "\"");
+}
+
+static void
+address(struct json *j, const struct endpoint *e)
+{
+	char	text[ENDPOINT_STRLEN];
+
+	if (e->family == ADDR_V4)
+		v4(j, e->addr);
+	else
+		json_str(j, addr_print(e, text), sizeof(text));
+}
+
 #define ADDRESS(j, name, port_name, e, ports) do {			\
-	char	text_[ENDPOINT_STRLEN];					\
-									\
 	if ((e)->family == ADDR_NONE)					\
 		break;							\
-	WORD(j, name, addr_print(e, text_));				\
+	JSON_KEY(j, name);						\
+	address(j, e);							\
 	if (ports)							\
 		NUMBER(j, port_name, (e)->port);			\
 } while (0)

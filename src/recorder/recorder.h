@@ -237,7 +237,8 @@ struct writer {
 	struct reserve	 reserve;
 	struct queue	 queue;
 	struct openset	*opens;
-	size_t		 opens_queued;
+	size_t		 opens_queued;	/* flow.opens in the queue */
+	size_t		 opens_written;	/* of those, not yet settled */
 	struct gap	 gap;		/* what the next audit.gap has to say */
 	bool		 gap_stated;	/* it is in a line, not yet on the disk */
 	struct outbox	 out;

@@ -182,7 +182,7 @@ writer_start(struct writer *w, const struct record_start *st)
 	    writer_close_stale(w, REASON_UNKNOWN_CRASH,
 	    fresh ? NULL : st->inst) == -1 || writer_commit(w) == -1)
 		return -1;
-	w->out.failed_rec = w->acked;
+	w->out.failed_rec = w->out.durable_rec = w->acked;
 	w->out.durable = false;		/* READY says it */
 	return 0;
 }

@@ -104,8 +104,7 @@ word_rest(const char *word, size_t len)
 static const char *
 rest(const struct reader *r, const char *cut, size_t len)
 {
-	static const char *const	zeros[] = { "", "0\"", "00\"", "000\"",
-					    "0000\"" };
+	static const char	digits[] = "003f\"";	/* "?" */
 
 	switch (r->where) {
 	case W_KEY:
@@ -119,7 +118,7 @@ rest(const struct reader *r, const char *cut, size_t len)
 	case W_ESCAPE:
 		return "\\\"";
 	case W_UNICODE:
-		return zeros[r->unicode];
+		return digits + 4 - r->unicode;
 	case W_WORD:
 		return word_rest(cut + r->word, len - r->word);
 	case W_KEY_OR_END:

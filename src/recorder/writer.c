@@ -99,7 +99,18 @@ writer_add(struct writer *w, const struct json *j)
 	return sizeof(w->buf) - w->len < 2 * LINE_ROOM ? writer_flush(w) : 0;
 }
 
-/* A deny for a flow that has an open: the broker refused it after all. */
+/*
+ * A deny because of the log, for a flow that has an open in it: the broker heard
+ * that the open had failed, or its recorder died, and the open was written after
+ * all. Every open has a close, so this one gets it here.
+ */
+static bool
+refusal(const struct record *r)
+{
+	return r->type == REC_FLOW_DENY && r->flow != 0 &&
+	    r->reason == REASON_AUDIT_UNAVAILABLE;
+}
+
 static void
 close_refused(struct writer *w, const struct record *r)
 {
@@ -125,7 +136,7 @@ format(struct writer *w, struct entry *e)
 	struct json	j;
 	struct slice	body;
 
-	if (e->r.type == REC_FLOW_DENY && e->r.flow != 0)
+	if (refusal(&e->r))
 		close_refused(w, &e->r);
 	e->seq = ++w->seq;
 	j = (struct json){ .p = w->buf + w->len,
@@ -191,10 +202,11 @@ settle(struct writer *w, const struct entry *e)
 			    (unsigned long long)e->r.flow);
 		break;
 	case REC_FLOW_CLOSE:
-	case REC_FLOW_DENY:
 		openset_del(w->opens, w->origin.inst, e->r.flow);
 		break;
 	default:
+		if (refusal(&e->r))
+			openset_del(w->opens, w->origin.inst, e->r.flow);
 		break;
 	}
 }
@@ -219,6 +231,7 @@ writer_commit(struct writer *w)
 		rec = q->e[i].r.head.id;
 	}
 	queue_retire(q);
+	w->opens_written = 0;
 	if (w->gap_stated) {
 		memset(&w->gap, 0, sizeof(w->gap));
 		w->gap_stated = false;
@@ -238,31 +251,52 @@ urgent(const struct writer *w, const struct record *r)
 	    r->type != REC_DENY_AGG && r->type != REC_LIMIT;
 }
 
-/* Fills the buffer from the queue; the index behind the last one taken. */
-static size_t
-gather(struct writer *w, bool *sync, bool *rotate)
+struct group {
+	size_t	end;		/* the index behind the last record */
+	size_t	opens;
+	bool	sync, rotate;
+};
+
+/* False: it does not fit, and the segment is full. */
+static bool
+put(struct writer *w, struct entry *e, struct group *g)
+{
+	size_t		len = w->len;
+	uint64_t	seq = w->seq;
+
+	format(w, e);
+	if (w->rotate != 0 && w->seg.size + w->len > w->rotate) {
+		w->len = len;
+		w->seq = seq;
+		g->rotate = true;
+		return false;
+	}
+	g->opens += e->r.type == REC_FLOW_OPEN;
+	g->sync = g->sync || urgent(w, &e->r);
+	return true;
+}
+
+static struct group
+gather(struct writer *w)
 {
 	struct queue	*q = &w->queue;
-	size_t		 i, len;
-	uint64_t	 seq;
+	struct group	 g = { .end = q->written };
+	struct entry	*e;
 
-	for (i = q->written; i < q->tail; i++) {
-		if (q->e[i].skip)
+	for (; g.end < q->tail; g.end++) {
+		e = &q->e[g.end];
+		if (e->skip)
 			continue;
 		if (sizeof(w->buf) - w->len < 2 * LINE_ROOM)
 			break;
-		len = w->len;
-		seq = w->seq;
-		format(w, &q->e[i]);
-		if (w->rotate != 0 && w->seg.size + w->len > w->rotate) {
-			w->len = len;
-			w->seq = seq;
-			*rotate = true;
+		if (refusal(&e->r) && w->opens_written + g.opens > 0) {
+			g.sync = true;	/* its open may be among them */
 			break;
 		}
-		*sync = *sync || urgent(w, &q->e[i].r);
+		if (!put(w, e, &g))
+			break;
 	}
-	return i;
+	return g;
 }
 
 /* One group. -1: the state has changed, or nothing can be written now. */
@@ -270,20 +304,20 @@ static int
 pump(struct writer *w)
 {
 	struct queue	*q = &w->queue;
-	bool		 sync = false, rotate = false;
-	size_t		 end = gather(w, &sync, &rotate);
+	struct group	 g = gather(w);
 
 	if (writer_flush(w) == -1)
 		return -1;
-	q->written = end;
-	if (end > 0 && w->mode == DURABLE_ASYNC)
-		acknowledge(w, q->e[end - 1].r.head.id);
-	if (sync || rotate || queue_used(q) > QUEUE_MAX / 2) {
+	q->written = g.end;
+	w->opens_written += g.opens;
+	if (g.end > 0 && w->mode == DURABLE_ASYNC)
+		acknowledge(w, q->e[g.end - 1].r.head.id);
+	if (g.sync || g.rotate || queue_used(q) > QUEUE_MAX / 2) {
 		if (writer_commit(w) == -1)
 			return -1;
 	} else if (w->sync_at == 0)
 		w->sync_at = writer_now() + SYNC_NS;
-	return rotate ? writer_rotate(w, false) : 0;
+	return g.rotate ? writer_rotate(w, false) : 0;
 }
 
 static bool

@@ -4,6 +4,7 @@ sallyport-recorder on a directory and speaks include/record.h to it.
 The layouts are written down a second time here, on purpose: a change of
 record.h that its other readers would notice fails these tests."""
 
+import fcntl
 import ipaddress
 import os
 import select
@@ -91,8 +92,8 @@ class Recorder:
 
         def fds():
             # above the targets first: dup2 must not step on a source
-            src = [os.dup2(fd, 20 + i) for i, fd in
-                   enumerate((theirs.fileno(), dirfd, log_w))]
+            src = [fcntl.fcntl(fd, fcntl.F_DUPFD, 200)
+                   for fd in (theirs.fileno(), dirfd, log_w)]
             for i, fd in enumerate(src):
                 os.dup2(fd, 3 + i)
             null = os.open("/dev/null", os.O_RDWR)

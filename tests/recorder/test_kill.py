@@ -15,16 +15,17 @@ from drive import *
 
 
 class Broker:
-    """A load that survives its recorders: opens, closes, denies; opens that
-    were not acknowledged are refused, closes and denies are sent again."""
+    """A load that survives its recorders: opens, closes, denies. Opens that
+    were not acknowledged are refused (a deny of that flow); what was not
+    acknowledged is sent again, the refused opens too, as the real one does."""
 
     def __init__(self, seed):
         self.rng = random.Random(seed)
         self.rec = self.flow = 0
         self.wait = {}          # rec -> (kind, flow, bytes), not acknowledged
         self.live = []
-        self.granted = set()
-        self.denied = 0
+        self.granted, self.refused = set(), set()
+        self.denied = self.last = 0
         self.inst = inst()
 
     def make(self):
@@ -43,8 +44,9 @@ class Broker:
         for r in [r for r in self.wait if r <= rec]:
             kind, flow, _ = self.wait.pop(r)
             if kind == FLOW_OPEN:
-                self.live.append(flow)
-                self.granted.add(flow)
+                if flow not in self.refused:
+                    self.live.append(flow)
+                    self.granted.add(flow)
 
     def load(self, recorder, seconds):
         """False: the recorder is gone."""
@@ -79,12 +81,15 @@ class Broker:
     def resume(self, recorder, last):
         """What record.h asks of a broker when a new recorder is there."""
         refused = []
+        assert not last or last >= self.last, (last, self.last)
+        self.last = last
         for r in sorted(self.wait):
             kind, flow, data = self.wait[r]
             if kind == FLOW_OPEN:
-                refused.append(flow)
-                del self.wait[r]
-            elif r <= last:
+                if flow not in self.refused:
+                    refused.append(flow)
+                    self.refused.add(flow)
+            if r <= last:
                 del self.wait[r]
             else:
                 recorder.send(data)

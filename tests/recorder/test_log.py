@@ -1,0 +1,266 @@
+"""What is in the log: every type of line against the schema, groups under
+load, rotation, and what the recorder refuses."""
+
+import json
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from drive import *
+
+BARE = dict(proto=0, g_src=(None,), g_dst=(None,), h_src=(None,), h_dst=(None,),
+            gen=0, pol=b"", rule=b"", loc=b"", tenant=b"", guest=b"")
+
+
+def every_type():
+    """With everything a record can hold, and with next to nothing."""
+    directory = tempfile.mkdtemp()
+    r = Recorder(directory)
+    r.start(inst())
+    full = dict(n=9, first=10**18, last=2 * 10**18, uniq=3, csrc=FRAME, err=111,
+                pid=77, signal=31, status=1, detail=b'a"\\\x01\xff', up=1, down=2,
+                rtt=5, conn_ms=6)
+    rows = [
+        record(1, DAEMON_START, **BARE | dict(pid=5)),
+        record(2, POLICY_LOAD, **BARE | dict(gen=1, pol=b"x" * 32, n=3)),
+        record(3, GUEST_ATTACH, **BARE | dict(tenant=b"t", guest=b"g",
+                                              g_src=("10.0.2.100",), pid=7)),
+        open_(4, 1, h_src=(None,), h_dst=(None,), rule=b"", loc=b""),
+        open_(5, 2, **full),
+        open_(6, 3, proto=UDP, g_src=("2001:db8::1", 9), g_dst=("2001:db8::2", 53),
+              h_src=("2001:db8::3", 8), h_dst=("2001:db8::2", 53)),
+        open_(7, 4, proto=ECHO, g_dst=("192.0.2.1",)),
+        record(8, FLOW_DENY, 5, verdict=DENY, reason=DEFAULT_DENY, **full),
+        record(9, FLOW_DENY, 0, verdict=DENY, reason=DEFAULT_DENY, proto=0),
+        close(10, 1), close(11, 2, err=110, rtt=9, conn_ms=12),
+        record(12, FLOW_CLOSE, 3, reason=DONE, csrc=FRAME),
+        record(13, FLOW_CLOSE, 4, reason=DONE, csrc=0),
+        record(14, DENY_AGG, 0, reason=DEFAULT_DENY, verdict=DENY, **full),
+        record(15, DENY_AGG, 0, reason=DEFAULT_DENY, **BARE | dict(
+            n=4, csrc=FRAME, first=10**18, last=10**18, uniq=1)),
+        record(16, LIMIT, 0, **BARE | dict(detail=b"conns", tenant=b"t", guest=b"g")),
+        record(17, IPC_VIOLATION, 0, **full),
+        record(18, FRAME_DIED, 0, **BARE | dict(signal=31, pid=9)),
+        record(19, GUEST_DETACH, 0, **BARE),
+        record(20, DAEMON_STOP, 0, **BARE),
+    ]
+    for row in rows:
+        r.send(row)
+    r.end(20)
+    path = os.path.join(directory, "audit.jsonl")
+    print(validate(path, "--denies", "15").strip())
+    with open(path) as f:
+        lines = [json.loads(line) for line in f]
+    assert [d["seq"] for d in lines] == list(range(1, 22))
+    assert lines[5]["g.sp"] == 40002 and "g.sp" not in lines[7]
+    assert lines[5]["detail"] == 'a"\\\x01\xff'
+    assert lines[11]["errno"] == "ETIMEDOUT" and "errno" not in lines[10]
+    assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
+    assert os.listdir(directory) == ["audit.jsonl"]
+    shutil.rmtree(directory)
+
+
+def group_commit():
+    """10 000 records as fast as they go; far fewer syncs than opens."""
+    directory = tempfile.mkdtemp()
+    r = Recorder(directory)
+    r.start(inst())
+    rows = [open_(i, i) if i <= 5000 else close(i, i - 5000)
+            for i in range(1, 10001)]
+    began = time.monotonic()
+    acks = acked = 0
+    r.sock.setblocking(False)
+    sent = 0
+    while acked < 10000:
+        readable, writable, _ = select.select(
+            [r.sock], [r.sock] if sent < 10000 else [], [], 5)
+        assert readable or writable, r.words()
+        if readable:
+            kind, rec, _ = r.receive()
+            assert kind == DURABLE and rec > acked, (kind, rec, acked)
+            acks += 1
+            acked = rec
+        try:
+            while writable and sent < 10000:
+                r.sock.send(rows[sent])
+                sent += 1
+        except BlockingIOError:
+            pass
+    spent = time.monotonic() - began
+    r.sock.setblocking(True)
+    r.end(None)
+    assert acks < 5000, f"{acks} acknowledgements: no groups"
+    print(f"10 000 records in {spent:.2f} s, {acks} acknowledgements")
+    validate(os.path.join(directory, "audit.jsonl"))
+    shutil.rmtree(directory)
+
+
+def closes_within_a_second():
+    directory = tempfile.mkdtemp()
+    r = Recorder(directory)
+    r.start(inst())
+    r.send(open_(1, 1))
+    r.wait_durable(1)
+    began = time.monotonic()
+    r.send(close(2, 1))
+    r.send(deny(3))
+    r.wait_durable(3)
+    spent = time.monotonic() - began
+    assert .1 < spent < 1, spent
+    r.end()
+    shutil.rmtree(directory)
+
+
+def rotation():
+    """Segments are full but never beyond their size; opens live across them."""
+    directory = tempfile.mkdtemp()
+    me = inst()
+    r = Recorder(directory)
+    r.start(me, rotate=65536)
+    rec = 0
+    for i in range(1, 801):
+        rec += 1
+        r.send(open_(rec, i))
+        if i > 300 and i % 2:
+            rec += 1
+            r.send(close(rec, i - 300))
+    r.wait_durable(rec)
+    r.kill()
+    names = sorted(os.listdir(directory))
+    assert len(names) > 8, names
+    for name in names:
+        assert os.stat(os.path.join(directory, name)).st_size <= 65536, name
+    r = Recorder(directory)
+    assert r.start(me, rotate=65536, resume=1) == rec
+    for i in range(1, 801):
+        if i > 500 or not i % 2:
+            rec += 1
+            r.send(close(rec, i))
+    rec += 1
+    r.send(record(rec, DAEMON_STOP))
+    r.end(rec)
+    path = os.path.join(directory, "audit.jsonl")
+    print(validate(path).strip())
+    with open(path) as f:
+        assert "unknown-crash" not in [json.loads(line).get("reason")
+                                       for line in f][2:]
+    shutil.rmtree(directory)
+
+
+def fails(directory, words, name="audit.jsonl"):
+    r = Recorder(directory, name)
+    assert r.receive() is None, "it greets"
+    assert r.process.wait(5) == 70
+    assert words in r.words(), r.words()
+    r.done()
+
+
+def hostile_directory():
+    directory = tempfile.mkdtemp()
+    path = os.path.join(directory, "audit.jsonl")
+    victim = os.path.join(directory, "victim")
+    with open(victim, "w") as f:
+        f.write("precious\n")
+    os.symlink("victim", path)
+    fails(directory, "symbolic link")
+    os.unlink(path)
+    os.mkfifo(path)
+    fails(directory, "not a regular file")
+    os.unlink(path)
+    os.link(victim, path)
+    fails(directory, "have one name")
+    os.unlink(path)
+    os.mkdir(path)
+    fails(directory, "not a regular file")
+    os.rmdir(path)
+    for name in ("..", ".", "", "a/b", "x" * 250):
+        fails(directory, "cannot be the name", name)
+    os.chmod(directory, 0o777)
+    fails(directory, "writable by everybody")
+    os.chmod(directory, 0o700)
+    # the reserve's name is taken by a link: no flow, and the link is not followed
+    os.symlink("victim", path + ".reserve")
+    r = Recorder(directory)
+    r.start(inst())
+    assert r.receive()[0] == FAILED
+    r.kill()
+    with open(victim) as f:
+        assert f.read() == "precious\n"
+    shutil.rmtree(directory)
+
+
+def not_a_log():
+    directory = tempfile.mkdtemp()
+    path = os.path.join(directory, "audit.jsonl")
+    with open(path, "w") as f:
+        f.write("dear diary\n")
+    os.chmod(path, 0o600)
+    r = Recorder(directory)
+    assert r.expect(HELLO)
+    r.send(struct.pack("=IIQ16sIIQ", START, 0, 0, inst(), 0, 0, 0))
+    assert r.receive() is None and r.process.wait(5) == 70
+    assert "is not an audit log" in r.words()
+    with open(path) as f:
+        assert f.read() == "dear diary\n"
+    shutil.rmtree(directory)
+
+
+def one_writer():
+    directory = tempfile.mkdtemp()
+    r = Recorder(directory)
+    r.start(inst())
+    fails(directory, "another Sallyport writes to it")
+    s = Recorder(directory, "other.jsonl")      # its neighbour is not disturbed
+    s.start(inst())
+    s.end()
+    r.end()
+    shutil.rmtree(directory)
+
+
+def nonsense():
+    """A broker that breaks the rules is a dead broker: closed, exit 0."""
+    head = struct.pack("=IIQ", WRITE, 0, 2)
+    bad = [head, b"x", open_(2, 2) + b"x", struct.pack("=IIQ", 999, 0, 0),
+           struct.pack("=IIQ16sIIQ", START, 0, 0, inst(), 0, 0, 0),
+           record(2, 99), record(2, FLOW_OPEN, 2, reason=9999),
+           record(2, FLOW_OPEN, 2, tenant=b"t" * 64), b"\0" * 4000]
+    for message in bad:
+        directory = tempfile.mkdtemp()
+        r = Recorder(directory)
+        r.start(inst())
+        r.send(open_(1, 1))
+        r.wait_durable(1)
+        r.send(message)
+        assert r.receive() is None
+        assert r.process.wait(5) == 0, (message[:16], r.words())
+        assert "message of the broker" in r.words() or "channel" in r.words()
+        path = os.path.join(directory, "audit.jsonl")
+        validate(path)
+        shutil.rmtree(directory)
+
+
+def proc_of_it():
+    """What the kernel says of the running recorder."""
+    directory = tempfile.mkdtemp()
+    r = Recorder(directory)
+    r.start(inst())
+    with open(f"/proc/{r.process.pid}/status") as f:
+        status = dict(line.split(":\t", 1) for line in f if ":\t" in line)
+    for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert key == "CapBnd" and os.geteuid() != 0 or \
+            int(status[key], 16) == 0, (key, status[key])
+    assert status["NoNewPrivs"].strip() == "1"
+    if "SANITIZE 1" not in open(os.path.join(BUILD, "config.h")).read():
+        assert status["Seccomp"].strip() == "2", status["Seccomp"]
+    fds = set(os.listdir(f"/proc/{r.process.pid}/fd")) if os.geteuid() == 0 else None
+    assert fds is None or fds == set("01234567"), fds
+    r.end()
+    shutil.rmtree(directory)
+
+
+run([every_type, group_commit, closes_within_a_second, rotation,
+     hostile_directory, not_a_log, one_writer, nonsense, proc_of_it])

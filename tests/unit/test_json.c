@@ -1,0 +1,343 @@
+/* A record becomes one line: escapes, times, ids, order, what is left out. */
+#include <jansson.h>
+#include <stdio.h>
+
+#include "unit.h"
+
+#include "reason.h"
+#include "recorder.h"
+
+static char		buf[LINE_ROOM];
+static struct json	j;
+
+static int
+setup(void **state)
+{
+	(void)state;
+	memset(buf, 0, sizeof(buf));
+	j = (struct json){ .p = buf, .end = buf + sizeof(buf) };
+	return 0;
+}
+
+static void
+escapes(void **state)
+{
+	char	all[256];
+	int	i;
+	json_t	*v;
+
+	(void)state;
+	json_str(&j, "a\"b\\c\n\x1b[2J\x7f\xc3\xa9/", 64);
+	assert_string_equal(buf, "\"a\\\"b\\\\c\\u000a\\u001b[2J\\u007f"
+	    "\\u00c3\\u00a9/\"");
+	setup(NULL);
+	for (i = 0; i < 255; i++)
+		all[i] = (char)(i + 1);
+	all[255] = '\0';
+	json_str(&j, all, sizeof(all));
+	for (i = 0; buf[i] != '\0'; i++)
+		assert_in_range(buf[i], 0x20, 0x7e);
+	v = json_loads(buf, JSON_DECODE_ANY, NULL);
+	assert_non_null(v);
+	json_decref(v);
+	/* not beyond `max`, though there is no NUL */
+	setup(NULL);
+	json_str(&j, "abcdef", 3);
+	assert_string_equal(buf, "\"abc\"");
+}
+
+static void
+full(void **state)
+{
+	(void)state;
+	j.end = buf + 4;
+	json_str(&j, "abcdef", 6);
+	assert_true(j.over);
+	assert_true(j.p <= j.end);
+	assert_int_equal(buf[4], 0);
+}
+
+static void
+numbers(void **state)
+{
+	(void)state;
+	json_u64(&j, 0);
+	json_put(&j, " ", 1);
+	json_u64(&j, UINT64_MAX);
+	assert_string_equal(buf, "0 18446744073709551615");
+}
+
+static void
+times(void **state)
+{
+	static const struct {
+		uint64_t	sec;
+		const char	*text;
+	} t[] = {
+		{ 0, "1970-01-01T00:00:00" },
+		{ 68169599, "1972-02-28T23:59:59" },
+		{ 68169600, "1972-02-29T00:00:00" },
+		{ 951782400, "2000-02-29T00:00:00" },
+		{ 951868800, "2000-03-01T00:00:00" },
+		{ 1767225599, "2025-12-31T23:59:59" },
+		{ 1795572309, "2026-11-25T02:05:09" },
+		{ 4107542400, "2100-03-01T00:00:00" },
+		{ 253402300799, "9999-12-31T23:59:59" },
+	};
+	char	want[64];
+	size_t	i;
+
+	(void)state;
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		setup(NULL);
+		/* nanoseconds end in the year 2554 */
+		if (t[i].sec > UINT64_MAX / 1000000000)
+			continue;
+		json_time(&j, t[i].sec * 1000000000 + 123456789);
+		snprintf(want, sizeof(want), "\"%s.123456Z\"", t[i].text);
+		assert_string_equal(buf, want);
+	}
+}
+
+/*
+ * The first four are the specification's own examples, the others were computed
+ * by a second implementation.
+ */
+static void
+community(void **state)
+{
+	static const struct {
+		uint32_t	proto;
+		const char	*src, *dst, *id;
+	} v[] = {
+		{ PROTO_TCP, "128.232.110.120:34855", "66.35.250.204:80",
+		    "1:LQU9qZlK+B5F3KDmev6m5PMibrg=" },
+		{ PROTO_TCP, "66.35.250.204:80", "128.232.110.120:34855",
+		    "1:LQU9qZlK+B5F3KDmev6m5PMibrg=" },
+		{ PROTO_UDP, "192.168.1.52:54585", "8.8.8.8:53",
+		    "1:d/FP5EW3wiY1vCndhwleRRKHowQ=" },
+		{ PROTO_ECHO, "192.168.0.89:77", "192.168.0.1:0",
+		    "1:X0snYXpgwiv9TZtqg64sgzUn6Dk=" },
+		{ PROTO_ECHO, "192.168.0.1:0", "192.168.0.89:0",
+		    "1:Xd3I0IiB3MnC0cDe3fbqH8+dDGI=" },
+		{ PROTO_ECHO, "[2001:db8::1]:9", "[2001:db8::2]:0",
+		    "1:u2vMS3HiWth2lIMKHB1fjELshpQ=" },
+		{ PROTO_ECHO, "[2001:db8::2]:9", "[2001:db8::1]:0",
+		    "1:YDcnf7YthUKAbDNo6Cs3rX4jq4w=" },
+		{ PROTO_TCP, "10.0.0.1:10", "10.0.0.1:20",
+		    "1:1Lc+0H/HgLmR5V4rmOeuDZQS11k=" },
+		{ PROTO_TCP, "10.0.0.1:20", "10.0.0.1:10",
+		    "1:1Lc+0H/HgLmR5V4rmOeuDZQS11k=" },
+		{ PROTO_UDP, "[2001:db8::1]:5353", "[2001:db8::2]:53",
+		    "1:sEzqFsMvqwEs2PgSeOAwGpzkZJo=" },
+		{ PROTO_TCP, "[2001:db8::ffff]:443", "[2001:db8::2]:50000",
+		    "1:j/kzHa2RpitryCpjIW5ohaPPqvc=" },
+		{ PROTO_TCP, "255.1.1.1:1", "2.1.1.1:1",
+		    "1:Rypo1R6OYYzg/pM/QkAI3ACtVQU=" },
+	};
+	struct endpoint	src, dst;
+	char		id[COMMUNITY_LEN + 1] = "";
+	size_t		i;
+
+	(void)state;
+	for (i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		assert_int_equal(endpoint_parse(v[i].src, &src), 0);
+		assert_int_equal(endpoint_parse(v[i].dst, &dst), 0);
+		assert_true(community_id(id, v[i].proto, &src, &dst));
+		assert_string_equal(id, v[i].id);
+	}
+	assert_int_equal(endpoint_parse("10.0.0.1:1", &dst), 0);
+	assert_false(community_id(id, PROTO_TCP, &src, &(struct endpoint){ 0 }));
+	assert_int_equal(endpoint_parse("[2001:db8::1]:1", &src), 0);
+	assert_false(community_id(id, PROTO_TCP, &src, &dst));
+	assert_false(community_id(id, PROTO_NONE, &dst, &dst));
+}
+
+static const struct origin	o = { "h", "b", { 0xab, 1 } };
+
+static struct record
+flow(uint32_t type)
+{
+	struct record	r;
+
+	memset(&r, 0, sizeof(r));
+	r.head.type = RECORD_WRITE;
+	r.head.id = 9;
+	r.type = type;
+	r.proto = PROTO_TCP;
+	r.flow = 77;
+	r.ts = UINT64_C(1795572309000001000);
+	r.mono = 5;
+	endpoint_parse("10.0.2.100:4001", &r.g_src);
+	endpoint_parse("192.0.2.1:443", &r.g_dst);
+	r.gen = 3;
+	memset(r.pol, 0xcd, sizeof(r.pol));
+	strcpy(r.tenant, "t");
+	strcpy(r.guest, "g");
+	return r;
+}
+
+static const char *
+line(const struct record *r)
+{
+	struct slice	body;
+
+	setup(NULL);
+	line_record(&j, &o, 42, r, &body);
+	assert_false(j.over);
+	assert_true(body.p > buf && body.p + body.len < j.p);
+	return buf;
+}
+
+static void
+order(void **state)
+{
+	struct record	r = flow(REC_FLOW_CLOSE);
+
+	(void)state;
+	r.reason = REASON_CONNECT_REFUSED;
+	r.err = 111;
+	r.up = 1;
+	r.pdown = 4;
+	r.csrc = CSRC_KERNEL;
+	r.dur = 6;
+	r.conn_ms = 2;
+	strcpy(r.rule, "web");
+	strcpy(r.loc, "f:1");
+	assert_string_equal(line(&r),
+	    "{\"v\":1,\"seq\":42,\"ts\":\"2026-11-25T02:05:09.000001Z\",\"mono\":5,"
+	    "\"type\":\"flow.close\",\"reason\":\"connect-refused\",\"host\":\"h\","
+	    "\"boot\":\"b\",\"inst\":\"ab010000-0000-0000-0000-000000000000\","
+	    "\"rec\":9,\"tenant\":\"t\",\"guest\":\"g\",\"flow\":77,\"proto\":\"tcp\","
+	    "\"g.src\":\"10.0.2.100\",\"g.sp\":4001,\"g.dst\":\"192.0.2.1\","
+	    "\"g.dp\":443,\"g.cid\":\"1:d9WelQ63eoXBMZD/afPFRvSBTcE=\","
+	    "\"rule\":\"web\",\"loc\":\"f:1\",\"gen\":3,\"pol\":\"cdcdcdcdcdcdcdcd\","
+	    "\"up\":1,\"down\":0,\"pup\":0,\"pdown\":4,\"csrc\":\"kernel\",\"dur\":6,"
+	    "\"conn_ms\":2,\"errno\":\"ECONNREFUSED\"}\n");
+}
+
+/* Everything of a record is there, whatever its type: each line is JSON. */
+static void
+all_types(void **state)
+{
+	struct record	 r;
+	uint32_t	 type;
+	json_t		*v;
+	const char	*s;
+
+	(void)state;
+	for (type = 1; type < REC_TYPE_MAX; type++) {
+		r = flow(type);
+		r.verdict = VERDICT_DENY;
+		r.reason = REASON_RATE;
+		r.n = 3;
+		r.first = r.last = r.ts;
+		r.pid = r.signal = r.status = 11;
+		strcpy(r.detail, "x\"\n\xff");
+		v = json_loads(line(&r), JSON_REJECT_DUPLICATES, NULL);
+		assert_non_null(v);
+		assert_non_null(s = json_string_value(json_object_get(v,
+		    "type")));
+		assert_int_equal(json_integer_value(json_object_get(v, "seq")),
+		    42);
+		json_decref(v);
+	}
+}
+
+/* The longest record there can be fits in LINE_ROOM. */
+static void
+longest(void **state)
+{
+	struct record	r = flow(REC_FLOW_CLOSE);
+	struct origin	far = o;
+	struct slice	body;
+
+	(void)state;
+	memset(&r.up, 0xff, sizeof(uint64_t) * 11);
+	r.verdict = VERDICT_AUDIT_DENY;
+	r.reason = REASON_AUDIT_UNAVAILABLE;
+	r.csrc = CSRC_KERNEL;
+	r.err = 4095;
+	r.flow = r.mono = r.head.id = UINT64_MAX;
+	memset(r.tenant, 1, TENANT_MAX - 1);
+	memset(r.guest, 1, GUEST_MAX - 1);
+	memset(r.rule, 1, RULE_MAX - 1);
+	memset(r.loc, 1, LOC_MAX - 1);
+	memset(r.detail, 1, DETAIL_MAX - 1);
+	memset(far.host, 1, sizeof(far.host) - 1);
+	assert_true(line_acceptable(&r));
+	setup(NULL);
+	line_record(&j, &far, UINT64_MAX, &r, &body);
+	assert_false(j.over);
+	assert_true(j.p - buf > 3000);
+	assert_true(j.p - buf < LINE_ROOM);
+}
+
+static void
+acceptable(void **state)
+{
+	struct record	r = flow(REC_FLOW_OPEN);
+
+	(void)state;
+	assert_true(line_acceptable(&r));
+#define REFUSES(field, value) do {					\
+	struct record	x = r;						\
+									\
+	x.field = value;						\
+	assert_false(line_acceptable(&x));				\
+} while (0)
+	REFUSES(type, 0);
+	REFUSES(type, REC_TYPE_MAX);
+	REFUSES(verdict, 4);
+	REFUSES(reason, REASON_MAX);
+	REFUSES(proto, 2);
+	REFUSES(csrc, 3);
+	REFUSES(err, 5000);
+	REFUSES(g_src.family, 7);
+	REFUSES(h_dst.zero, 1);
+	memset(r.detail, 'x', sizeof(r.detail));
+	assert_false(line_acceptable(&r));
+}
+
+static void
+own_lines(void **state)
+{
+	struct stamp	at = { 8, UINT64_C(1795572309000001000), 1 };
+	struct head	h = { .start = true, .durable = DURABLE_ASYNC,
+			    .rotate = 1, .reserve = 2, .rec = 3, .oldest = 4,
+			    .prev = "a\"b" };
+	struct gap	g = { .opens = 1, .from = 5, .to = 6, .err = 5,
+			    .torn = 6 };
+	json_t		*v;
+
+	(void)state;
+	line_head(&j, &o, &at, &h);
+	v = json_loads(buf, JSON_REJECT_DUPLICATES, NULL);
+	assert_non_null(v);
+	assert_string_equal(json_string_value(json_object_get(v, "type")),
+	    "audit.open");
+	assert_true(json_is_false(json_object_get(v, "durable")));
+	assert_int_equal(json_integer_value(json_object_get(v, "head")), 7);
+	json_decref(v);
+	setup(NULL);
+	line_gap(&j, &o, &at, 3, &g);
+	v = json_loads(buf, JSON_REJECT_DUPLICATES, NULL);
+	assert_non_null(v);
+	assert_string_equal(json_string_value(json_object_get(v, "errno")),
+	    "EIO");
+	assert_int_equal(json_integer_value(json_object_get(v, "to")), 6);
+	json_decref(v);
+}
+
+#define T(f)	cmocka_unit_test_setup(f, setup)
+
+int
+main(void)
+{
+	const struct CMUnitTest	tests[] = {
+		T(escapes), T(full), T(numbers), T(times), T(community),
+		T(order), T(all_types), T(longest), T(acceptable), T(own_lines),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
