@@ -97,6 +97,12 @@ fd_recv(int chan, void *buf, size_t size, int *fd, size_t *lost)
 		msg.msg_controllen = sizeof(ctl.buf);
 	}
 	n = recvmsg(chan, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	/*
+	 * A peer that died with unread messages leaves an error, told once and
+	 * ahead of what it had still said; then comes that, and then the end.
+	 */
+	if (n == -1 && errno == ECONNRESET)
+		n = recvmsg(chan, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	if (n <= 0)
 		return n;
 	if (fd != NULL)

@@ -11,10 +11,10 @@ import select
 import socket
 import struct
 import sys
-import threading
 import time
 
-from rig import *
+sys.dont_write_bytecode = True
+from rig import *  # noqa: E402
 
 PROGRAM = os.path.abspath(os.environ.get("BROKER", "./broker-double"))
 LO = "127.0.0.1"
@@ -472,14 +472,15 @@ def test_answer_and_close(b):
     """A server that answers and closes at once, a log that takes 50 ms."""
     f = b.guest()
     srv, port = listener()
-    for _ in range(40):
+    for i in range(40):
         b.hold = True
         ident = f.open(LO, port)
         conn = srv.accept()[0]
         conn.send(b"answer")
         conn.close()
-        b.settle(0.05)
-        b.release()
+        b.wait(lambda: len(b.of("flow.open")) > i)
+        time.sleep(0.05)
+        b.release(0.01)
         s = socket.socket(fileno=f.expect(GRANT, ident))
         f.ack(ident)
         assert s.recv(100) == b"answer" and s.recv(100) == b""
@@ -792,6 +793,7 @@ def test_data_does_not_wake(b):
     assert b.ticks() - before <= 5, "wakes up for data"
 
 
+@slow
 def test_slow_but_alive(b):
     """PING is answered; nothing is ended in 12 s of reading nothing else."""
     f = b.guest()
@@ -802,6 +804,7 @@ def test_slow_but_alive(b):
     f.close(ident)
 
 
+@slow
 def test_hangs(b):
     f = b.guest()
     srv, port = listener()

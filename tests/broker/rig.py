@@ -16,6 +16,7 @@ import signal
 import socket
 import struct
 import sys
+import tempfile
 import time
 
 TCP, UDP, ECHO = 6, 17, 1
@@ -120,8 +121,8 @@ class Chan:
             return None, None
         try:
             data, anc, _, _ = self.sock.recvmsg(4096, socket.CMSG_SPACE(16))
-        except ConnectionResetError:
-            return b"", None
+        except ConnectionResetError:    # told once, ahead of the last words
+            data, anc, _, _ = self.sock.recvmsg(4096, socket.CMSG_SPACE(16))
         fds = array.array("i")
         for _, _, raw in anc:
             fds.frombytes(raw[:len(raw) - len(raw) % 4])
@@ -329,9 +330,9 @@ class Bench:
         self.acked = len(self.records)
         self.ack(R_DURABLE, self.acked)
 
-    def release(self):
+    def release(self, quiet=0.15):
         """Everything that is held becomes durable."""
-        self.settle()
+        self.settle(quiet)
         self.hold = False
         self.durable()
 
@@ -409,6 +410,11 @@ class Bench:
     def violation(self, frame, detail):
         """The frame was cut off, ended, and it is in the log."""
         record = self.one("ipc.violation", detail=detail)
+        self.cut_off(frame)
+        return record
+
+    def cut_off(self, frame):
+        """Killed, and its channel is at its end."""
         self.wait(lambda: (ROLE_FRAME, frame.slot) in self.kills)
         end = time.monotonic() + 5
         while time.monotonic() < end:
@@ -418,7 +424,6 @@ class Bench:
             if kind == "eof":
                 break
         assert kind == "eof", "the channel is still open"
-        return record
 
     def log_text(self):
         os.set_blocking(self.log, False)
@@ -444,6 +449,7 @@ class Bench:
             self.wait(lambda: self.summary is not None, 8)
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         self.pid = None
+        assert status >= 0, f"died of signal {-status}: {self.log_text()}"
         self.check_log()
         return status
 
@@ -485,10 +491,12 @@ def listener(addr="127.0.0.1", backlog=512):
 
 
 def main(tests, bench):
-    """Runs each test with a bench of its own; the exit status."""
-    wanted, failed = sys.argv[1:], 0
+    """Runs each test with a bench of its own; the exit status. The slow ones
+    run when asked for by name, or all by "-a"."""
+    wanted, failed = [a for a in sys.argv[1:] if a != "-a"], 0
     for name, test in tests:
-        if wanted and name not in wanted:
+        slow = getattr(test, "slow", False) and "-a" not in sys.argv
+        if name not in wanted if wanted else slow:
             continue
         begun = time.monotonic()
         try:
@@ -510,8 +518,39 @@ def main(tests, bench):
     return 1 if failed else 0
 
 
+def compile_policy(parser, text_of_policy):
+    """The blob that sallyport-parser makes of a text."""
+    memfd = os.memfd_create("policy", os.MFD_ALLOW_SEALING)
+    with tempfile.TemporaryDirectory() as where:
+        path = os.path.join(where, "policy.conf")
+        with open(path, "w") as f:
+            f.write(text_of_policy)
+        os.chmod(path, 0o600)
+        pid = os.fork()
+        if pid == 0:
+            null = os.open("/dev/null", os.O_RDWR)
+            high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100)
+                    for fd in (null, memfd, 2)]
+            for to, fd in ((0, high[0]), (1, high[0]), (4, high[1]),
+                           (5, high[2]), (2, high[0]), (3, high[0])):
+                os.dup2(fd, to)
+            os.closerange(6, 4096)
+            os.execve(parser, ["sallyport-parser", "0", path], {})
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        assert status == 0, f"{parser}: {status}"
+    size = os.lseek(memfd, 0, os.SEEK_END)
+    blob = os.pread(memfd, size, 0)
+    os.close(memfd)
+    return blob
+
+
 def needs(**kw):
     def mark(test):
         test.needs = kw
         return test
     return mark
+
+
+def slow(test):
+    test.slow = True
+    return test

@@ -179,6 +179,21 @@ full_queue(void **state)
 	assert_int_equal(errno, EAGAIN);
 }
 
+/* It died with a message of ours unread; its own last one still counts. */
+static void
+last_words(void **state)
+{
+	char	buf[8];
+
+	(void)state;
+	assert_int_equal(fd_send(pair[1], "unread", 6, -1), 0);
+	assert_int_equal(fd_send(pair[0], "last", 4, -1), 0);
+	close(pair[0]);
+	assert_int_equal(fd_recv(pair[1], buf, sizeof(buf), NULL, NULL), 4);
+	assert_int_equal(fd_recv(pair[1], buf, sizeof(buf), NULL, NULL), 0);
+	pair[0] = dup(pair[1]);		/* for teardown */
+}
+
 #define T(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -186,7 +201,7 @@ main(void)
 {
 	const struct CMUnitTest	tests[] = {
 		T(plain), T(one_fd), T(unasked_fd), T(many_fds), T(too_long),
-		T(table_full), T(full_queue),
+		T(table_full), T(full_queue), T(last_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
