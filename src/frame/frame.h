@@ -26,7 +26,7 @@ struct event_base;
 
 #define ETH_LEN		14
 #define FRAME_MAX	(ETH_LEN + 65535)	/* Ethernet header + longest IP packet */
-#define VNET_LEN	12			/* struct virtio_net_hdr_v1 */
+#define VNET_LEN	12	/* struct virtio_net_hdr_v1: TUNSETVNETHDRSZ */
 
 /* Exit statuses beside FATAL_STATUS; the keeper and the broker read them. */
 #define FRAME_EXIT_DONE	0	/* the channel was closed */
