@@ -373,7 +373,15 @@ test_dns_malformed(void **state)
 	bad[2] |= 0x80;
 	ask_dns(GUEST4, GATEWAY4, bad, sizeof(query));
 	assert_int_equal(fake_nsent, 0);
-	/* a pointer in the question, two questions, a name that is too long */
+	/* a label of 64, a pointer in the question, two questions, a name that is too long */
+	memcpy(bad, query, 12);
+	memset(bad + 12, 0, 80);
+	bad[12] = 64;
+	ask_dns(GUEST4, GATEWAY4, bad, 12 + 80);
+	check_dns(12, 1);
+	bad[12] = 63;
+	ask_dns(GUEST4, GATEWAY4, bad, 12 + 80);
+	assert_int_equal(sent_l4(&fake_sent[0])[8 + 3], 5);
 	memcpy(bad, query, sizeof(query));
 	bad[12] = 0xc0;
 	ask_dns(GUEST4, GATEWAY4, bad, sizeof(query));

@@ -438,6 +438,9 @@ static void
 test_family_off(void **state)
 {
 	(void)state;
+	/* nobody may be nobody but a probe for an address */
+	mk_echo(&m, "::", "2001:db8::1", 128, 7, 1, noise, 4);
+	assert_int_equal(reason_of(&m), REASON_SPOOFED_SOURCE);
 	memset(&frame.config.v6, 0, sizeof(frame.config.v6));
 	make_kind(1);
 	assert_int_equal(reason_of(&m), REASON_SPOOFED_SOURCE);
@@ -556,6 +559,25 @@ test_send(void **state)
 	}
 }
 
+/* The sum that comes out as zero is sent as its other zero (RFC 768). */
+static void
+test_send_zero_sum(void **state)
+{
+	uint8_t		saved[2];
+	unsigned int	v, zero = 0;
+
+	(void)state;
+	memcpy(saved, noise, 2);
+	for (v = 0; v < 65536; v++) {
+		put16(noise, v);
+		send_udp(true, 2, 1);
+		assert_int_not_equal(get16(sent_l4(&fake_sent[0]) + 6), 0);
+		zero += get16(sent_l4(&fake_sent[0]) + 6) == 0xffff;
+	}
+	assert_true(zero > 0);
+	memcpy(noise, saved, 2);
+}
+
 /* Puts the fragments together again and compares. */
 static void
 check_fragments(bool v6, size_t len)
@@ -655,6 +677,7 @@ main(void)
 		cmocka_unit_test_setup(test_unsupported_is_denied, fake_reset),
 		cmocka_unit_test_setup(test_noise, fake_reset),
 		cmocka_unit_test_setup(test_send, fake_reset),
+		cmocka_unit_test_setup(test_send_zero_sum, fake_reset),
 		cmocka_unit_test_setup(test_fragments, fake_reset),
 		cmocka_unit_test_setup(test_send_refuses, fake_reset),
 	};
