@@ -73,22 +73,22 @@ seal_caps_keep(const unsigned int *caps, size_t n)
 	    SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED, 0, 0, 0) == -1 &&
 	    errno != EPERM)
 		fatal("securebits");
-	for (i = 0; i < 64; i++)	/* past the last one: EINVAL */
-		if (prctl(PR_CAPBSET_DROP, i, 0, 0, 0) == -1 &&
-		    errno != EINVAL && errno != EPERM)
-			fatal("bounding set");
+	for (i = 0; prctl(PR_CAPBSET_DROP, i, 0, 0, 0) == 0; i++)
+		;
+	if (errno != EINVAL && errno != EPERM)	/* EINVAL: past the last one */
+		fatal("bounding set");
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
 		fatal("capabilities");
-	for (i = 0; i < 64; i++) {
+	if (capng_get_caps_process() == -1)
+		fatalx("the capabilities cannot be read back");
+	for (i = 0; i <= CAP_LAST_CAP; i++) {
 		size_t	k;
 
 		for (k = 0; k < n && caps[k] != i; k++)
 			;
-		if (i <= CAP_LAST_CAP && k == n &&
-		    (capng_get_caps_process() == -1 ||
-		    capng_have_capability(CAPNG_PERMITTED,
-		    (unsigned int)i) != 0))
+		if (k == n && capng_have_capability(CAPNG_PERMITTED,
+		    (unsigned int)i) != 0)
 			fatalx("capability %zu is still there", i);
 	}
 }
