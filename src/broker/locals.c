@@ -107,10 +107,10 @@ ask(struct locals *l)
 
 /* IFA_LOCAL is ours on a point-to-point link, where IFA_ADDRESS is the peer's. */
 static void
-add_address(struct locals *l, const struct nlmsghdr *h)
+add_address(struct locals *l, struct nlmsghdr *h)
 {
-	const struct ifaddrmsg	*m = NLMSG_DATA(h);
-	const struct rtattr	*a = IFA_RTA(m);
+	struct ifaddrmsg	*m = NLMSG_DATA(h);
+	struct rtattr		*a = IFA_RTA(m);
 	int			 left = (int)IFA_PAYLOAD(h);
 	size_t			 len = m->ifa_family == AF_INET ? 4 : 16;
 	struct endpoint		 e;
@@ -149,7 +149,7 @@ finish(struct locals *l)
 }
 
 static bool
-take_message(struct locals *l, const struct nlmsghdr *h)
+take_message(struct locals *l, struct nlmsghdr *h)
 {
 	bool	answer = l->asking && h->nlmsg_seq == l->seq &&
 		    (h->nlmsg_flags & NLM_F_MULTI) != 0;
@@ -170,14 +170,14 @@ bool
 locals_read(struct locals *l)
 {
 	_Alignas(struct nlmsghdr) unsigned char	buf[READ_MAX];
-	const struct nlmsghdr	*h;
+	struct nlmsghdr		*h;
 	ssize_t			 n;
 	unsigned int		 left;
 	bool			 changed = false;
 
 	while ((n = read(l->fd, buf, sizeof(buf))) > 0) {
 		left = (unsigned int)n;
-		for (h = (const void *)buf; NLMSG_OK(h, left);
+		for (h = (void *)buf; NLMSG_OK(h, left);
 		    h = NLMSG_NEXT(h, left))
 			changed |= take_message(l, h);
 	}

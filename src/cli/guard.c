@@ -45,7 +45,7 @@ sockets(scmp_filter_ctx c)
 	int		r;
 
 	r = seccomp_rule_add(c, DENY, SCMP_SYS(socket), 1,
-	    SCMP_A0(SCMP_CMP_GT, FAMILY_TOP));
+	    SCMP_A0(SCMP_CMP_GT, FAMILY_TOP, 0));
 	for (f = 0; r == 0 && f <= FAMILY_TOP; f++)
 		if (!permitted(f))
 			r = seccomp_rule_add(c, DENY, SCMP_SYS(socket), 1,
