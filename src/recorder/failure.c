@@ -22,6 +22,20 @@
 #include "log.h"
 #include "recorder.h"
 
+/*
+ * What the broker hears: no open behind `acked` is in the log. While it has not
+ * heard that, `acked` can grow past refused opens (writer.c, relieve()), so the
+ * first one holds: FAILED with a later one would open a gate.
+ */
+static void
+tell(struct writer *w, int err)
+{
+	if (!w->out.failed)
+		w->out.failed_rec = w->acked;
+	w->out.failed = true;
+	w->out.failed_err = (uint32_t)err;
+}
+
 void
 failure_count(struct writer *w, const struct record *r, int err)
 {
@@ -31,9 +45,7 @@ failure_count(struct writer *w, const struct record *r, int err)
 		g->err = err;
 	if (r->type == REC_FLOW_OPEN) {
 		g->opens++;
-		w->out.failed = true;
-		w->out.failed_rec = w->acked;
-		w->out.failed_err = (uint32_t)err;
+		tell(w, err);
 		return;
 	}
 	if (r->type == REC_FLOW_DENY)
@@ -67,9 +79,7 @@ refuse_opens(struct writer *w, int err)
 	}
 	w->gap.err = err;
 	w->out.recovered = false;
-	w->out.failed = true;
-	w->out.failed_rec = w->acked;
-	w->out.failed_err = (uint32_t)err;
+	tell(w, err);
 }
 
 static void
@@ -90,10 +100,8 @@ use_reserve(struct writer *w)
 	char	prev[NAME_ROOM];
 
 	if (writer_retire(w, prev) == -1 ||
-	    reserve_take(&w->reserve, w->dir, w->name, &w->seg) == -1) {
-		log_warn("the reserve of %s cannot be used", w->name);
-		return -1;
-	}
+	    reserve_take(&w->reserve, w->dir, w->name, &w->seg) == -1)
+		return failure_segment(w, errno, 0);
 	return writer_head(w, false, prev[0] == '\0' ? NULL : prev);
 }
 
@@ -115,8 +123,10 @@ failure_full(struct writer *w, int err)
 	probe_later(w);
 	if (err == ENOBUFS)
 		return -1;		/* too many flows, not too little disk */
-	if (w->reserve.size == 0 || use_reserve(w) == -1)
-		w->dry = w->state == WRITER_FULL && w->seg.fd != -1;
+	if (w->reserve.size == 0)
+		w->dry = true;
+	else
+		use_reserve(w);
 	return -1;
 }
 
@@ -220,11 +230,7 @@ revive(struct writer *w)
 	    reserve_make(&w->reserve, w->dir, w->name) == -1)
 		return -1;
 	w->state = WRITER_FULL;
-	if (use_reserve(w) == -1) {
-		w->state = WRITER_BROKEN;
-		return -1;
-	}
-	return failure_gap(w);
+	return use_reserve(w) == -1 ? -1 : failure_gap(w);
 }
 
 void
