@@ -335,9 +335,7 @@ def test_emfile(b):
         held.append((ident, fd))
     assert kind == DENY and len(held) >= 16
     assert b.of("flow.deny")[0].reason in ("resource", "conns")
-    before = b.ticks()
-    time.sleep(0.5)
-    assert b.ticks() - before < 10, "spins"
+    assert b.busy(0.5) < 0.1, "spins"
     for ident, fd in held:
         os.close(fd)
         f.close(ident, HOW_FIN)
@@ -765,9 +763,9 @@ def test_hup_without_spin(b):
         c.send(b"bye")
         c.close()
     b.settle()
-    before = b.ticks()
-    time.sleep(1)
-    assert b.ticks() - before <= 5, "spins on HUP"
+    before = b.wakeups()
+    assert b.busy(1) < 0.05, "spins on HUP"
+    assert b.wakeups() - before < 10, "wakes up on HUP again and again"
     for ident, s in flows:
         s.close()
         f.close(ident)
@@ -783,14 +781,14 @@ def test_data_does_not_wake(b):
     ident, s = f.granted(LO, port)
     conn = srv.accept()[0]
     b.settle()
-    before = b.ticks()
+    before = b.wakeups()
     end = time.monotonic() + 1
     while time.monotonic() < end:
         conn.send(b"x" * 100)
         with contextlib.suppress(BlockingIOError):
             s.recv(65536)
         time.sleep(0.001)
-    assert b.ticks() - before <= 5, "wakes up for data"
+    assert b.wakeups() - before < 20, "wakes up for data"
 
 
 @slow

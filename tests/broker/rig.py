@@ -437,10 +437,21 @@ class Bench:
     def fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
-    def ticks(self):
-        with open(f"/proc/{self.pid}/stat") as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-        return int(fields[11]) + int(fields[12])
+    def wakeups(self):
+        """How often it has slept so far."""
+        with open(f"/proc/{self.pid}/status") as f:
+            return int(re.search(r"^voluntary_ctxt_switches:\s*(\d+)",
+                                 f.read(), re.M)[1])
+
+    def busy(self, seconds):
+        """CPU seconds that it takes in so long."""
+        def used():
+            with open(f"/proc/{self.pid}/stat") as f:
+                fields = f.read().rsplit(")", 1)[1].split()
+            return int(fields[11]) + int(fields[12])
+        before = used()
+        time.sleep(seconds)
+        return (used() - before) / os.sysconf("SC_CLK_TCK")
 
     def stop(self):
         """An orderly end; every open has its one close. The exit status."""
