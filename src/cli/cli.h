@@ -16,7 +16,7 @@
 
 /* Exit statuses; env(1) and timeout(1) use the same three. */
 enum {
-	EXIT_USAGE = 2,		/* of the commands that run no CMD */
+	EXIT_USAGE = 64,	/* EX_USAGE; of the commands that run no CMD */
 	EXIT_MACHINERY = 125,	/* Sallyport itself failed, or was called wrongly */
 	EXIT_NOT_EXECUTABLE = 126,
 	EXIT_NOT_FOUND = 127,

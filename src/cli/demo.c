@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,16 +20,17 @@
 
 #include "cli.h"
 #include "demo.h"
+#include "fd.h"
 #include "place.h"
 
 struct demo {
-	char	self[4096], policy[4096];
-	char	dir[64], audit[128];
+	char	self[4096];
+	char	dir[64], policy[128], audit[128];	/* both in dir */
 	long	read;			/* of the log, so far */
 	bool	curl;
 };
 
-/* dup of the child's exit status, and how long it took. */
+/* The exit status, and how long it took. */
 static int
 run_cmd(char *const argv[], double *seconds)
 {
@@ -145,30 +148,70 @@ have_curl(void)
 	return yes;
 }
 
+/*
+ * A copy of our own: in a namespace of one id root's file is nobody's, and the
+ * parser takes no policy that is nobody's.
+ */
+static int
+copy_policy(struct demo *d)
+{
+	char	shipped[4096], text[8192];
+	ssize_t	n = -1;
+	int	from, to, r = -1;
+
+	if (place_policy(shipped, sizeof(shipped), "demo.conf") == -1)
+		return -1;
+	from = open(shipped, O_RDONLY | O_CLOEXEC);
+	to = open(d->policy, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (from != -1 && to != -1 && (n = read(from, text, sizeof(text))) > 0)
+		r = fd_write_all(to, text, (size_t)n);
+	if (r == -1)
+		log_warn("%s", shipped);
+	fd_drop(&from);
+	fd_drop(&to);
+	return r;
+}
+
+/* The policy, and the log in as many segments as it took. */
+static void
+clean_up(const struct demo *d)
+{
+	DIR		*dir = opendir(d->dir);
+	struct dirent	*e;
+
+	while (dir != NULL && (e = readdir(dir)) != NULL)
+		if (*e->d_name != '.' || strlen(e->d_name) > 2)
+			unlinkat(dirfd(dir), e->d_name, 0);
+	if (dir != NULL)
+		closedir(dir);
+	if (rmdir(d->dir) == -1)
+		log_warn("demo: %s stays behind", d->dir);
+}
+
 static int
 prepare(struct demo *d)
 {
+	snprintf(d->dir, sizeof(d->dir), "/tmp/sallyport-demo.XXXXXX");
 	if (place_program(d->self, sizeof(d->self), "sallyport") == -1 ||
-	    place_policy(d->policy, sizeof(d->policy), "demo.conf") == -1) {
+	    mkdtemp(d->dir) == NULL) {
 		log_warn("demo");
 		return -1;
 	}
-	snprintf(d->dir, sizeof(d->dir), "/tmp/sallyport-demo.XXXXXX");
-	if (mkdtemp(d->dir) == NULL) {
-		log_warn("%s", d->dir);
-		return -1;
-	}
+	snprintf(d->policy, sizeof(d->policy), "%s/demo.conf", d->dir);
 	snprintf(d->audit, sizeof(d->audit), "%s/audit.jsonl", d->dir);
 	d->curl = have_curl();
-	return 0;
+	if (copy_policy(d) == 0)
+		return 0;
+	clean_up(d);
+	return -1;
 }
 
 static int
 show(struct demo *d)
 {
 	printf("An internet of two servers, %s and %s, in namespaces of its "
-	    "own,\nand %s, which lets CMD reach one of them.\n",
-	    DEMO_ALLOWED, DEMO_DENIED, d->policy);
+	    "own,\nand a policy that lets CMD reach one of them "
+	    "(policy/demo.conf).\n", DEMO_ALLOWED, DEMO_DENIED);
 	if (step(d, DEMO_ALLOWED, "1. A server that the policy allows:",
 	    true) == -1 ||
 	    step(d, DEMO_DENIED, "2. One that no rule allows: refused at once, "
@@ -195,13 +238,11 @@ cmd_demo(int argc, char **argv)
 	if (prepare(&d) == -1)
 		return EXIT_MACHINERY;
 	if (internet_make(&net) == -1) {
-		rmdir(d.dir);
+		clean_up(&d);
 		return EXIT_MACHINERY;
 	}
 	status = show(&d);
 	internet_end(&net);
-	unlink(d.audit);
-	if (rmdir(d.dir) == -1)
-		log_warn("demo: %s stays behind", d.dir);
+	clean_up(&d);
 	return status;
 }

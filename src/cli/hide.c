@@ -43,7 +43,7 @@ static const char *const hidden[] = {
 /* Root's files of /proc that write(2) alone can do harm with. */
 static const char *const readonly[] = {
 	"/proc/sys", "/proc/sysrq-trigger", "/proc/irq", "/proc/bus",
-	"/proc/fs", "/proc/acpi", "/proc/scsi", "/sys",
+	"/proc/fs", "/proc/acpi", "/proc/scsi",
 };
 #define NREADONLY	(sizeof(readonly) / sizeof(readonly[0]))
 
@@ -264,7 +264,23 @@ guard_policy(const struct run *r)
 	return -1;
 }
 
-/* CMD's own /proc: it names no process outside. */
+/* As it is, but nobody writes there: a kernel may have it only that way. */
+static int
+freeze(const char *path)
+{
+	if (access(path, F_OK) == -1 ||
+	    (mount(path, path, NULL, MS_BIND | MS_REC, NULL) == 0 &&
+	    make_readonly(path, AT_RECURSIVE) == 0))
+		return 0;
+	log_warn("%s: making it read-only for CMD", path);
+	return -1;
+}
+
+/*
+ * CMD's own /proc names no process outside; its own /sys has the links of its own
+ * net namespace, and no cgroup to kill. Where the host's is masked the kernel
+ * gives no new one.
+ */
 static int
 make_proc(void)
 {
@@ -277,18 +293,13 @@ make_proc(void)
 		    "not be masked");
 		return -1;
 	}
-	for (i = 0; i < NREADONLY; i++) {
-		if (access(readonly[i], F_OK) == -1)
-			continue;
-		if (mount(readonly[i], readonly[i], NULL, MS_BIND | MS_REC,
-		    NULL) == -1 || make_readonly(readonly[i],
-		    AT_RECURSIVE) == -1) {
-			log_warn("%s: making it read-only for CMD",
-			    readonly[i]);
+	for (i = 0; i < NREADONLY; i++)
+		if (freeze(readonly[i]) == -1)
 			return -1;
-		}
-	}
-	return 0;
+	if (mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC |
+	    MS_RDONLY, NULL) == 0)
+		return 0;
+	return freeze("/sys");
 }
 
 static int

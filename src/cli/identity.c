@@ -36,12 +36,8 @@ identity_find(struct identity *who, const char *user)
 	memset(who, 0, sizeof(*who));
 	who->uid = geteuid();
 	who->gid = getegid();
-	if (user == NULL) {
-		if (who->uid == 0)
-			log_warnx("CMD runs as root and can open what root "
-			    "may open; --user NAME makes it less");
+	if (user == NULL)
 		return 0;
-	}
 	if ((pw = getpwnam(user)) == NULL) {
 		log_warnx("--user %s: no such user", user);
 		return -1;

@@ -44,6 +44,7 @@ static const struct option longopts[] = {
 	{ NULL, 0, NULL, 0 }
 };
 
+#define BACKLOG		16	/* clients until the keeper looks */
 #define STREAM_MTU	1500	/* what a guest takes if nobody tells it */
 
 struct serve {
@@ -216,7 +217,7 @@ clear_stale(const struct sockaddr_un *a)
 	return unlink(a->sun_path);
 }
 
-/* Backlog 0: a second client is turned away, not kept waiting. */
+/* A second client is accepted too, and turned away by the keeper. */
 static int
 listen_at(struct serve *s)
 {
@@ -241,7 +242,7 @@ listen_at(struct serve *s)
 	r = bind(fd, (const struct sockaddr *)&a, sizeof(a));
 	umask(mask);
 	if (r == -1 || lstat(a.sun_path, &s->made) == -1 ||
-	    listen(fd, 0) == -1) {
+	    listen(fd, BACKLOG) == -1) {
 		log_warn("--stream %s", a.sun_path);
 		fd_drop(&fd);
 	}

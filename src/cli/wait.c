@@ -125,6 +125,9 @@ from_machine(struct wait *w)
 		break;
 	case MACHINE_UP:
 		w->began = true;
+		if (w->run->who.uid == 0 && !w->run->quiet)
+			log_warnx("CMD runs as root and can open what root "
+			    "may open; --user NAME makes it less");
 		(void)ctl_send(w->guest->ctl, CTL_GO, 0);
 		break;
 	default:

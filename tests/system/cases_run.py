@@ -15,7 +15,7 @@ import lab
 import servers
 from trial import OURS, Failure, case
 
-MACHINERY, NOT_EXECUTABLE, NOT_FOUND, USAGE = 125, 126, 127, 2
+MACHINERY, NOT_EXECUTABLE, NOT_FOUND, USAGE = 125, 126, 127, 64
 
 
 class Place:

@@ -1,0 +1,205 @@
+/*
+ * The command's parts that can be asked without namespaces: messages to the
+ * kernel, id maps, words, CMD's filter.
+ *
+ * Trusts: nothing. Must not: change this process for good; filters go to forks.
+ */
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "idmap.h"
+#include "unit.h"
+
+static void
+netlink_is_laid_out(void **state)
+{
+	static const unsigned char	want[] = {
+		0, 0, 0, 0, 16, 0, 5, 6, 0, 0, 0, 0, 0, 0, 0, 0,
+		'b', 'o', 'd', 0,
+		6, 0, 3, 0, 'l', 'o', 0, 0,
+		12, 0, 18, 0x80,
+		8, 0, 1, 0, 1, 2, 3, 4,
+	};
+	struct netlink			n;
+	size_t				nest;
+
+	(void)state;
+	netlink_begin(&n, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, "bod", 3);
+	netlink_attr(&n, 3, "lo", 2);
+	nest = netlink_nest(&n, 18);
+	netlink_attr(&n, 1, "\1\2\3\4", 4);
+	netlink_nest_end(&n, nest);
+	assert_false(n.full);
+	assert_int_equal(n.len, sizeof(want));
+	assert_memory_equal(n.buf, want, sizeof(want));
+}
+
+static void
+netlink_never_overflows(void **state)
+{
+	unsigned char	big[1200] = { 0 };
+	struct netlink	n;
+	size_t		nest;
+
+	(void)state;
+	netlink_begin(&n, RTM_NEWLINK, 0, "", 0);
+	nest = netlink_nest(&n, 1);
+	netlink_attr(&n, 2, big, sizeof(big));
+	netlink_nest_end(&n, nest);
+	assert_true(n.full);
+	assert_true(n.len <= sizeof(n.buf));
+	assert_int_equal(netlink_call(-1, &n), -1);
+	assert_int_equal(errno, EMSGSIZE);
+}
+
+static void
+netlink_brings_errors_back(void **state)
+{
+	struct rtmsg	m = { .rtm_family = AF_INET };
+	struct netlink	n;
+	int		fd = netlink_open();
+
+	(void)state;
+	assert_true(fd != -1);
+	netlink_begin(&n, RTM_GETROUTE, 0, &m, sizeof(m));
+	netlink_attr(&n, RTA_OIF, "\377\377\377\177", 4);	/* no such link */
+	assert_int_equal(netlink_call(fd, &n), -1);
+	assert_true(errno != 0 && errno != EPROTO);
+	close(fd);
+}
+
+static void
+identity_map_keeps_extents(void **state)
+{
+	char	out[128];
+
+	(void)state;
+	assert_true(idmap_identity("         0          0 4294967295\n", out,
+	    sizeof(out)) > 0);
+	assert_string_equal(out, "0 0 4294967295\n");
+	assert_true(idmap_identity("0 1000 1\n1 100000 65536\n", out,
+	    sizeof(out)) > 0);
+	assert_string_equal(out, "0 0 1\n1 1 65536\n");
+	assert_int_equal(idmap_identity("", out, sizeof(out)), -1);
+	assert_int_equal(idmap_identity("0 0 1\n1 1 65536\n", out, 10), -1);
+}
+
+static void
+drain_sees_what_is_left(void **state)
+{
+	static const char	head[] = "  sl  local_address rem_address   st "
+				    "tx_queue rx_queue tr tm->when\n";
+	static const char	v4[] = "   0: 6402000A:9C40 0A7200CB:0050 %02X "
+				    "00000000:00000000 00:00000000 00000000\n";
+	static const char	v6[] = "   1: 00000000000000000000000000000000"
+				    ":1F90 000000000000000000000000000000"
+				    "00:0050 %02X 00000000:00000000\n";
+	char			line[256];
+	unsigned int		st;
+
+	(void)state;
+	assert_false(drain_pending(""));
+	assert_false(drain_pending(head));
+	for (st = 1; st <= 12; st++) {
+		bool	want = st == 4 || st == 9 || st == 11;
+
+		snprintf(line, sizeof(line), v4, st);
+		assert_int_equal(drain_pending(line), want);
+		snprintf(line, sizeof(line), v6, st);
+		assert_int_equal(drain_pending(line), want);
+	}
+}
+
+static void
+words_are_checked(void **state)
+{
+	(void)state;
+	log_init("test", -1, LOG_LEVEL_WARN);
+	assert_int_equal(parse_number("x", "1280", 1280, 65520), 1280);
+	assert_int_equal(parse_number("x", "65520", 1280, 65520), 65520);
+	assert_int_equal(parse_number("x", "1", 1280, 65520), -1);
+	assert_int_equal(parse_number("x", "", 0, 10), -1);
+	assert_int_equal(parse_number("x", "5 ", 0, 10), -1);
+	assert_int_equal(parse_number("x", "18446744073709553116", 0, 2000),
+	    -1);
+	assert_true(durable_word("before-connect"));
+	assert_false(durable_word("before"));
+}
+
+/* What a call answers under CMD's filter, as an errno. */
+static int
+under_guard(long nr, long a, long b)
+{
+	int	status;
+	pid_t	pid = fork();
+
+	if (pid == 0) {
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
+		    guard_load() == -1)
+			_exit(200);
+		_exit(syscall(nr, a, b, 0, 0, 0, 0) == -1 ? errno : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+#define HIGH	(1L << 32)	/* what the kernel does not look at */
+
+static void
+guard_refuses_families(void **state)
+{
+	long	f;
+
+	(void)state;
+	for (f = 1; f < 64; f++) {
+		bool	ok = f == AF_UNIX || f == AF_INET || f == AF_INET6 ||
+			    f == AF_NETLINK;
+		int	error = under_guard(SYS_socket, f, SOCK_STREAM);
+
+		assert_int_equal(error == EPERM, !ok);
+		if (!ok)
+			assert_int_equal(under_guard(SYS_socket, f | HIGH,
+			    SOCK_STREAM), EPERM);
+	}
+}
+
+static void
+guard_refuses_typing(void **state)
+{
+	(void)state;
+	assert_int_equal(under_guard(SYS_ioctl, 0, TIOCSTI), EPERM);
+	assert_int_equal(under_guard(SYS_ioctl, 0, TIOCSTI | HIGH), EPERM);
+	assert_int_equal(under_guard(SYS_ioctl, 0, TIOCLINUX), EPERM);
+	assert_int_not_equal(under_guard(SYS_ioctl, -1, TIOCGWINSZ), EPERM);
+	assert_int_equal(under_guard(SYS_io_uring_setup, 1, 0), EPERM);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest	tests[] = {
+		cmocka_unit_test(netlink_is_laid_out),
+		cmocka_unit_test(netlink_never_overflows),
+		cmocka_unit_test(netlink_brings_errors_back),
+		cmocka_unit_test(identity_map_keeps_extents),
+		cmocka_unit_test(drain_sees_what_is_left),
+		cmocka_unit_test(words_are_checked),
+		cmocka_unit_test(guard_refuses_families),
+		cmocka_unit_test(guard_refuses_typing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
