@@ -70,6 +70,8 @@ def prepare():
     """
     sysctl("net/ipv6/conf/all/accept_dad", 0)
     sysctl("net/ipv6/conf/default/accept_dad", 0)
+    # Orphans of a namespace that is gone would hold the machine's TCP memory.
+    sysctl("net/ipv4/tcp_orphan_retries", 1)
     sysctl("net/ipv4/tcp_rmem", "4096 2097152 33554432")
     sysctl("net/ipv4/tcp_wmem", "4096 1048576 33554432")
 
