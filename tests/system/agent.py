@@ -347,6 +347,29 @@ def op_run(argv, timeout=60):
             done.stderr.decode("latin-1")]
 
 
+children = []
+
+
+def op_begin(argv):
+    """Starts a command and waits for its first line."""
+    child = subprocess.Popen(argv, stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True)
+    children.append(child)
+    return child.stdout.readline()
+
+
+def op_next_line():
+    return children[-1].stdout.readline()
+
+
+def op_end():
+    """Ends its stdin, and waits for it."""
+    child = children.pop()
+    child.stdin.close()
+    child.stdout.close()
+    return child.wait(20)
+
+
 def op_same_port(dst, port, local, times):
     """Connects again and again from one local port; the server ends first."""
     out = []

@@ -305,7 +305,7 @@ class Direct(Gateway):
             f"address add {GATEWAY4}/24 dev guest\n"
             f"address add {GATEWAY6}/64 dev guest nodad\n")
         with self.ns:
-            lablib.no_dad()
+            lablib.prepare()
             lablib.ip_batch(
                 "link set lo up\nlink set eth0 up\n"
                 f"address add {GUEST4}/24 dev eth0\n"

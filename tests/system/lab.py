@@ -15,6 +15,7 @@ one. On the internet:
 Everything is gone when this process is (nspace.py).
 """
 import os
+import resource
 import shutil
 import stat
 import subprocess
@@ -61,10 +62,18 @@ def sysctl(name, value):
         file.write(str(value))
 
 
-def no_dad():
-    """Addresses are usable at once, also the link-local ones."""
+def prepare():
+    """Addresses are usable at once; buffers hold more than one big frame.
+
+    With the kernel's default of 128 KiB a receiver at MTU 65520 drops the second
+    frame that waits, and the lab would measure retransmission timers.
+    """
     sysctl("net/ipv6/conf/all/accept_dad", 0)
     sysctl("net/ipv6/conf/default/accept_dad", 0)
+    # Orphans of a namespace that is gone would hold the machine's TCP memory.
+    sysctl("net/ipv4/tcp_orphan_retries", 1)
+    sysctl("net/ipv4/tcp_rmem", "4096 2097152 33554432")
+    sysctl("net/ipv4/tcp_wmem", "4096 1048576 33554432")
 
 
 def _servers(net4, net6, dev):
@@ -92,9 +101,9 @@ class Lab:
 
     def _wire(self):
         fd = f"/proc/{os.getpid()}/fd/{self.internet.fd}"
-        no_dad()
+        prepare()
         with self.internet:
-            no_dad()
+            prepare()
         ip_batch("link set lo up\n"
                  f"link add wan mtu {MTU_BIG} type veth "
                  f"peer name inet mtu {MTU_BIG} netns {fd}\n"
@@ -173,6 +182,15 @@ class Lab:
 def _maps_everybody():
     with open("/proc/self/uid_map", encoding="ascii") as file:
         return int(file.read().split()[2]) > 1
+
+
+def raise_limits(want=40000):
+    """Enough descriptors for ten thousand flows with both ends in one process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (want, max(hard, want)))
+    except (ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 # ---- looking at processes -------------------------------------------------

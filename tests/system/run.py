@@ -171,16 +171,6 @@ def on_alarm(_signal, _frame):
     raise TimeoutError("the case's time is over")
 
 
-def raise_limits():
-    import resource
-    want = 40000
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (want, max(hard, want)))
-    except (ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def main():
     options = arguments()
     wanted = selected(options)
@@ -202,7 +192,7 @@ def main():
         print(f"skip: no lab on this machine: {error}; the system tests need "
               "user or root namespaces, iproute2 and /dev/net/tun")
         return SKIPPED
-    raise_limits()
+    lablib.raise_limits()
     signal.signal(signal.SIGALRM, on_alarm)
     runner = Runner(options, lab,
                     lab.install(bindir, [os.path.join(HERE, "agent.py")]))
