@@ -4,7 +4,7 @@
  *
  *	link.c		256 x 64 KB	17 MB	(small buffers: 2048 x 1.6 KB)
  *	large chunks	256 x 64 KB	17 MB
- *	small chunks	9216 x 2 KB	19 MB
+ *	small chunks	18432 x 1 KB	19 MB
  *	flows, lwIP	8 000 flows	 8 MB	(malloc)
  *
  * which is below the 64 MB of flows.md 6. What was never used costs nothing: an
@@ -19,13 +19,12 @@
 #include "pool.h"
 
 #define LARGE_COUNT	256
-#define SMALL_COUNT	9216
 /*
- * Reading from a server may wait; a segment that the guest has sent may not.
- * So the last ones are for the latter.
+ * Two for each of 8 000 flows and some: relay.c lets nobody have a second one
+ * in a direction when only as many are left as there are flows without a first.
+ * So a flow always goes on, however much the others hold.
  */
-#define LARGE_RESERVE	16
-#define SMALL_RESERVE	1024
+#define SMALL_COUNT	18432
 
 struct pool {
 	struct chunk_queue	 free;		/* used before */
@@ -83,21 +82,15 @@ take(struct pool *p, unsigned int reserve)
 }
 
 struct chunk *
-chunk_get(bool want_large)
+chunk_get(bool want_large, unsigned int reserve)
 {
-	struct chunk	*c = take(want_large ? &large : &small, 0);
+	struct chunk	*c;
 
-	return c != NULL ? c : take(want_large ? &small : &large, 0);
-}
-
-struct chunk *
-chunk_get_spare(bool want_large)
-{
-	struct chunk	*c = NULL;
-
-	if (want_large)
-		c = take(&large, LARGE_RESERVE);
-	return c != NULL ? c : take(&small, SMALL_RESERVE);
+	if (!want_large && (c = take(&small, reserve)) != NULL)
+		return c;
+	if ((c = take(&large, 0)) != NULL || !want_large)
+		return c;
+	return take(&small, reserve);
 }
 
 /* Last in, first out: what was used last is in the cache. */
@@ -111,13 +104,18 @@ chunk_put(struct chunk *c)
 }
 
 bool
-pool_holds(uint32_t len)
+pool_holds(uint32_t len, unsigned int reserve)
 {
-	return large.nfree >= 2 || small.nfree > len / CHUNK_SMALL + 1;
+	return large.nfree >= 2 ||
+	    small.nfree > reserve + len / CHUNK_SMALL + 1;
 }
 
-uint32_t
-pool_window_budget(void)
+uint64_t
+pool_free_bytes(unsigned int reserve)
 {
-	return LARGE_COUNT / 2 * CHUNK_LARGE + SMALL_COUNT / 2 * CHUNK_SMALL;
+	uint64_t	n = (uint64_t)large.nfree * CHUNK_LARGE;
+
+	if (small.nfree > reserve)
+		n += (uint64_t)(small.nfree - reserve) * CHUNK_SMALL;
+	return n;
 }

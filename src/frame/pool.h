@@ -15,7 +15,7 @@
  * for what is not a bulk transfer. pool.c has the sums.
  */
 #define CHUNK_LARGE	65480
-#define CHUNK_SMALL	2016
+#define CHUNK_SMALL	944
 
 struct chunk;
 
@@ -38,14 +38,14 @@ struct chunk {
 TAILQ_HEAD(chunk_queue, chunk);
 
 void	pool_init(void);
-/* A chunk of the size wished for, else of the other; NULL: both are empty. */
-struct chunk *chunk_get(bool large);
-/* The same, but leaves a reserve for those that only copy what has arrived. */
-struct chunk *chunk_get_spare(bool large);
+/*
+ * A chunk of the size wished for, else of the other. The last `reserve` small
+ * ones are left alone; NULL when there is nothing else.
+ */
+struct chunk *chunk_get(bool large, unsigned int reserve);
 void	chunk_put(struct chunk *);
-/* Would chunk_get() yield so many bytes, whatever their split? */
-bool	pool_holds(uint32_t len);
-/* What all flows together may promise to take from the guest. */
-uint32_t pool_window_budget(void);
+/* Would chunk_get() yield so many bytes, however they come? */
+bool	pool_holds(uint32_t len, unsigned int reserve);
+uint64_t pool_free_bytes(unsigned int reserve);
 
 #endif

@@ -43,7 +43,12 @@
 
 #define WINDOW_FIRST	65535u
 #define WINDOW_MAX	(1024u * 1024)
-#define WINDOW_MIN	4096u
+#define WINDOW_MIN	896u	/* in a small chunk; the scale makes it 128s */
+/* All windows together: three quarters of the large chunks, and what may be pinned. */
+#define WINDOW_BUDGET	(24u << 20)
+
+/* Queued bytes above which a copy goes to large chunks. */
+#define COPY_LARGE	32768
 
 /* Buffers of the link's: some flow's bulk, but never the last for a batch. */
 #define PIN_FLOW	64
@@ -151,22 +156,27 @@ destroy(struct tcp_flow *f)
 /* ---- the window that a guest is shown ---- */
 
 /*
- * A fair share of what there is, or half of what nobody was promised: the first
- * few flows get all they can use, thousands get a little each.
+ * A fair share of the budget, or half of what nobody was promised; but promises
+ * are mostly not made use of, and cannot be taken back, so the sum may be far
+ * above what there is. Hence never more than a part of what is really free. A
+ * flow's first chunk is there for sure.
  */
 static uint32_t
 window_limit(const struct tcp_flow *f)
 {
-	uint64_t	budget = pool_window_budget(), fair, room;
+	uint64_t	budget = WINDOW_BUDGET + f->promised, limit, room, have;
 
-	fair = budget / (stack_count() + 1);
-	room = budget + f->promised > promised ?
-	    (budget + f->promised - promised) / 2 : 0;
-	if (fair < room)
-		fair = room;
-	if (fair < WINDOW_MIN)
+	limit = WINDOW_BUDGET / (stack_count() + 1);
+	room = budget > promised ? (budget - promised) / 2 : 0;
+	have = pool_free_bytes(2 * stack_count()) / (4 + stack_count() / 16) +
+	    f->up_bytes;
+	if (limit < room)
+		limit = room;
+	if (limit > have)
+		limit = have;
+	if (limit < WINDOW_MIN)
 		return WINDOW_MIN;
-	return fair > WINDOW_MAX ? WINDOW_MAX : (uint32_t)fair;
+	return limit > WINDOW_MAX ? WINDOW_MAX : (uint32_t)limit;
 }
 
 uint32_t
@@ -193,10 +203,31 @@ window_adapt(struct tcp_flow *f, uint32_t taken)
 
 /* ---- guest to host ---- */
 
-bool
-relay_has_room(uint32_t len)
+/*
+ * When memory is short, what a flow may still bring is what fills its first
+ * chunk; the rest of the segment is as if it had been lost.
+ */
+uint32_t
+relay_room(const struct tcp_flow *f, uint32_t len)
 {
-	return pool_holds(len);
+	if (pool_holds(len, 2 * stack_count()))
+		return len;
+	if (f->up_bytes >= CHUNK_SMALL || !pool_holds(1, 0))
+		return 0;
+	return len < CHUNK_SMALL - f->up_bytes ? len :
+	    CHUNK_SMALL - f->up_bytes;
+}
+
+/* The last resort is for first chunks only; relay_room() sees to that. */
+static struct chunk *
+up_chunk(const struct tcp_flow *f)
+{
+	struct chunk	*c;
+
+	c = chunk_get(f->up_bytes > COPY_LARGE, 2 * stack_count());
+	if (c == NULL && (c = chunk_get(false, 0)) == NULL)
+		fatalx("relay_room() was not asked");
+	return c;
 }
 
 /* Behind what is in the last chunk, then into new ones. */
@@ -210,8 +241,7 @@ copy_up(struct tcp_flow *f, const uint8_t *data, uint32_t len)
 	f->up_bytes += len;
 	while (len > 0) {
 		if (c == NULL || c->end == c->size) {
-			if ((c = chunk_get(f->up_bytes > CHUNK_SMALL)) == NULL)
-				fatalx("relay_has_room() was not asked");
+			c = up_chunk(f);
 			c->span = (struct span){ .data = c->data, .chunk = c };
 			TAILQ_INSERT_TAIL(&f->up, &c->span, entry);
 		}
@@ -388,7 +418,8 @@ down_chunk(struct tcp_flow *f, uint32_t segment, uint32_t *room)
 			return c;
 		}
 	}
-	if ((c = chunk_get_spare(f->bulk)) == NULL)
+	c = chunk_get(f->bulk, f->down_bytes == 0 ? 0 : 2 * stack_count());
+	if (c == NULL)
 		return NULL;
 	TAILQ_INSERT_TAIL(&f->down, c, entry);
 	*room = c->size < segment ? c->size : segment;

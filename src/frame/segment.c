@@ -206,15 +206,30 @@ handle_stray(const struct segment *s)
 	    get32(s->tcp + 4) + s->payload + ((s->flags & FIN) != 0));
 }
 
+/* No room for all of it: the guest will send the rest again. False: for none. */
+static bool
+trim(struct tcp_flow *f, struct packet *p, struct segment *s)
+{
+	uint32_t	room = relay_room(f, s->payload);
+
+	if (room == 0)
+		return false;
+	if (room < s->payload) {
+		p->l4_len -= s->payload - room;
+		s->tcp[13] &= (uint8_t)~FIN;
+	}
+	return true;
+}
+
 /* True: lwIP has the buffer now. */
 static bool
-handle_known(struct tcp_flow *f, struct packet *p, const struct segment *s)
+handle_known(struct tcp_flow *f, struct packet *p, struct segment *s)
 {
 	if (f->phase == TCP_HELD && (s->flags & RST) != 0) {
 		flow_close(&f->flow, HOW_CANCEL, REASON_GUEST_CANCEL);
 		relay_bury(f);
 	}
-	if (f->pcb == NULL || (s->payload > 0 && !relay_has_room(s->payload)))
+	if (f->pcb == NULL || (s->payload > 0 && !trim(f, p, s)))
 		return false;
 	memset(s->tcp + TCP_HLEN, OPT_NOP, s->hlen - TCP_HLEN);
 	f->flow.pup++;

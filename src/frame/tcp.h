@@ -111,8 +111,8 @@ extern const struct flow_ops tcp_flow_ops;
 void	relay_dirty(struct tcp_flow *);
 /* Out of the table now, freed at the end of the turn. */
 void	relay_bury(struct tcp_flow *);
-/* A segment of that length has a place to go. */
-bool	relay_has_room(uint32_t len);
+/* How much of a payload of that length there is a place for. */
+uint32_t relay_room(const struct tcp_flow *, uint32_t len);
 /* Payload from the guest, in order, in a span of the link's: true if kept. */
 bool	relay_received(struct tcp_flow *, struct span *);
 void	relay_acked(struct tcp_flow *, uint32_t len);

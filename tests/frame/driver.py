@@ -186,6 +186,8 @@ class Broker:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)
             s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
                          struct.pack("ii", 1, 0))
+        if proto == TCP and port == self.o.choke:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
         f = Flow(ident, proto, s)
         self.flows[ident] = f
         err = s.connect_ex(("::1" if family == 6 else "127.0.0.1", port))
@@ -288,6 +290,8 @@ def options(argv):
     p.add_argument("--no-tso", action="store_true")
     p.add_argument("--deny", action="append", default=[],
                    metavar="PORT=CODE")
+    p.add_argument("--choke", type=int, metavar="PORT",
+                   help="host sockets to it get the smallest send buffer")
     p.add_argument("--log", help="file for the frame's diagnostics")
     p.add_argument("--verbose", type=int, default=1)
     p.add_argument("--cpu", type=int, help="pin the frame")

@@ -95,9 +95,11 @@ def serve_sink_report(c):
 
 
 DEAF = []
+DEAF_BYTES = b"x" * int(os.environ.get("DEAF_BYTES", "1"))
 
 
 def serve_deaf(c):
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
     DEAF.append(c)
 
 
@@ -368,7 +370,7 @@ def t_deaf():
         for s in socks:
             for _ in range(4):
                 try:
-                    sent += s.send(b"x")
+                    sent += s.send(DEAF_BYTES)
                 except BlockingIOError:
                     break
     print(f"  deaf: {n} flows, {sent} bytes")
