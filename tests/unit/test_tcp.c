@@ -1,0 +1,702 @@
+/*
+ * One TCP connection at a time through the whole room, each side of it played by
+ * the test: what the guest is sent, what the broker is told, what the server sees.
+ */
+#include <sys/socket.h>
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "unit.h"
+
+#include "bytes.h"
+#include "fd.h"
+#include "frame_room.h"
+
+#define ISS	1000u
+
+/* What the guest has seen last, and in all. */
+static struct room_seg	seen;
+static unsigned int	nsegs, nsyn_acks, nresets, nother;
+static uint32_t		fin_seq;
+static uint8_t		other[2000];
+static uint8_t		down[1 << 20];
+static size_t		down_len;
+static uint32_t		down_next;
+
+/* The connection of the running test. */
+static uint16_t		gport = 2000;
+static bool		v6;
+static uint32_t		seq, ack;
+static uint64_t		id;
+static int		server;
+static struct wire_close closed;
+static struct wire_open	 opened;
+static unsigned int	 nopens, ncloses;
+
+static void
+on_segment(const struct room_seg *s)
+{
+	if (s->gport != gport)
+		return;
+	seen = *s;
+	nsegs++;
+	nsyn_acks += (s->flags & (S_SYN | S_ACK)) == (S_SYN | S_ACK);
+	nresets += (s->flags & S_RST) != 0;
+	if ((s->flags & S_FIN) != 0)
+		fin_seq = s->seq + (uint32_t)s->len;
+	if (s->len > 0 && s->seq == down_next) {
+		assert_true(down_len + s->len <= sizeof(down));
+		memcpy(down + down_len, s->data, s->len);
+		down_len += s->len;
+		down_next += (uint32_t)s->len;
+	}
+}
+
+static void
+on_other(const uint8_t *f, size_t len)
+{
+	nother++;
+	memcpy(other, f, len < sizeof(other) ? len : sizeof(other));
+}
+
+/* ---- the guest ---- */
+
+static void
+send_raw(uint8_t flags, uint32_t s, uint32_t a, const void *data, size_t len)
+{
+	struct room_seg	out = {
+		.v6 = v6, .gport = gport, .dport = 80, .seq = s, .ack = a,
+		.flags = flags, .window = 1000, .data = data, .len = len,
+	};
+
+	if ((flags & S_SYN) != 0) {
+		out.options = SYN_OPTIONS;
+		out.options_len = 8;
+	}
+	room_guest_sends(&out);
+}
+
+/* In order, acknowledging all that was seen. */
+static void
+send_flags(uint8_t flags, const void *data, size_t len)
+{
+	ack = down_next + (fin_seq == down_next ? 1 : 0);
+	send_raw(flags | S_ACK, seq, ack, data, len);
+	seq += (uint32_t)len + ((flags & S_FIN) != 0);
+	room_turn();
+}
+
+static void
+read_broker(void)
+{
+	_Alignas(8) uint8_t	buf[WIRE_MAX];
+	struct wire_head	h;
+
+	while (room_broker_recv(buf, sizeof(buf)) > 0) {
+		memcpy(&h, buf, sizeof(h));
+		if (h.type == WIRE_OPEN) {
+			memcpy(&opened, buf, sizeof(opened));
+			id = h.id;
+			nopens++;
+		} else if (h.type == WIRE_CLOSE) {
+			memcpy(&closed, buf, sizeof(closed));
+			ncloses++;
+		}
+	}
+}
+
+static void
+turn(void)
+{
+	room_turn();
+	read_broker();
+}
+
+static int
+reset_all(void **state)
+{
+	(void)state;
+	gport++;
+	nsegs = nsyn_acks = nresets = nother = nopens = ncloses = 0;
+	down_len = 0;
+	fin_seq = 0;
+	down_next = 0;
+	id = 0;
+	seq = ISS;
+	server = -1;
+	memset(&closed, 0, sizeof(closed));
+	memset(&seen, 0, sizeof(seen));
+	return 0;
+}
+
+static int
+end_all(void **state)
+{
+	(void)state;
+	fd_drop(&server);
+	if (id != 0 && ncloses == 0) {
+		room_revoke(id);
+		turn();
+	}
+	room_wait(70000);
+	read_broker();
+	assert_int_equal(flow_count(), 0);
+	return 0;
+}
+
+static void
+syn(void)
+{
+	send_raw(S_SYN, seq, 0, NULL, 0);
+	turn();
+}
+
+static void
+grant(void)
+{
+	int	pair[2];
+
+	room_tcp_pair(pair);
+	server = pair[1];
+	room_grant(id, pair[0]);
+	close(pair[0]);
+	turn();
+}
+
+static void
+handshake(void)
+{
+	syn();
+	grant();
+	assert_int_equal(nsyn_acks, 1);
+	seq = ISS + 1;
+	down_next = seen.seq + 1;
+	send_flags(0, NULL, 0);
+}
+
+/* ---- the SYN ---- */
+
+static void
+test_held(void **state)
+{
+	(void)state;
+	syn();
+	assert_int_equal(nopens, 1);
+	assert_int_equal(opened.proto, PROTO_TCP);
+	assert_int_equal(opened.guest.port, gport);
+	assert_int_equal(opened.dst.port, 80);
+	assert_int_equal(nsegs, 0);
+	/* Retransmissions are not answered and ask nothing. */
+	syn();
+	syn();
+	assert_int_equal(nopens, 1);
+	assert_int_equal(nsegs, 0);
+	grant();
+	assert_int_equal(nsyn_acks, 1);
+	assert_int_equal(seen.ack, ISS + 1);
+	assert_true(seen.options_len >= 8 && seen.options[0] == 2);
+	/* Now a copy gets the SYN|ACK again. */
+	send_raw(S_SYN, ISS, 0, NULL, 0);
+	turn();
+	assert_int_equal(nsyn_acks, 2);
+}
+
+static void
+test_cancel(void **state)
+{
+	(void)state;
+	syn();
+	send_raw(S_RST, ISS + 1, 0, NULL, 0);
+	turn();
+	assert_int_equal(ncloses, 1);
+	assert_int_equal(closed.how, HOW_CANCEL);
+	assert_int_equal(closed.reason, REASON_GUEST_CANCEL);
+	/* A grant that crosses it: the fd is closed. */
+	grant();
+	assert_int_equal(nsegs, 0);
+	assert_int_equal(read(server, other, 1), -1);
+	assert_int_equal(errno, ECONNRESET);
+}
+
+/* A new attempt from the same port while the first is held. */
+static void
+test_new_attempt(void **state)
+{
+	(void)state;
+	syn();
+	seq = 777000;
+	syn();
+	assert_int_equal(nopens, 1);
+	grant();
+	assert_int_equal(seen.ack, 777001);
+}
+
+static void
+test_denied(void **state)
+{
+	/* code -> ICMP type and code, ICMPv6 code (type 1) */
+	static const struct {
+		enum deny_code	code;
+		uint8_t		type, icmp, icmp6;
+	} cases[] = {
+		{ DENY_ADMIN, 3, 13, 1 }, { DENY_HOST, 3, 1, 3 },
+		{ DENY_NET, 3, 0, 0 },
+	};
+	size_t	i;
+
+	(void)state;
+	for (i = 0; i < 6; i++) {
+		reset_all(NULL);
+		v6 = i % 2 != 0;
+		syn();
+		room_deny(id, cases[i / 2].code);
+		turn();
+		assert_int_equal(nother, 1);
+		assert_int_equal(nsegs, 0);
+		if (v6) {
+			assert_int_equal(other[54], 1);
+			assert_int_equal(other[55], cases[i / 2].icmp6);
+			assert_int_equal(get16(other + 54 + 8 + 40), gport);
+			assert_int_equal(get32(other + 54 + 8 + 44), ISS);
+		} else {
+			assert_int_equal(other[34], cases[i / 2].type);
+			assert_int_equal(other[35], cases[i / 2].icmp);
+			assert_int_equal(get16(other + 34 + 8 + 20), gport);
+			assert_int_equal(get32(other + 34 + 8 + 24), ISS);
+		}
+		assert_int_equal(flow_count(), 0);
+	}
+	v6 = false;
+	reset_all(NULL);
+	syn();
+	room_deny(id, DENY_RESET);
+	turn();
+	assert_int_equal(nresets, 1);
+	assert_int_equal(seen.ack, ISS + 1);
+	reset_all(NULL);
+	syn();
+	room_deny(id, DENY_SILENT);
+	turn();
+	assert_int_equal(nsegs + nother, 0);
+	id = 0;
+}
+
+static void
+test_odd_syns(void **state)
+{
+	(void)state;
+	send_raw(S_SYN, ISS, 0, "data", 4);	/* fast open */
+	send_raw(S_SYN | S_ACK, ISS, 5, NULL, 0);
+	send_raw(S_SYN | S_RST, ISS, 5, NULL, 0);
+	send_raw(S_SYN | S_FIN, ISS, 5, NULL, 0);
+	turn();
+	assert_int_equal(nopens, 0);
+	assert_int_equal(nsegs, 0);
+	/* A stray segment is reset, a stray RST is not. */
+	send_raw(S_ACK, 5, 99, NULL, 0);
+	assert_int_equal(nresets, 1);
+	assert_int_equal(seen.seq, 99);
+	send_raw(S_RST, 5, 0, NULL, 0);
+	assert_int_equal(nresets, 1);
+}
+
+static void
+test_handshake_timeout(void **state)
+{
+	(void)state;
+	syn();
+	grant();
+	room_wait(21000);
+	read_broker();
+	assert_int_equal(ncloses, 1);
+	assert_int_equal(closed.how, HOW_RST);
+	assert_int_equal(closed.reason, REASON_GUEST_TIMEOUT);
+	assert_true(nresets > 0);
+}
+
+/* ---- bytes ---- */
+
+static void
+fill(uint8_t *p, size_t len)
+{
+	size_t	i;
+
+	for (i = 0; i < len; i++)
+		p[i] = (uint8_t)(i * 31 + i / 251);
+}
+
+static size_t
+server_reads(uint8_t *p, size_t size)
+{
+	size_t	have = 0;
+	ssize_t	n;
+
+	while (have < size && (n = read(server, p + have, size - have)) > 0)
+		have += (size_t)n;
+	return have;
+}
+
+static void
+test_up(void **state)
+{
+	static uint8_t	data[60000], got[400000];
+	unsigned int	i;
+	size_t		have = 0;
+
+	(void)state;
+	fill(data, sizeof(data));
+	handshake();
+	for (i = 0; i < 5; i++) {
+		send_flags(S_PSH, data, 60000);		/* pinned */
+		send_flags(S_PSH, data, 1000);		/* copied */
+		have += server_reads(got + have, sizeof(got) - have);
+		assert_int_equal(seen.ack, seq);
+	}
+	assert_int_equal(have, 5 * 61000);
+	for (i = 0; i < 5; i++) {
+		assert_memory_equal(got + i * 61000, data, 60000);
+		assert_memory_equal(got + i * 61000 + 60000, data, 1000);
+	}
+}
+
+static void
+test_down(void **state)
+{
+	static uint8_t	data[300000];
+	size_t		sent = 0;
+	ssize_t		n;
+	int		i;
+
+	(void)state;
+	fill(data, sizeof(data));
+	handshake();
+	for (i = 0; i < 1000 && down_len < sizeof(data); i++) {
+		if (sent < sizeof(data) && (n = write(server, data + sent,
+		    sizeof(data) - sent)) > 0)
+			sent += (size_t)n;
+		turn();
+		send_flags(0, NULL, 0);
+	}
+	assert_int_equal(down_len, sizeof(data));
+	assert_memory_equal(down, data, sizeof(data));
+}
+
+/* What is not taken by the host closes the window and is not lost. */
+static void
+test_back_pressure(void **state)
+{
+	static uint8_t	data[1400], got[65536];
+	uint32_t	sent = 0, have = 0;
+	int		i;
+	size_t		n, k;
+
+	(void)state;
+	fill(data, sizeof(data));
+	handshake();
+	while (((uint32_t)seen.window << 7) >= 1400) {
+		send_flags(S_PSH, data, 1400);
+		sent += 1400;
+		assert_true(sent < 20000000);
+	}
+	for (i = 0; have < sent && i < 10000; i++) {
+		n = server_reads(got, sizeof(got));
+		for (k = 0; k < n; k++)
+			assert_int_equal(got[k], data[(have + k) % 1400]);
+		have += (uint32_t)n;
+		turn();
+	}
+	assert_int_equal(have, sent);
+	assert_true(((uint32_t)seen.window << 7) >= 1400);
+}
+
+/* Duplicates, the past and the future change nothing. */
+static void
+test_odd_segments(void **state)
+{
+	static const uint8_t	mss[] = { 2, 4, 0, 1 };
+	struct room_seg		s = {
+		.dport = 80, .flags = S_ACK | S_PSH, .window = 1000,
+		.options = mss, .options_len = 4,
+		.data = (const uint8_t *)"defg", .len = 4,
+	};
+	uint8_t			got[20];
+	uint32_t		right;
+
+	(void)state;
+	handshake();
+	send_flags(S_PSH, "abc", 3);
+	right = seq;
+	send_raw(S_ACK | S_PSH, seq - 3, ack, "abc", 3);
+	send_raw(S_ACK | S_PSH, seq + 10, ack, "xyz", 3);
+	send_raw(S_ACK | S_PSH, seq + 0x7fffffff, ack, "xyz", 3);
+	turn();
+	assert_int_equal(seen.ack, right);
+	/* An MSS of 1 outside of a SYN is not believed. */
+	s.gport = gport;
+	s.seq = seq;
+	s.ack = ack;
+	room_guest_sends(&s);
+	seq += 4;
+	assert_int_equal(write(server, "0123456789", 10), 10);
+	turn();
+	assert_int_equal(seen.len, 10);
+	assert_int_equal(server_reads(got, 7), 7);
+	assert_memory_equal(got, "abcdefg", 7);
+}
+
+/* ---- ends ---- */
+
+static void
+test_end_guest_first(void **state)
+{
+	uint8_t	b[10];
+
+	(void)state;
+	handshake();
+	send_flags(S_FIN, "bye", 3);
+	assert_int_equal(server_reads(b, 10), 3);
+	assert_int_equal(read(server, b, 1), 0);
+	assert_int_equal(ncloses, 0);
+	assert_int_equal(write(server, "late", 4), 4);
+	turn();
+	assert_int_equal(down_len, 4);
+	shutdown(server, SHUT_WR);
+	turn();
+	assert_int_equal(fin_seq, down_next);
+	assert_int_equal(ncloses, 1);
+	assert_int_equal(closed.how, HOW_FIN);
+	assert_int_equal(closed.reason, REASON_DONE);
+	assert_int_equal(closed.up, 3);
+	assert_int_equal(closed.down, 4);
+	assert_int_equal(nresets, 0);
+	send_flags(0, NULL, 0);		/* the last ACK */
+	assert_int_equal(nresets, 0);
+	/* It is gone now: a segment is a stray one. */
+	send_raw(S_ACK, seq, ack, NULL, 0);
+	assert_int_equal(nresets, 1);
+}
+
+static void
+test_end_host_first(void **state)
+{
+	uint8_t	b[10];
+
+	(void)state;
+	handshake();
+	assert_int_equal(write(server, "hello", 5), 5);
+	shutdown(server, SHUT_WR);
+	turn();
+	assert_int_equal(down_len, 5);
+	assert_int_equal(fin_seq, down_next);
+	assert_int_equal(ncloses, 0);
+	send_flags(S_PSH, "more", 4);
+	assert_int_equal(server_reads(b, 4), 4);
+	send_flags(S_FIN, NULL, 0);
+	turn();
+	assert_int_equal(closed.how, HOW_FIN);
+	assert_int_equal(closed.reason, REASON_DONE);
+	assert_int_equal(seen.ack, seq);
+	/* TIME_WAIT: the same port may come again. */
+	ncloses = nopens = nsyn_acks = 0;
+	seq = 500000;
+	syn();
+	assert_int_equal(nopens, 1);
+	grant();
+	assert_int_equal(nsyn_acks, 1);
+	assert_int_equal(seen.ack, 500001);
+}
+
+static void
+test_guest_rst(void **state)
+{
+	uint8_t	b[10];
+
+	(void)state;
+	handshake();
+	send_flags(S_PSH, "abc", 3);
+	send_raw(S_RST, seq, 0, NULL, 0);
+	turn();
+	assert_int_equal(closed.how, HOW_RST);
+	assert_int_equal(closed.reason, REASON_GUEST_RST);
+	assert_int_equal(closed.up, 3);
+	/* SO_LINGER of the broker's copy: our close was the last one here. */
+	while (read(server, b, sizeof(b)) > 0)
+		;
+	assert_int_equal(nresets, 0);
+}
+
+static void
+reset_server(void)
+{
+	struct linger	l = { 1, 0 };
+
+	setsockopt(server, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+	fd_drop(&server);
+}
+
+/* The guest gets the data, acknowledges it, and only then the RST. */
+static void
+test_host_rst(void **state)
+{
+	(void)state;
+	handshake();
+	assert_int_equal(write(server, "answer", 6), 6);
+	turn();
+	assert_int_equal(down_len, 6);
+	reset_server();
+	turn();
+	assert_int_equal(closed.how, HOW_RST);
+	assert_int_equal(closed.reason, REASON_PEER_RESET);
+	assert_int_equal(nresets, 0);
+	send_flags(0, NULL, 0);
+	assert_int_equal(nresets, 1);
+}
+
+/*
+ * A reset that a write has noticed: the data that came before it is delivered,
+ * and the end is a RST although read() says 0.
+ */
+static void
+test_host_rst_write(void **state)
+{
+	(void)state;
+	handshake();
+	send_flags(S_PSH, "question", 8);
+	assert_int_equal(write(server, "answer", 6), 6);
+	fd_drop(&server);		/* with 8 bytes unread: RST */
+	send_flags(S_PSH, "more", 4);
+	turn();
+	assert_int_equal(down_len, 6);
+	send_flags(0, NULL, 0);
+	turn();
+	assert_int_equal(closed.how, HOW_RST);
+	assert_int_equal(closed.reason, REASON_PEER_RESET);
+	assert_int_equal(nresets, 1);
+	assert_int_equal(fin_seq, 0);
+}
+
+static void
+test_revoke(void **state)
+{
+	(void)state;
+	handshake();
+	room_revoke(id);
+	turn();
+	assert_int_equal(nresets, 1);
+	assert_int_equal(closed.how, HOW_RST);
+	assert_int_equal(closed.reason, REASON_KILLED);
+}
+
+/* The shutdown that follows a REVOKE looks like the server's FIN. */
+static void
+test_revoke_and_eof(void **state)
+{
+	(void)state;
+	handshake();
+	shutdown(server, SHUT_WR);
+	room_revoke(id);
+	turn();
+	assert_int_equal(fin_seq, 0);
+	assert_int_equal(nresets, 1);
+	assert_int_equal(closed.reason, REASON_KILLED);
+}
+
+static void
+test_half_closed_idle(void **state)
+{
+	(void)state;
+	handshake();
+	send_flags(S_FIN, NULL, 0);
+	room_wait(599000);
+	read_broker();
+	assert_int_equal(ncloses, 0);
+	room_wait(3000);
+	read_broker();
+	assert_int_equal(closed.how, HOW_RST);
+	assert_int_equal(closed.reason, REASON_IDLE);
+	assert_int_equal(nresets, 1);
+}
+
+/* A live connection answers a SYN with an ACK; the guest may then reset it. */
+static void
+test_challenge(void **state)
+{
+	(void)state;
+	handshake();
+	send_raw(S_SYN, 4242, 0, NULL, 0);
+	turn();
+	assert_int_equal(seen.flags & (S_ACK | S_SYN | S_RST), S_ACK);
+	assert_int_equal(seen.ack, seq);
+	assert_int_equal(nopens, 1);
+	send_raw(S_RST, seen.ack, 0, NULL, 0);
+	turn();
+	assert_int_equal(closed.reason, REASON_GUEST_RST);
+}
+
+/* The guest that never acknowledges is given up, and what it held is free. */
+static void
+test_silent_guest(void **state)
+{
+	(void)state;
+	handshake();
+	assert_int_equal(write(server, "x", 1), 1);
+	turn();
+	room_wait(500000);
+	read_broker();
+	assert_int_equal(closed.how, HOW_RST);
+	assert_int_equal(closed.reason, REASON_GUEST_TIMEOUT);
+}
+
+/* Output that the link has no room for is sent when it has. */
+static void
+test_link_full(void **state)
+{
+	(void)state;
+	handshake();
+	room_link_full = true;
+	assert_int_equal(write(server, "abc", 3), 3);
+	turn();
+	assert_int_equal(down_len, 0);
+	room_link_full = false;
+	tcp_link_writable();
+	turn();
+	assert_int_equal(down_len, 3);
+}
+
+#define T(x)	cmocka_unit_test_setup_teardown(x, reset_all, end_all)
+
+int
+main(void)
+{
+	const struct CMUnitTest	tests[] = {
+		T(test_held),
+		T(test_cancel),
+		T(test_new_attempt),
+		T(test_denied),
+		T(test_odd_syns),
+		T(test_handshake_timeout),
+		T(test_up),
+		T(test_down),
+		T(test_back_pressure),
+		T(test_odd_segments),
+		T(test_end_guest_first),
+		T(test_end_host_first),
+		T(test_guest_rst),
+		T(test_host_rst),
+		T(test_host_rst_write),
+		T(test_revoke),
+		T(test_revoke_and_eof),
+		T(test_half_closed_idle),
+		T(test_challenge),
+		T(test_silent_guest),
+		T(test_link_full),
+	};
+
+	room_on_segment = on_segment;
+	room_on_other = on_other;
+	room_start(0, 65520, 64);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
