@@ -90,10 +90,8 @@ use_reserve(struct writer *w)
 	char	prev[NAME_ROOM];
 
 	if (writer_retire(w, prev) == -1 ||
-	    reserve_take(&w->reserve, w->dir, w->name, &w->seg) == -1) {
-		log_warn("the reserve of %s cannot be used", w->name);
-		return -1;
-	}
+	    reserve_take(&w->reserve, w->dir, w->name, &w->seg) == -1)
+		return failure_segment(w, errno, 0);
 	return writer_head(w, false, prev[0] == '\0' ? NULL : prev);
 }
 
@@ -115,8 +113,10 @@ failure_full(struct writer *w, int err)
 	probe_later(w);
 	if (err == ENOBUFS)
 		return -1;		/* too many flows, not too little disk */
-	if (w->reserve.size == 0 || use_reserve(w) == -1)
-		w->dry = w->state == WRITER_FULL && w->seg.fd != -1;
+	if (w->reserve.size == 0)
+		w->dry = true;
+	else
+		use_reserve(w);
 	return -1;
 }
 
@@ -220,11 +220,7 @@ revive(struct writer *w)
 	    reserve_make(&w->reserve, w->dir, w->name) == -1)
 		return -1;
 	w->state = WRITER_FULL;
-	if (use_reserve(w) == -1) {
-		w->state = WRITER_BROKEN;
-		return -1;
-	}
-	return failure_gap(w);
+	return use_reserve(w) == -1 ? -1 : failure_gap(w);
 }
 
 void

@@ -25,6 +25,7 @@
 #define QUEUE_OTHER	4096		/* of those, all but closes, while broken */
 #define QUEUE_DENY	1024		/* of those, denies, while broken */
 #define BATCH_MAX	512		/* datagrams read before a commit */
+#define UNACKED_MAX	4096		/* of the broker, while broken */
 #define OPENS_MAX	131072		/* flows that have an open and no close */
 #define ROTATE_MIN	(64u << 10)
 #define RESERVE_MAX	(8u << 20)

@@ -154,13 +154,22 @@ first_reserve(struct writer *w)
 	w->probe_at = writer_now() + PROBE_NS;
 }
 
+/* The first lines of this life. */
+static int
+first_lines(struct writer *w, const struct scan *scan, bool fresh)
+{
+	const char	*prev = scan->prev[0] != '\0' ? scan->prev : NULL;
+
+	if (!fresh && w->seg.first != 0)
+		return writer_rotate(w, true);
+	return writer_head(w, true, w->seg.first == 0 ? prev : NULL);
+}
+
 int
 writer_start(struct writer *w, const struct record_start *st)
 {
 	static struct scan	scan;
 	bool			fresh = st->resume == 0;
-	const char		*prev;
-	int			r;
 
 	begin(w, st);
 	if (segment_sync(&w->seg) == -1 || scan_log(&scan, w->dir, w->name,
@@ -173,14 +182,14 @@ writer_start(struct writer *w, const struct record_start *st)
 		return -1;
 	first_reserve(w);
 	w->gap.crash = w->seq != 0 && !scan.stopped;
-	prev = w->seg.first == 0 && scan.prev[0] != '\0' ? scan.prev : NULL;
-	if (!fresh && w->seg.first != 0)
-		r = writer_rotate(w, true);
-	else
-		r = writer_head(w, true, prev);
-	if (r == -1 || failure_gap(w) == -1 ||
-	    writer_close_stale(w, REASON_UNKNOWN_CRASH,
-	    fresh ? NULL : st->inst) == -1 || writer_commit(w) == -1)
+	if (first_lines(w, &scan, fresh) == -1 || failure_gap(w) == -1 ||
+	    writer_commit(w) == -1) {
+		failure_probe(w);	/* the reserve, if there is one */
+		if (w->state != WRITER_OK)
+			return -1;
+	}
+	if (writer_close_stale(w, REASON_UNKNOWN_CRASH,
+	    fresh ? NULL : st->inst) == -1)
 		return -1;
 	w->out.failed_rec = w->out.durable_rec = w->acked;
 	w->out.durable = false;		/* READY says it */

@@ -37,6 +37,17 @@ writer_now(void)
 	return (int64_t)clock_ns(CLOCK_MONOTONIC);
 }
 
+static void
+acknowledge(struct writer *w, uint64_t rec)
+{
+	if (w->hold != 0 && rec >= w->hold)
+		rec = w->hold - 1;
+	if (rec <= w->acked)
+		return;
+	w->acked = w->out.durable_rec = rec;
+	w->out.durable = true;
+}
+
 /* ---- taking ------------------------------------------------------------- */
 
 /* While nothing can be written, closes have the most room and denies the least. */
@@ -47,6 +58,20 @@ allowance(const struct writer *w, const struct record *r)
 		return QUEUE_MAX;
 	return r->type == REC_FLOW_DENY || r->type == REC_DENY_AGG ?
 	    QUEUE_DENY : QUEUE_OTHER;
+}
+
+/*
+ * The broker keeps what is not acknowledged, and stops reading its guests when
+ * that is too much. An outage must not come to that: beyond a bound it is enough
+ * that we have the record in memory, or have counted it. No open is among them.
+ */
+static void
+relieve(struct writer *w)
+{
+	if (w->state == WRITER_OK || w->rec - w->acked < UNACKED_MAX)
+		return;
+	w->hold = 0;
+	acknowledge(w, w->rec);
 }
 
 void
@@ -62,11 +87,11 @@ writer_take(struct writer *w, const struct record *r)
 		failure_full(w, ENOBUFS);
 	if ((open && w->state != WRITER_OK) ||
 	    queue_used(&w->queue) >= allowance(w, r) ||
-	    queue_push(&w->queue, r) == NULL) {
+	    queue_push(&w->queue, r) == NULL)
 		failure_count(w, r, w->gap.err != 0 ? w->gap.err : ENOSPC);
-		return;
-	}
-	w->opens_queued += open;
+	else
+		w->opens_queued += open;
+	relieve(w);
 }
 
 bool
@@ -173,17 +198,6 @@ writer_flush(struct writer *w)
 	w->file_seq = w->seq;
 	w->len = 0;
 	return 0;
-}
-
-static void
-acknowledge(struct writer *w, uint64_t rec)
-{
-	if (w->hold != 0 && rec >= w->hold)
-		rec = w->hold - 1;
-	if (rec <= w->acked)
-		return;
-	w->acked = w->out.durable_rec = rec;
-	w->out.durable = true;
 }
 
 static void
