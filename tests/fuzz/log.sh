@@ -1,0 +1,3 @@
+#!/bin/sh
+# The committed corpus of fuzz_log, once.
+exec "${builddir:-.}/replay_log" "${srcdir:-.}/tests/fuzz/log"
