@@ -22,6 +22,20 @@
 #include "log.h"
 #include "recorder.h"
 
+/*
+ * What the broker hears: no open behind `acked` is in the log. While it has not
+ * heard that, `acked` can grow past refused opens (writer.c, relieve()), so the
+ * first one holds: FAILED with a later one would open a gate.
+ */
+static void
+tell(struct writer *w, int err)
+{
+	if (!w->out.failed)
+		w->out.failed_rec = w->acked;
+	w->out.failed = true;
+	w->out.failed_err = (uint32_t)err;
+}
+
 void
 failure_count(struct writer *w, const struct record *r, int err)
 {
@@ -31,9 +45,7 @@ failure_count(struct writer *w, const struct record *r, int err)
 		g->err = err;
 	if (r->type == REC_FLOW_OPEN) {
 		g->opens++;
-		w->out.failed = true;
-		w->out.failed_rec = w->acked;
-		w->out.failed_err = (uint32_t)err;
+		tell(w, err);
 		return;
 	}
 	if (r->type == REC_FLOW_DENY)
@@ -67,9 +79,7 @@ refuse_opens(struct writer *w, int err)
 	}
 	w->gap.err = err;
 	w->out.recovered = false;
-	w->out.failed = true;
-	w->out.failed_rec = w->acked;
-	w->out.failed_err = (uint32_t)err;
+	tell(w, err);
 }
 
 static void

@@ -257,10 +257,10 @@ main(int argc, char **argv)
 	greet();
 	loop(&r);
 	if (r.state == ST_NEW)
-		return 0;
+		_exit(0);	/* nothing of libc's is left to be done */
 	ended = r.state == ST_END;
 	result = writer_end(&r.writer, REASON_UNKNOWN_CRASH);
 	if (ended)
 		last_words(&r, result);
-	return result == 0 ? 0 : 1;
+	_exit(result == 0 ? 0 : 1);
 }

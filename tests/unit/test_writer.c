@@ -312,6 +312,28 @@ counted(void **state)
 	assert_int_equal(count("\"denies\":500"), 1);
 }
 
+/* The broker must not take a refused open for one that is in the log. */
+static void
+first_failure_holds(void **state)
+{
+	int	i;
+
+	(void)state;
+	take(REC_FLOW_OPEN, 1);
+	writer_turn(w);
+	w->out.durable = false;
+	w->state = WRITER_FULL;
+	w->dry = true;
+	take(REC_FLOW_OPEN, 2);
+	assert_int_equal(w->out.failed_rec, 1);
+	for (i = 0; i < UNACKED_MAX; i++)
+		take(REC_FLOW_DENY, 0);
+	assert_int_equal(w->out.durable_rec, UNACKED_MAX + 1);
+	take(REC_FLOW_OPEN, 3);
+	assert_true(w->out.failed);
+	assert_int_equal(w->out.failed_rec, 1);
+}
+
 /* A deny for a flow that has an open closes it: refused after all. */
 static void
 deny_closes(void **state)
@@ -375,7 +397,7 @@ main(void)
 {
 	const struct CMUnitTest	tests[] = {
 		T(group), T(lazy), T(twice), T(sync_fails), T(async_fails),
-		T(no_space), T(counted), T(deny_closes), T(second_life),
+		T(no_space), T(counted), T(first_failure_holds), T(deny_closes), T(second_life),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
