@@ -60,11 +60,15 @@ inst_parse(uint8_t out[16], const struct text *t)
 static bool
 take_string(struct text *in, struct text *out)
 {
-	size_t	i;
+	const char	*quote = memchr(in->p + 1, '"', in->len - 1);
+	size_t		 i;
 
-	for (i = 1; i < in->len && in->p[i] != '"'; i++)
-		if (in->p[i] == '\\')
-			i++;
+	if (quote == NULL)
+		return false;
+	i = (size_t)(quote - in->p);
+	if (memchr(in->p, '\\', i) != NULL)	/* seldom: step over escapes */
+		for (i = 1; i < in->len && in->p[i] != '"'; i++)
+			i += in->p[i] == '\\';
 	if (i >= in->len)
 		return false;
 	out->p = in->p + 1;
@@ -100,33 +104,61 @@ in_body(const struct text *key)
 
 	if (key->len > 2 && key->p[1] == '.')	/* g. and h. */
 		return true;
+	if (key->len < 3 || key->len > 6)
+		return false;
 	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (parse_is(key, keys[i]))
 			return true;
 	return false;
 }
 
+/* By the first letter: this runs for every member of every line of a log. */
 static void
 note(struct seen *s, const struct text *key, const struct text *value)
 {
-	if (parse_is(key, "seq"))
-		s->seq = parse_number(value);
-	else if (parse_is(key, "type"))
-		s->type = *value;
-	else if (parse_is(key, "inst"))
-		s->has_inst = inst_parse(s->inst, value);
-	else if (parse_is(key, "rec"))
-		s->rec = parse_number(value);
-	else if (parse_is(key, "flow"))
-		s->flow = parse_number(value);
-	else if (parse_is(key, "from"))
-		s->from = parse_number(value);
-	else if (parse_is(key, "to"))
-		s->to = parse_number(value);
-	else if (parse_is(key, "oldest"))
-		s->oldest = parse_number(value);
-	else if (parse_is(key, "torn"))
-		s->torn = parse_is(value, "true");
+	switch (key->p[0]) {
+	case 's':
+		if (parse_is(key, "seq"))
+			s->seq = parse_number(value);
+		break;
+	case 't':
+		if (parse_is(key, "type"))
+			s->type = *value;
+		else if (parse_is(key, "to"))
+			s->to = parse_number(value);
+		break;
+	case 'i':
+		if (parse_is(key, "inst"))
+			s->has_inst = inst_parse(s->inst, value);
+		break;
+	case 'r':
+		if (parse_is(key, "rec"))
+			s->rec = parse_number(value);
+		break;
+	case 'f':
+		if (parse_is(key, "flow"))
+			s->flow = parse_number(value);
+		else if (parse_is(key, "from"))
+			s->from = parse_number(value);
+		break;
+	case 'o':
+		if (parse_is(key, "oldest"))
+			s->oldest = parse_number(value);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Opens and our own lines are read to their end, of others only the beginning. */
+static bool
+enough(const struct seen *s)
+{
+	if (s->type.len < 5 || memcmp(s->type.p, "audit", 5) == 0 ||
+	    parse_is(&s->type, "flow.open"))
+		return false;
+	return s->flow != 0 ||
+	    (s->rec != 0 && !parse_is(&s->type, "flow.close"));
 }
 
 static bool
@@ -138,7 +170,7 @@ members(struct text in, struct seen *s)
 	while (in.len > 1 && (*in.p == ',' || *in.p == '{')) {
 		start = in.p++;
 		in.len--;
-		if (*in.p != '"' || !take_string(&in, &key) ||
+		if (*in.p != '"' || !take_string(&in, &key) || key.len == 0 ||
 		    in.len < 2 || *in.p != ':')
 			return false;
 		in.p++;
@@ -146,6 +178,8 @@ members(struct text in, struct seen *s)
 		if (!take_value(&in, &value))
 			return false;
 		note(s, &key, &value);
+		if (enough(s))
+			return true;
 		if (in_body(&key)) {
 			if (s->body.p == NULL)
 				s->body.p = start;
@@ -155,12 +189,23 @@ members(struct text in, struct seen *s)
 	return in.len == 1 && *in.p == '}';
 }
 
+static bool
+torn(const struct text *line)
+{
+	static const char	end[] = "\"torn\":true}";
+	size_t			n = sizeof(end) - 1;
+
+	return line->len > n &&
+	    memcmp(line->p + line->len - n, end, n) == 0;
+}
+
 bool
 parse_line(struct text line, struct seen *s)
 {
 	static const char	start[] = "{\"v\":1,\"seq\":";
 
 	memset(s, 0, sizeof(*s));
+	s->torn = torn(&line);
 	return line.len > sizeof(start) && line.len < LINE_ROOM &&
 	    memcmp(line.p, start, sizeof(start) - 1) == 0 &&
 	    members(line, s) && s->seq != 0;

@@ -34,8 +34,6 @@ struct reading {
 static void
 follow(struct reading *rd, const struct seen *s)
 {
-	if (s->torn)
-		return;
 	if (parse_is(&s->type, "flow.open")) {
 		if (s->has_inst && openset_add(rd->opens, s->inst, s->flow,
 		    s->seq, &s->body) == -1)
@@ -48,6 +46,7 @@ follow(struct reading *rd, const struct seen *s)
 		openset_void(rd->opens, s->from, s->to);
 }
 
+/* A torn line has a number, and nothing else of it counts. */
 static void
 one_line(struct reading *rd, struct text line)
 {
@@ -61,10 +60,12 @@ one_line(struct reading *rd, struct text line)
 	}
 	if (s.seq > scan->seq)
 		scan->seq = s.seq;
+	scan->stopped = !s.torn && parse_is(&s.type, "daemon.stop");
+	if (s.torn)
+		return;
 	if (s.has_inst && memcmp(s.inst, rd->inst, 16) == 0 &&
 	    s.rec > scan->rec)
 		scan->rec = s.rec;
-	scan->stopped = parse_is(&s.type, "daemon.stop");
 	follow(rd, &s);
 }
 
@@ -241,7 +242,7 @@ stopped_cleanly(struct reading *rd, const struct segment *active)
 	struct text	cut;
 
 	if (!tail(active->fd, active->size, &s, &cut) || cut.len != 0 ||
-	    !parse_is(&s.type, "daemon.stop"))
+	    s.torn || !parse_is(&s.type, "daemon.stop"))
 		return false;
 	rd->scan->seq = s.seq;
 	rd->scan->stopped = true;

@@ -271,18 +271,20 @@ struct group {
 	bool	sync, rotate;
 };
 
-/* False: it does not fit, and the segment is full. */
+/* False: the segment, or what is left of the reserve, is full without it. */
 static bool
 put(struct writer *w, struct entry *e, struct group *g)
 {
 	size_t		len = w->len;
-	uint64_t	seq = w->seq;
+	uint64_t	seq = w->seq, end;
 
 	format(w, e);
-	if (w->rotate != 0 && w->seg.size + w->len > w->rotate) {
+	end = w->seg.size + w->len;
+	g->rotate = w->rotate != 0 && end > w->rotate;
+	if (g->rotate || (w->state == WRITER_FULL && len > 0 &&
+	    end > w->seg.alloc)) {
 		w->len = len;
 		w->seq = seq;
-		g->rotate = true;
 		return false;
 	}
 	g->opens += e->r.type == REC_FLOW_OPEN;

@@ -30,7 +30,7 @@ DEFAULT_DENY, AUDIT_UNAVAILABLE, DONE = 1, 14, 15
 RECORD = struct.Struct("=IIQ IIII QQQ 20s20s20s20s 11Q 6I 32s 64s 64s 64s 128s 128s")
 assert RECORD.size == 728, RECORD.size
 ACK = struct.Struct("=IIQII")
-SRC = os.environ.get("srcdir", ".")
+SRC = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("builddir", ".")
 SKIP = 77
 

@@ -22,6 +22,8 @@ def events(directory):
     """Every line of every segment, in order."""
     lines = []
     for name in os.listdir(directory):
+        if name == "ballast":
+            continue
         with open(os.path.join(directory, name)) as f:
             lines += [json.loads(line) for line in f]
     return sorted(lines, key=lambda d: d["seq"])
@@ -36,6 +38,7 @@ class Broker:
         self.pending = {}       # rec -> flow
         self.live, self.granted = [], set()
         self.acked = 0
+        self.denies = {}
         self.failed = self.recovered = 0
         self.err = None
 
@@ -55,7 +58,8 @@ class Broker:
     def deny(self, flow=0, **f):
         self.rec += 1
         self.denied += 1
-        self.send(deny(self.rec, flow, **f))
+        self.denies[self.rec] = deny(self.rec, flow, **f)
+        self.send(self.denies[self.rec])
 
     def grant(self, rec):
         for p in [p for p in self.pending if p <= rec]:
@@ -100,15 +104,25 @@ class Broker:
             pass
 
 
+def tight(directory):
+    """Mounts a file system with 64 KiB left; the file that fills the rest."""
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m,mode=0700",
+                       "none", directory], stderr=subprocess.DEVNULL).returncode:
+        return None
+    ballast = os.path.join(directory, "ballast")
+    with open(ballast, "wb") as f:
+        os.posix_fallocate(f.fileno(), 0, (8 << 20) - (64 << 10))
+    return ballast
+
+
 def full_disk():
     small = tempfile.mkdtemp()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700",
-                       "none", small], stderr=subprocess.DEVNULL).returncode:
+    ballast = tight(small)
+    if ballast is None:
         return "no tmpfs can be mounted here"
     r = Recorder(small)
     r.start(inst())
     b = Broker(r)
-    b.rec = 0
     while not b.failed:
         b.open()
         b.hear()
@@ -134,7 +148,7 @@ def full_disk():
     while b.hear(1.5):
         pass
     assert not b.recovered and b.rec - 4096 < b.acked < b.rec, (b.acked, b.rec)
-    subprocess.run(["mount", "-o", "remount,size=8m", small], check=True)
+    os.unlink(ballast)
     while not b.recovered:
         assert b.hear(10), f"not recovered: {r.words()}"
     b.settle()
@@ -154,6 +168,59 @@ def full_disk():
     assert sum(d["opens"] for d in gap) >= 100
     for d in events(small):
         assert d["type"] != "flow.close" or d["reason"] == "done", d
+    subprocess.run(["umount", small])
+    os.rmdir(small)
+
+
+def killed_while_full():
+    """The disk is full, and then the recorder is killed. The next one cannot
+    begin before there is space, and then nothing is missing."""
+    small = tempfile.mkdtemp()
+    ballast = tight(small)
+    if ballast is None:
+        return "no tmpfs can be mounted here"
+    me = inst()
+    r = Recorder(small)
+    r.start(me)
+    b = Broker(r)
+    while not b.failed:
+        b.open()
+        b.hear()
+    for _ in range(200):
+        b.deny()
+    while b.hear(1.2):
+        pass
+    assert min(b.denies) + 5 < b.acked < b.rec, "the reserve was not used"
+    r.kill()
+    r.done()
+    while True:
+        r = Recorder(small)
+        b.r = r
+        assert r.expect(HELLO)
+        r.send(struct.pack("=IIQ16sIIQ", START, 0, 0, me, 0, 1, 0))
+        got = r.receive()
+        if got is not None:
+            break
+        assert os.path.exists(ballast), r.words()
+        os.unlink(ballast)
+    assert got[0] == READY
+    for rec, data in b.denies.items():
+        if rec > max(b.acked, got[1]):
+            r.send(data)
+    b.acked = max(b.acked, got[1])
+    if os.path.exists(ballast):
+        os.unlink(ballast)
+    while b.live:
+        b.close()
+    b.settle()
+    b.open()
+    while b.pending:
+        assert b.hear(5)
+    b.close()
+    r.end()
+    print(validate(os.path.join(small, "audit.jsonl"), "--denies",
+                   str(b.denied)).strip())
+    b.recorded(events(small))
     subprocess.run(["umount", small])
     os.rmdir(small)
 
@@ -358,5 +425,5 @@ if os.environ.get("SALLYPORT_TEST_NS") is None:
                       stderr=subprocess.DEVNULL).returncode == 0:
         os.execvp("unshare", ["unshare", *flags, sys.executable, *sys.argv])
 
-run([full_disk, full_from_the_start, eio_once, eio_for_a_while, no_blocks, cut_lines,
+run([full_disk, killed_while_full, full_from_the_start, eio_once, eio_for_a_while, no_blocks, cut_lines,
      no_preallocation, slow_disk])

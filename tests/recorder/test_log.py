@@ -115,6 +115,24 @@ def closes_within_a_second():
     shutil.rmtree(directory)
 
 
+def async_says_so():
+    """async: acknowledged when written, and the log says that it is not more."""
+    directory = tempfile.mkdtemp()
+    r = Recorder(directory)
+    r.start(inst(), mode=ASYNC)
+    began = time.monotonic()
+    for i in range(1, 51):
+        r.send(open_(i, i))
+        r.wait_durable(i)
+    r.end()
+    print(f"50 one after the other in {time.monotonic() - began:.3f} s")
+    with open(os.path.join(directory, "audit.jsonl")) as f:
+        first = json.loads(f.readline())
+    assert first["mode"] == "async" and first["durable"] is False, first
+    validate(os.path.join(directory, "audit.jsonl"))
+    shutil.rmtree(directory)
+
+
 def rotation():
     """Segments are full but never beyond their size; opens live across them."""
     directory = tempfile.mkdtemp()
@@ -262,5 +280,6 @@ def proc_of_it():
     shutil.rmtree(directory)
 
 
-run([every_type, group_commit, closes_within_a_second, rotation,
+run([every_type, group_commit, closes_within_a_second, async_says_so,
+     rotation,
      hostile_directory, not_a_log, one_writer, nonsense, proc_of_it])
