@@ -8,6 +8,7 @@ usage: broker.py [TEST...]     (BROKER=program; default ./broker-double)
 import contextlib
 import os
 import select
+import signal
 import socket
 import struct
 import sys
@@ -810,6 +811,16 @@ def test_hangs(b):
     b.wait(lambda: (ROLE_FRAME, 0) in b.kills, 40)
     assert b.one("flow.close").reason == "frame-died"
     b.died(ROLE_FRAME, 0, 9)
+
+
+def test_stopped_and_continued(b):
+    """^Z and fg: the kernel may resume the wait by restart_syscall(2)."""
+    f = b.guest()
+    os.kill(b.pid, signal.SIGSTOP)
+    time.sleep(0.2)
+    os.kill(b.pid, signal.SIGCONT)
+    srv, port = listener()
+    f.granted(LO, port)
 
 
 # ---- diagnostics, drops, the end --------------------------------------------------
