@@ -221,8 +221,8 @@ void	ledger_move(struct flow *, struct flow_list *);
 /* meter.c */
 struct meter {
 	uint64_t	up, down, rtt;
-	bool		drained;	/* nothing is left to be read */
 };
+bool	meter_drained(int fd);
 void	meter_read(const struct flow *, bool fin, struct meter *);
 
 /* record.c */

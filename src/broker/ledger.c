@@ -352,12 +352,10 @@ ledger_watch(struct broker *b)
 static void
 overdue(struct guest *g, uint64_t mono)
 {
-	struct meter	 m;
 	struct flow	*f;
 
 	while ((f = TAILQ_FIRST(&g->hup)) != NULL && f->due <= mono) {
-		meter_read(f, false, &m);
-		if (m.drained) {
+		if (meter_drained(f->fd)) {
 			guest_report(g, "close-overdue");
 			ledger_revoke(f, REASON_IPC_VIOLATION);
 			continue;
