@@ -196,9 +196,11 @@ open_flow(struct guest *g, const struct wire_open *m,
     enum deny_code *code)
 {
 	struct flow	*f;
-	int		 fd = connect_socket(m->proto, &v->dial), error;
+	int		 fd, error;
 
-	if (fd == -1) {
+	if (g->broker->nflows >= g->broker->conns_max)
+		return REASON_RESOURCE;
+	if ((fd = connect_socket(m->proto, &v->dial)) == -1) {
 		if (m->proto == PROTO_ECHO && errno == EACCES)
 			return REASON_ICMP_UNAVAILABLE;
 		return connect_reason(errno, code);

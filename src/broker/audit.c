@@ -93,10 +93,14 @@ audit_up(const struct broker *b)
 	return b->audit->state == AUDIT_UP && !b->audit->failed;
 }
 
+/*
+ * Opens come faster than they are written. Without a recorder there are none:
+ * what then waits is bounded by the flows that live and can only close.
+ */
 bool
 audit_crowded(const struct broker *b)
 {
-	return b->audit->backlog > CROWDED;
+	return audit_up(b) && b->audit->backlog > CROWDED;
 }
 
 uint64_t
@@ -185,6 +189,7 @@ shut_gate(struct audit *a)
 
 	while ((f = TAILQ_FIRST(&a->await)) != NULL)
 		ledger_refuse(f);
+	guest_durable(a->broker, a->acked);	/* reads on, to refuse */
 }
 
 /* ---- from the recorder --------------------------------------------------------- */

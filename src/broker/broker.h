@@ -131,7 +131,7 @@ struct broker {
 	unsigned int	tenant;
 	uint32_t	gen, epoch;	/* epoch: policy or local addresses changed */
 	uint32_t	durable;	/* enum policy_durable */
-	uint32_t	conns_max;
+	uint32_t	conns_max;	/* what there are fds for, of all guests */
 	struct locals	*locals;
 	struct audit	*audit;
 	int		watch;		/* epoll: HUPs of granted sockets */
@@ -139,6 +139,7 @@ struct broker {
 	struct guest	*guest[GUESTS_MAX];
 	struct childlog	*childlog;
 	uint64_t	flow_number;
+	uint32_t	nflows;		/* of all guests */
 	uint64_t	allowed, denied, up, down;
 	enum broker_stop stop;
 	bool		orphan;		/* the keeper is gone */
@@ -221,8 +222,8 @@ void	ledger_move(struct flow *, struct flow_list *);
 /* meter.c */
 struct meter {
 	uint64_t	up, down, rtt;
-	bool		drained;	/* nothing is left to be read */
 };
+bool	meter_drained(int fd);
 void	meter_read(const struct flow *, bool fin, struct meter *);
 
 /* record.c */

@@ -153,26 +153,27 @@ is_local(const struct flow *f, const struct endpoint *peer)
 	    locals_has(f->guest->broker->locals, peer);
 }
 
-/* Established? Then look once at who is there, and never again. */
+/* 0: established, and the socket layer knows it. EALREADY: not yet. */
+static int
+again(const struct flow *f)
+{
+	struct sockaddr_storage	ss;
+	socklen_t		len = target(f, &ss);
+
+	if (connect(f->fd, (const struct sockaddr *)&ss, len) == 0 ||
+	    errno == EISCONN)
+		return 0;
+	return errno;
+}
+
+/* Established. Look once at who is there, and never again. */
 static void
 verify(struct flow *f)
 {
 	struct sockaddr_storage	ss;
-	socklen_t		len = target(f, &ss);
+	socklen_t		len = sizeof(ss);
 	struct endpoint		peer;
-	enum deny_code		code;
-	enum reason		why;
 
-	if (f->proto == PROTO_TCP && connect(f->fd,
-	    (const struct sockaddr *)&ss, len) == -1 && errno != EISCONN) {
-		int	error = errno;
-
-		why = connect_reason(error, &code);
-		ledger_failed(f, why, code, error);
-		return;
-	}
-	source(f);
-	len = sizeof(ss);
 	if (getpeername(f->fd, (struct sockaddr *)&ss, &len) == -1 ||
 	    endpoint_from_sockaddr((const struct sockaddr *)&ss, &peer) == -1 ||
 	    !addr_equal(&peer, &f->dial) ||
@@ -195,12 +196,13 @@ connect_ready(int fd, short what, void *arg)
 	if ((what & EV_TIMEOUT) == 0 &&
 	    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == -1)
 		error = errno;
-	connect_settle(f, error);
+	connect_settle(f, error != 0 ? error : again(f));
 }
 
 /*
- * Starts; 0 (a datagram socket: done), EINPROGRESS, or what went wrong. The
- * source address is known afterwards, in time for the record.
+ * Starts; 0, EINPROGRESS, or what went wrong. The source address is known
+ * afterwards, in time for the record. A near host has answered already when the
+ * first call returns, so asking again at once spares it the way through epoll.
  */
 int
 connect_begin(struct flow *f)
@@ -215,13 +217,15 @@ connect_begin(struct flow *f)
 		error = errno;
 	if (error == 0 || error == EINPROGRESS)
 		source(f);
-	if (error != EINPROGRESS)
+	if (error == EINPROGRESS)
+		error = again(f);
+	if (error != EALREADY)
 		return error;
 	f->connecting = event_new(f->guest->broker->base, f->fd, EV_WRITE,
 	    connect_ready, f);
 	if (f->connecting == NULL || event_add(f->connecting, &wait) == -1)
 		return ENOMEM;
-	return error;
+	return EINPROGRESS;
 }
 
 /* Goes on from what connect_begin() or the event found; may free the flow. */

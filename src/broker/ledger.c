@@ -76,6 +76,7 @@ ledger_add(struct guest *g, const struct wire_open *m,
 	*slot = f;
 	TAILQ_INSERT_TAIL(&g->flows, f, all);
 	g->nflows++;
+	g->broker->nflows++;
 	return f;
 }
 
@@ -100,6 +101,7 @@ flow_free(struct flow *f)
 	*slot = f->chain;
 	TAILQ_REMOVE(&g->flows, f, all);
 	g->nflows--;
+	g->broker->nflows--;
 	ledger_move(f, NULL);
 	audit_forget(f);
 	connect_drop(f);
@@ -141,6 +143,13 @@ count(struct flow *f, const struct wire_close *m, struct record *r)
 	}
 }
 
+/* A frame may claim any number: totals stay at their end. */
+static uint64_t
+sum(uint64_t a, uint64_t b)
+{
+	return b > UINT64_MAX - a ? UINT64_MAX : a + b;
+}
+
 /* The way out of the ledger: the one close record of this flow. */
 static void
 finish(struct flow *f, enum reason reason, int error,
@@ -158,8 +167,8 @@ finish(struct flow *f, enum reason reason, int error,
 	r.conn_ms = ((f->connected != 0 ? f->connected : now) - f->begun) /
 	    1000000;
 	count(f, m, &r);
-	b->up += r.up;
-	b->down += r.down;
+	b->up = sum(b->up, r.up);
+	b->down = sum(b->down, r.down);
 	if (m != NULL && m->how == HOW_FIN && f->proto == PROTO_TCP &&
 	    setsockopt(f->fd, SOL_SOCKET, SO_LINGER, &orderly,
 	    sizeof(orderly)) == -1)
@@ -352,12 +361,10 @@ ledger_watch(struct broker *b)
 static void
 overdue(struct guest *g, uint64_t mono)
 {
-	struct meter	 m;
 	struct flow	*f;
 
 	while ((f = TAILQ_FIRST(&g->hup)) != NULL && f->due <= mono) {
-		meter_read(f, false, &m);
-		if (m.drained) {
+		if (meter_drained(f->fd)) {
 			guest_report(g, "close-overdue");
 			ledger_revoke(f, REASON_IPC_VIOLATION);
 			continue;

@@ -40,8 +40,9 @@ unsent(const struct tcp_info *ti)
 	return n;
 }
 
-static bool
-queue_empty(int fd)
+/* Nothing that has arrived is left to be read. */
+bool
+meter_drained(int fd)
 {
 	uint32_t	mem[SK_MEMINFO_VARS];
 	socklen_t	len = sizeof(mem);
@@ -60,7 +61,6 @@ meter_read(const struct flow *f, bool fin, struct meter *m)
 
 	memset(m, 0, sizeof(*m));
 	memset(&ti, 0, sizeof(ti));
-	m->drained = queue_empty(f->fd);
 	if (f->proto != PROTO_TCP || getsockopt(f->fd, IPPROTO_TCP, TCP_INFO,
 	    &ti, &len) == -1)
 		return;

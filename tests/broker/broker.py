@@ -8,6 +8,7 @@ usage: broker.py [TEST...]     (BROKER=program; default ./broker-double)
 import contextlib
 import os
 import select
+import signal
 import socket
 import struct
 import sys
@@ -567,6 +568,45 @@ def test_log_fails_and_recovers(b):
                                  reason="audit-unavailable")) == 30
 
 
+@slow
+@needs(conns=20000, pending=20000, rate=0)
+def test_many_close_without_a_log(b):
+    """10 000 closes wait for a recorder; opens are refused meanwhile, at once."""
+    f = b.guest()
+    udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind((LO, 0))
+    port = udp.getsockname()[1]
+    for _ in range(9000):
+        ident, s = f.granted(LO, port, UDP)
+        s.close()
+    b.settle()
+    b.kill_recorder()
+    for i in range(9000):
+        f.close(i + 1, HOW_FIN, "idle")
+    assert f.expect(DENY, f.open(LO, port)) == RESET
+    b.start_recorder()
+    b.wait(lambda: len(b.of("flow.close")) == 9000, 20)
+
+
+@needs(nofile=96)
+def test_two_guests_share_the_fds(b):
+    """Not even two guests together take the fds that new processes need."""
+    one, two = b.guest(0), b.guest(1)
+    srv, port = listener()
+    n = 0
+    for f in (one, two):
+        while True:
+            ident = f.open(LO, port)
+            kind, _, code, fd = f.recv()
+            if kind == DENY:
+                break
+            os.close(fd)
+            f.ack(ident)
+            n += 1
+    assert b.fds() < 96 - 24, (n, b.fds())
+    assert {r.reason for r in b.of("flow.deny")} <= {"conns", "resource"}
+
+
 @needs(recorder=False)
 def test_no_recorder_yet(b):
     f = b.guest()
@@ -810,6 +850,16 @@ def test_hangs(b):
     b.wait(lambda: (ROLE_FRAME, 0) in b.kills, 40)
     assert b.one("flow.close").reason == "frame-died"
     b.died(ROLE_FRAME, 0, 9)
+
+
+def test_stopped_and_continued(b):
+    """^Z and fg: the kernel may resume the wait by restart_syscall(2)."""
+    f = b.guest()
+    os.kill(b.pid, signal.SIGSTOP)
+    time.sleep(0.2)
+    os.kill(b.pid, signal.SIGCONT)
+    srv, port = listener()
+    f.granted(LO, port)
 
 
 # ---- diagnostics, drops, the end --------------------------------------------------
