@@ -71,8 +71,12 @@ restore_signals(const struct run *r)
 _Noreturn static void
 cmd_main(const struct run *r)
 {
-	int	error;
+	unsigned long	cap;
+	int		error;
 
+	/* the bounding set first: it takes a capability to give it up */
+	for (cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++)
+		;
 	if (identity_become(&r->who) == -1)
 		cannot("--user");
 	seal_caps();

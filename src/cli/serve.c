@@ -181,12 +181,14 @@ parse(struct serve *s, int argc, char **argv)
 	return check(s);
 }
 
-/* True if it answers; then it is somebody's. */
+/*
+ * True if a socket is behind the name; then it is somebody's. Asked with the
+ * wrong type, EPROTOTYPE, lest the other side takes us for its client.
+ */
 static bool
 in_use(const struct sockaddr_un *a)
 {
-	int	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC |
-		    SOCK_NONBLOCK, 0);
+	int	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	bool	yes;
 
 	if (fd == -1)

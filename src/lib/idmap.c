@@ -4,10 +4,12 @@
  *
  * Trusts: the caller's choice of ids. Must not: map an id onto another one.
  */
-#include <cap-ng.h>
+#include <sys/syscall.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,12 +19,21 @@
 
 #define MAP_MAX	4096	/* what one write(2) to a map may be: a page */
 
+/*
+ * By the system call: libcap-ng keeps the pid that it was first asked in, and a
+ * forked child that seals itself would ask for its parent's.
+ */
 bool
 idmap_privileged(void)
 {
-	return capng_get_caps_process() == 0 &&
-	    capng_have_capability(CAPNG_EFFECTIVE, CAP_SETUID) != 0 &&
-	    capng_have_capability(CAPNG_EFFECTIVE, CAP_SETGID) != 0;
+	struct __user_cap_header_struct	head = {
+					    .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct	data[2];
+	uint32_t			need = 1u << CAP_SETUID | 1u << CAP_SETGID;
+
+	memset(data, 0, sizeof(data));
+	return syscall(SYS_capget, &head, data) == 0 &&
+	    (data[0].effective & need) == need;
 }
 
 /* A whole small file of /proc. Its length, or -1. */

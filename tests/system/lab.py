@@ -156,6 +156,10 @@ class Lab:
             path = os.path.join(bindir, name)
             if os.path.exists(path):
                 shutil.copy(path, place)
+        policies = os.path.join(bindir, "policy")
+        if os.path.isdir(policies):
+            shutil.copytree(policies, os.path.join(place, "policy"),
+                            dirs_exist_ok=True)
         for path in extra:
             shutil.copy(path, place)
         return place
