@@ -123,6 +123,18 @@ drain_sees_what_is_left(void **state)
 }
 
 static void
+drain_counts_sockets(void **state)
+{
+	(void)state;
+	assert_true(drain_in_use("TCP: inuse 3 orphan 0 tw 0 alloc 9 mem 1\n"));
+	assert_true(drain_in_use("TCP6: inuse 1\n"));
+	assert_false(drain_in_use("TCP: inuse 0 orphan 4 tw 7 alloc 9 mem 1\n"));
+	assert_false(drain_in_use("TCP6: inuse 0\n"));
+	assert_false(drain_in_use("UDP: inuse 5 mem 0\n"));
+	assert_false(drain_in_use("sockets: used 8\n"));
+}
+
+static void
 words_are_checked(void **state)
 {
 	(void)state;
@@ -196,6 +208,7 @@ main(void)
 		cmocka_unit_test(netlink_brings_errors_back),
 		cmocka_unit_test(identity_map_keeps_extents),
 		cmocka_unit_test(drain_sees_what_is_left),
+		cmocka_unit_test(drain_counts_sockets),
 		cmocka_unit_test(words_are_checked),
 		cmocka_unit_test(guard_refuses_families),
 		cmocka_unit_test(guard_refuses_typing),
