@@ -88,5 +88,10 @@ struct seal_path {
 void	seal_landlock(const struct seal_path *, size_t n);
 /* The same with no path, but connect(2) of TCP stays: the broker's. */
 void	seal_landlock_street(void);
+/*
+ * Nothing but a border (Landlock ABI 6; without it, nothing at all): no signal and
+ * no abstract socket leads out. CMD's, which shares its caller's process group.
+ */
+void	seal_landlock_scope(void);
 
 #endif

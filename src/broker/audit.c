@@ -37,6 +37,7 @@ struct audit {
 	struct chan	*chan;
 	enum audit_state state;
 	bool		failed;		/* it says it cannot write */
+	bool		was_up;		/* the log could be used, once */
 	bool		resume;		/* a recorder had been started before */
 	bool		ending, ended;	/* END is due; END is sent */
 	uint64_t	rec, acked;	/* last number given, last acknowledged */
@@ -247,6 +248,7 @@ audit_ready(void *room, const void *msg, int fd)
 		return -1;
 	a->unsent = STAILQ_FIRST(&a->queue);
 	a->state = AUDIT_UP;
+	a->was_up = true;
 	a->failed = false;
 	pump(a);
 	open_gate(a);
@@ -380,13 +382,21 @@ audit_recorder(struct broker *b, int fd)
 	a->state = AUDIT_GREETING;
 }
 
+/*
+ * A recorder that gave up before the log was usable will not fare better the next
+ * time: it has said why, and nothing has begun that would have to be ended.
+ */
 void
-audit_died(struct broker *b)
+audit_died(struct broker *b, const struct keeper_died *d)
 {
 	struct audit	*a = b->audit;
 
 	if (a->chan != NULL)
 		hang_up(a);
+	if (!a->was_up && d->signal == 0 && d->status != 0) {
+		childlog_drain(b->childlog);
+		_exit(FATAL_STATUS);
+	}
 	if (a->ended && a->backlog == 0)
 		return;
 	a->ended = false;

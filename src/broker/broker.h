@@ -243,7 +243,7 @@ void	audit_forget(struct flow *);
 bool	audit_up(const struct broker *);
 bool	audit_crowded(const struct broker *);
 void	audit_recorder(struct broker *, int fd);
-void	audit_died(struct broker *);
+void	audit_died(struct broker *, const struct keeper_died *);
 bool	audit_end(struct broker *);
 uint64_t audit_backlog(const struct broker *);
 
@@ -257,6 +257,7 @@ void	deny_flush(struct guest *, uint64_t mono, bool all);
 /* childlog.c */
 struct childlog	*childlog_new(struct event_base *);
 void	childlog_add(struct childlog *, enum role, uint32_t slot, int fd);
+void	childlog_drain(struct childlog *);
 void	childlog_free(struct childlog *);
 
 #endif

@@ -47,22 +47,25 @@ childlog_new(struct event_base *base)
 	return c;
 }
 
-/* The child's own "sallyport-frame: " says nothing beside our prefix. */
-static const char *
-without_name(const char *line)
-{
-	const char	*colon = strstr(line, ": ");
-
-	if (strncmp(line, "sallyport-", 10) != 0 || colon == NULL)
-		return line;
-	return colon + 2;
-}
-
 static const char *
 child_name(enum role role)
 {
 	return role == ROLE_FRAME ? "frame" :
 	    role == ROLE_RECORDER ? "recorder" : "child";
+}
+
+/* The child's own "sallyport-frame: " says nothing beside our prefix. */
+static const char *
+without_name(const char *line, enum role role)
+{
+	const char	*colon = strstr(line, ": "), *name = line;
+
+	if (strncmp(name, "sallyport-", 10) == 0)
+		name += 10;
+	if (colon == NULL || strlen(child_name(role)) != (size_t)(colon - name) ||
+	    strncmp(name, child_name(role), (size_t)(colon - name)) != 0)
+		return line;
+	return colon + 2;
 }
 
 static void
@@ -79,7 +82,7 @@ pass_on(struct pipe_end *p)
 		    p->slot, (unsigned long long)p->dropped);
 	p->dropped = 0;
 	log_warnx("%s %u: %s", child_name(p->role), p->slot,
-	    without_name(p->line));
+	    without_name(p->line, p->role));
 }
 
 static void
@@ -120,6 +123,24 @@ pipe_read(int fd, short what, void *arg)
 	if (p->len > 0)
 		pass_on(p);
 	pipe_free(p);
+}
+
+/*
+ * All that a dead child has left to say. A child that lives is not waited for:
+ * the pipes do not block.
+ */
+void
+childlog_drain(struct childlog *c)
+{
+	struct pipe_end	*p, *next;
+	char		 buf[4096];
+	ssize_t		 n;
+
+	for (p = LIST_FIRST(&c->pipes); p != NULL; p = next) {
+		next = LIST_NEXT(p, entry);
+		while ((n = read(p->fd, buf, sizeof(buf))) > 0)
+			take_bytes(p, buf, (size_t)n);
+	}
 }
 
 /* Takes fd. Without memory the child merely goes unheard. */

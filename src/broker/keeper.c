@@ -106,7 +106,7 @@ keeper_died(void *room, const void *msg, int fd)
 
 	(void)fd;
 	if (m->role == ROLE_RECORDER)
-		audit_died(room);
+		audit_died(room, m);
 	else if (m->role == ROLE_FRAME)
 		guest_died(room, m);
 	else

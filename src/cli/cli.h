@@ -197,5 +197,7 @@ int	guard_load(void);
 void	drain_wait(void);
 /* True if /proc/net/tcp* `text` has a socket with bytes or a FIN to deliver. */
 bool	drain_pending(const char *text);
+/* True if a line of /proc/net/sockstat* counts a TCP socket. */
+bool	drain_in_use(const char *line);
 
 #endif

@@ -15,8 +15,9 @@
 
 #include "cli.h"
 
-#define DRAIN_STEP	2000000L	/* ns */
-#define DRAIN_STEPS	1000		/* two seconds */
+#define DRAIN_FIRST	1000000L	/* ns; each look costs more than this */
+#define DRAIN_LAST	32000000L
+#define DRAIN_TOTAL	2000000000L
 
 /* include/net/tcp_states.h: closed here, and not all of it acknowledged. */
 enum { TCP_FIN_WAIT1 = 4, TCP_LAST_ACK = 9, TCP_CLOSING = 11 };
@@ -48,8 +49,17 @@ drain_pending(const char *text)
 	return false;
 }
 
+bool
+drain_in_use(const char *line)
+{
+	unsigned int	n;
+
+	return (sscanf(line, "TCP: inuse %u", &n) == 1 ||
+	    sscanf(line, "TCP6: inuse %u", &n) == 1) && n > 0;
+}
+
 static bool
-pending(const char *path)
+any_line(const char *path, bool (*match)(const char *line))
 {
 	FILE	*f = fopen(path, "re");
 	char	 line[256];
@@ -58,21 +68,39 @@ pending(const char *path)
 	if (f == NULL)
 		return false;
 	while (!yes && fgets(line, sizeof(line), f) != NULL)
-		yes = drain_pending(line);
+		yes = match(line);
 	fclose(f);
 	return yes;
+}
+
+/*
+ * Whether this net namespace has a TCP socket at all comes first: mostly it has
+ * none by now, and /proc/net/tcp* is a walk through the whole host's table, 5 ms
+ * each [m].
+ */
+static bool
+left(const char *sockets, const char *states)
+{
+	return any_line(sockets, drain_in_use) &&
+	    any_line(states, drain_pending);
 }
 
 void
 drain_wait(void)
 {
-	struct timespec	step = { .tv_nsec = DRAIN_STEP };
-	int		i;
+	struct timespec	step = { .tv_nsec = DRAIN_FIRST };
+	long		slept = 0;	/* ns */
 
-	for (i = 0; i < DRAIN_STEPS; i++) {
-		if (!pending("/proc/net/tcp") && !pending("/proc/net/tcp6"))
+	while (left("/proc/net/sockstat", "/proc/net/tcp") ||
+	    left("/proc/net/sockstat6", "/proc/net/tcp6")) {
+		if (slept >= DRAIN_TOTAL) {
+			log_info("some of what CMD sent was not taken within "
+			    "two seconds");
 			return;
+		}
 		nanosleep(&step, NULL);
+		slept += step.tv_nsec;
+		if (step.tv_nsec < DRAIN_LAST)
+			step.tv_nsec *= 2;
 	}
-	log_info("some of what CMD sent was not taken within two seconds");
 }

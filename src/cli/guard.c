@@ -4,7 +4,9 @@
  *
  * socket(2) of other families: AF_VSOCK, Bluetooth and their like are not in a
  * net namespace, or are attack surface for nothing. io_uring makes sockets behind
- * a filter's back. TIOCSTI and TIOCLINUX type into the caller's terminal.
+ * a filter's back. request_key(2) has the kernel start a program outside, which
+ * resolves names (request-key(8)); the caller's keyrings hold the caller's keys.
+ * TIOCSTI and TIOCLINUX type into the caller's terminal.
  *
  * Trusts: libseccomp's knowledge of the other ABIs of this machine.
  * Must not: compare 64 bits of what the kernel takes 32 of, unless a set upper
@@ -58,7 +60,9 @@ others(scmp_filter_ctx c)
 {
 	static const int	calls[] = { SCMP_SYS(io_uring_setup),
 				    SCMP_SYS(io_uring_enter),
-				    SCMP_SYS(io_uring_register) };
+				    SCMP_SYS(io_uring_register),
+				    SCMP_SYS(add_key), SCMP_SYS(request_key),
+				    SCMP_SYS(keyctl) };
 	size_t			i;
 	int			r = 0;
 

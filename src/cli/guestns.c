@@ -1,8 +1,8 @@
 /*
  * CMD's namespaces, made and held from outside.
  *
- * init is cloned into new user, pid, net and mount namespaces while we have one
- * thread; identity maps are written from here. A map of 0 to the user would give
+ * init is cloned into new user, pid, net, mount and IPC namespaces while we have
+ * one thread; identity maps are written from here. A map of 0 to the user would give
  * CMD every capability in there after exec: it could take its own tap away
  * (processes.md, 5).
  *
@@ -23,7 +23,9 @@
 #include "fd.h"
 #include "idmap.h"
 
-#define NAMESPACES	(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWNS)
+/* IPC: System V shared memory is another's memory, if that is of the same uid. */
+#define NAMESPACES	(CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | \
+			CLONE_NEWNS | CLONE_NEWIPC)
 
 int
 ctl_send(int fd, enum ctl_type type, int value)

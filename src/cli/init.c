@@ -17,8 +17,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -31,6 +34,27 @@ exec_status(int error)
 {
 	return error == ENOENT || error == ENOTDIR ? EXIT_NOT_FOUND :
 	    EXIT_NOT_EXECUTABLE;
+}
+
+/* execvp(3) says EACCES too when a directory of PATH is closed to us. */
+static bool
+in_path(const char *name)
+{
+	const char	*dir = getenv("PATH"), *end;
+	char		 path[PATH_MAX];
+	int		 n;
+
+	if (dir == NULL || strchr(name, '/') != NULL)
+		return true;
+	for (; dir != NULL; dir = *end == '\0' ? NULL : end + 1) {
+		end = strchrnul(dir, ':');
+		n = snprintf(path, sizeof(path), "%.*s/%s", (int)(end - dir),
+		    end == dir ? "." : dir, name);
+		if (n > 0 && (size_t)n < sizeof(path) &&
+		    access(path, F_OK) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* Before exec in CMD's process, where the status tells whose fault it was. */
@@ -84,10 +108,14 @@ cmd_main(const struct run *r)
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
 	    guard_load() == -1)
 		cannot("its filter");
+	seal_landlock_scope();
 	pass_fds(r);
 	restore_signals(r);
 	execvp(r->cmd[0], r->cmd);
 	error = errno;
+	if (error == EACCES && !in_path(r->cmd[0]))
+		error = ENOENT;
+	errno = error;
 	if (error == ENOENT && strchr(r->cmd[0], '/') == NULL)
 		log_warnx("%s: no such program in PATH", r->cmd[0]);
 	else

@@ -106,6 +106,10 @@ check(const struct run *r)
 		return usage_error(-1, "run", "-4 and -6 leave no address");
 	if (r->cmd[0] == NULL)
 		return usage_error(-1, "run", "CMD is missing");
+	if ((r->policy != NULL && *r->policy == '\0') ||
+	    (r->audit != NULL && *r->audit == '\0'))
+		return usage_error(-1, "run", "-p and --audit need a file's "
+		    "name");
 	if (r->tenant != NULL && strlen(r->tenant) >= TENANT_MAX)
 		return usage_error(-1, "run", "--tenant: longer than %d bytes",
 		    TENANT_MAX - 1);

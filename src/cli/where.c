@@ -119,6 +119,21 @@ default_audit(char *buf, size_t size)
 	return 0;
 }
 
+/* Why a file that is there cannot be the log; NULL: it can. */
+static const char *
+unfit(const char *path, const struct stat *st)
+{
+	if (S_ISLNK(st->st_mode))
+		return "a symbolic link, and not the log itself";
+	if (!S_ISREG(st->st_mode))
+		return "not a regular file";
+	if (st->st_nlink > 1)
+		return "has another name, by which it could be changed";
+	if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == -1)
+		return "not a file that we may write";
+	return NULL;
+}
+
 /*
  * Before anything is started, so that the message is one and early. The recorder
  * itself finds out for certain.
@@ -127,6 +142,7 @@ static int
 check_audit(const char *path)
 {
 	char		dir[PATH_MAX];
+	const char	*why;
 	struct stat	st;
 
 	if (copy(dir, sizeof(dir), path) == -1)
@@ -137,13 +153,16 @@ check_audit(const char *path)
 		    path);
 		return -1;
 	}
-	if (stat(path, &st) == -1)
+	if (lstat(path, &st) == -1) {
+		if (errno == ENOENT)
+			return 0;
+		log_warn("%s: no audit log", path);
+		return -1;
+	}
+	if ((why = unfit(path, &st)) == NULL)
 		return 0;
-	if (S_ISREG(st.st_mode) &&
-	    faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0)
-		return 0;
-	log_warnx("%s: not a regular file that we may write; name another "
-	    "audit log with --audit FILE", path);
+	log_warnx("%s: %s; name another audit log with --audit FILE", path,
+	    why);
 	return -1;
 }
 

@@ -84,28 +84,28 @@ add_path(int set, const struct seal_path *p)
 	fatal("landlock: rule");
 }
 
-/* `net`: the TCP rights that are taken away. */
-static void
-restrict_self(const struct seal_path *path, size_t n, uint64_t net)
+/* 0 = no Landlock in this kernel, or not that much of it. */
+static int
+version(int wanted)
 {
-	struct ll_ruleset	attr;
-	size_t			i;
-	int			set;
-	long			abi;
+	long	abi = syscall(SYS_landlock_create_ruleset, NULL, 0,
+		    LL_VERSION_FLAG);
 
-	abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LL_VERSION_FLAG);
-	if (abi < 1) {
-		log_debug("no Landlock in this kernel");
-		return;
-	}
-	memset(&attr, 0, sizeof(attr));
-	attr.fs = fs_rights((int)abi);
-	if (abi >= 4)
-		attr.net = net;
-	if (abi >= 6)
-		attr.scoped = LL_SCOPE_ALL;
-	set = (int)syscall(SYS_landlock_create_ruleset, &attr,
-	    ruleset_size((int)abi), 0);
+	if (abi >= wanted)
+		return (int)abi;
+	log_debug("no Landlock ABI %d in this kernel", wanted);
+	return 0;
+}
+
+static void
+restrict_self(const struct ll_ruleset *attr, int abi,
+    const struct seal_path *path, size_t n)
+{
+	size_t	i;
+	int	set;
+
+	set = (int)syscall(SYS_landlock_create_ruleset, attr,
+	    ruleset_size(abi), 0);
 	if (set == -1)
 		fatal("landlock: ruleset");
 	for (i = 0; i < n; i++)
@@ -115,14 +115,41 @@ restrict_self(const struct seal_path *path, size_t n, uint64_t net)
 	close(set);
 }
 
+/* `net`: the TCP rights that are taken away. */
+static void
+restrict_all(const struct seal_path *path, size_t n, uint64_t net)
+{
+	struct ll_ruleset	attr = { 0 };
+	int			abi = version(1);
+
+	if (abi == 0)
+		return;
+	attr.fs = fs_rights(abi);
+	if (abi >= 4)
+		attr.net = net;
+	if (abi >= 6)
+		attr.scoped = LL_SCOPE_ALL;
+	restrict_self(&attr, abi, path, n);
+}
+
 void
 seal_landlock(const struct seal_path *path, size_t n)
 {
-	restrict_self(path, n, LL_NET_ALL);
+	restrict_all(path, n, LL_NET_ALL);
 }
 
 void
 seal_landlock_street(void)
 {
-	restrict_self(NULL, 0, LL_NET_BIND);
+	restrict_all(NULL, 0, LL_NET_BIND);
+}
+
+void
+seal_landlock_scope(void)
+{
+	struct ll_ruleset	attr = { .scoped = LL_SCOPE_ALL };
+	int			abi = version(6);
+
+	if (abi != 0)
+		restrict_self(&attr, abi, NULL, 0);
 }

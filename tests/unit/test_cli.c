@@ -14,12 +14,15 @@
 #include <linux/rtnetlink.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
 #include "idmap.h"
+#include "seal.h"
 #include "unit.h"
 
 static void
@@ -123,6 +126,18 @@ drain_sees_what_is_left(void **state)
 }
 
 static void
+drain_counts_sockets(void **state)
+{
+	(void)state;
+	assert_true(drain_in_use("TCP: inuse 3 orphan 0 tw 0 alloc 9 mem 1\n"));
+	assert_true(drain_in_use("TCP6: inuse 1\n"));
+	assert_false(drain_in_use("TCP: inuse 0 orphan 4 tw 7 alloc 9 mem 1\n"));
+	assert_false(drain_in_use("TCP6: inuse 0\n"));
+	assert_false(drain_in_use("UDP: inuse 5 mem 0\n"));
+	assert_false(drain_in_use("sockets: used 8\n"));
+}
+
+static void
 words_are_checked(void **state)
 {
 	(void)state;
@@ -187,6 +202,74 @@ guard_refuses_typing(void **state)
 	assert_int_equal(under_guard(SYS_io_uring_setup, 1, 0), EPERM);
 }
 
+static void
+guard_refuses_keys(void **state)
+{
+	(void)state;
+	assert_int_equal(under_guard(SYS_add_key, 0, 0), EPERM);
+	assert_int_equal(under_guard(SYS_request_key, 0, 0), EPERM);
+	assert_int_equal(under_guard(SYS_keyctl, 0, -3), EPERM);
+}
+
+/* True if it died within half a second. */
+static bool
+died(pid_t pid)
+{
+	const struct timespec	step = { .tv_nsec = 10000000 };
+	int			i;
+
+	for (i = 0; i < 50 && waitpid(pid, NULL, WNOHANG) == 0; i++)
+		nanosleep(&step, NULL);
+	return i < 50;
+}
+
+/* A group of which one, perhaps behind the border, signals all. */
+_Noreturn static void
+kill_group(bool border)
+{
+	pid_t	outside, killer;
+
+	setpgid(0, 0);
+	if ((outside = fork()) == 0) {
+		pause();
+		_exit(0);
+	}
+	signal(SIGUSR1, SIG_IGN);
+	if ((killer = fork()) == 0) {
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		if (border)
+			seal_landlock_scope();
+		kill(0, SIGUSR1);
+		_exit(0);
+	}
+	waitpid(killer, NULL, 0);
+	_exit(died(outside));
+}
+
+static int
+hit(bool border)
+{
+	int	status;
+	pid_t	pid = fork();
+
+	if (pid == 0)
+		kill_group(border);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	kill(-pid, SIGKILL);
+	return WEXITSTATUS(status);
+}
+
+/* landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) */
+static void
+border_stops_signals(void **state)
+{
+	(void)state;
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 6)
+		skip();
+	assert_int_equal(hit(true), 0);
+	assert_int_equal(hit(false), 1);
+}
+
 int
 main(void)
 {
@@ -196,9 +279,12 @@ main(void)
 		cmocka_unit_test(netlink_brings_errors_back),
 		cmocka_unit_test(identity_map_keeps_extents),
 		cmocka_unit_test(drain_sees_what_is_left),
+		cmocka_unit_test(drain_counts_sockets),
 		cmocka_unit_test(words_are_checked),
 		cmocka_unit_test(guard_refuses_families),
 		cmocka_unit_test(guard_refuses_typing),
+		cmocka_unit_test(guard_refuses_keys),
+		cmocka_unit_test(border_stops_signals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
