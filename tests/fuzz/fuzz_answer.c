@@ -286,10 +286,20 @@ do_open(const uint8_t *p)
 static void
 do_close(const uint8_t *p)
 {
-	struct wire_close	m;
+	struct wire_close	 m;
+	const struct flow	*f;
 
+	f = b->guest[0] == NULL ? NULL : ledger_find(b->guest[0],
+	    ids[p[1] % 16]);
 	wire_begin(&m, sizeof(m), WIRE_CLOSE, ids[p[1] % 16]);
-	m.how = 1 + p[2] % 3u;
+	/* mostly right, or no dialogue would live long */
+	if (p[2] >= 0xf0)
+		m.how = p[2] % 5u;
+	else if (f == NULL)
+		return;
+	else
+		m.how = f->state < FLOW_OPEN ? HOW_CANCEL :
+		    HOW_FIN + p[2] % 2u;
 	m.reason = p[3] < 0xf0 ? REASON_DONE + p[3] % 3u : p[3];
 	m.up = UINT64_MAX;
 	say(frame, &m, sizeof(m));
@@ -333,9 +343,25 @@ recorder_does(const uint8_t *p)
 	case 3:
 		ack(RECORD_RECOVERED, acked);
 		break;
-	default:
+	case 4:
 		ack(330 + p[2] % 8u, p[3]);
+		break;
+	default:
+		ack(RECORD_DURABLE, acked = last_rec);
 	}
+}
+
+static void
+next_frame(const uint8_t *p)
+{
+	frame_dies(p[1] & 3);
+	if (b->guest[0] == NULL) {
+		guest_starts();
+		return;
+	}
+	frame_starts();
+	if ((p[2] & 7) != 0)
+		hello(frame, WIRE_HELLO);
 }
 
 static void
@@ -353,6 +379,9 @@ step(const uint8_t *p)
 		do_open(p);
 		break;
 	case 3:
+		frame_reads(4);
+		if (p[1] < 0xf0)
+			break;
 		wire_begin(&id, sizeof(id), WIRE_ACK, ids[p[1] % 16]);
 		say(frame, &id, sizeof(id));
 		break;
@@ -383,16 +412,11 @@ step(const uint8_t *p)
 		guest_tick(b->guest[0], mono_now() + skew);
 		break;
 	default:
-		frame_dies(p[1] & 3);
-		if (b->guest[0] == NULL)
-			guest_starts();
-		else {
-			frame_starts();
-			if ((p[2] & 7) != 0)
-				hello(frame, WIRE_HELLO);
-		}
+		next_frame(p);
 	}
 	turn();
+	if (b->guest[0]->state == GUEST_ENDING && (p[3] & 7) != 0)
+		next_frame(p);
 }
 
 int
