@@ -1,0 +1,3 @@
+#!/bin/sh
+# The committed corpus of fuzz_answer, once.
+exec "${builddir:-.}/replay_answer" "${srcdir:-.}/tests/fuzz/answer"
