@@ -1,4 +1,6 @@
 """Many open flows, and what they cost."""
+import time
+
 import lab
 import servers
 from trial import OURS, case
@@ -50,11 +52,11 @@ def idle_costs_nothing(t):
     with t.guest() as guest:
         guest.call("hold", lab.LIVE4, server.port, 100)
         before = {p: lab.cpu_ns(p) for p in t.gateway.pids()}
-        lab.wait_until(lambda: False, 2)
+        time.sleep(1)
         for pid, start in before.items():
             used = (lab.cpu_ns(pid) - start) / 1e6
-            t.check(used < 20, f"{lab.program(pid)}: {used:.1f} ms in 2 s")
-        guest.call("release")
+            t.check(used < 20, f"{lab.program(pid)}: {used:.1f} ms in 1 s")
+        guest.call("release", reset=True)
 
 
 @case(quick=True, gateways=OURS)
@@ -74,7 +76,7 @@ def no_spin_after_server_end(t):
         lab.wait_until(lambda: server.ended.qsize() >= count, 5)
         t.equal(server.ended.qsize(), count, "connections that were reset")
         before = {p: lab.cpu_ns(p) for p in t.gateway.pids()}
-        lab.wait_until(lambda: False, 1)
+        time.sleep(1)
         for pid, start in before.items():
             used = (lab.cpu_ns(pid) - start) / 1e6
             t.check(used < 20, f"{lab.program(pid)}: {used:.1f} ms in 1 s")

@@ -116,7 +116,7 @@ def bulk_two_connections(t):
 @case(quick=True, timeout=120)
 def many_in_sequence(t):
     """No slowdown from closed connections, and nothing of them is left."""
-    count = t.scale(10000, 1500)
+    count = t.scale(10000, 500)
     server = t.serve(servers.echo)
     with t.guest() as guest:
         # The first ones warm the caches.

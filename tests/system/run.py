@@ -23,6 +23,7 @@ import nspace  # noqa: E402
 import trial  # noqa: E402
 
 SKIPPED = 77
+LINE_MAX = 400                          # of why a case failed; -v has all
 
 
 def arguments():
@@ -105,7 +106,7 @@ class Runner:
         why = " ".join(str(error).split()) or type(error).__name__
         if not isinstance(error, trial.Failure):
             why = f"{type(error).__name__}: {why}"
-        self.say("FAIL", case, f": {why}")
+        self.say("FAIL", case, f": {why[:LINE_MAX]}")
         if self.options.verbose:
             traceback.print_exception(error)
             if tools.gateway and tools.gateway.guest:

@@ -57,8 +57,8 @@ class StreamGuest:
         return data
 
     def _read(self):
-        self.sock.settimeout(None)
         try:
+            self.sock.settimeout(None)
             while True:
                 length = struct.unpack("!I", self._take(4))[0]
                 frame = self._take(length)
