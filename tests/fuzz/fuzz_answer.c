@@ -118,9 +118,12 @@ ack(uint32_t type, uint64_t rec)
 static void
 recorder_dies(void)
 {
+	const struct keeper_died	killed = { .role = ROLE_RECORDER,
+					    .signal = 9 };
+
 	fd_drop(&recorder);
 	turn();
-	audit_died(b);
+	audit_died(b, &killed);
 	turn();
 }
 
