@@ -210,7 +210,7 @@ handle_stray(const struct segment *s)
 static bool
 trim(struct tcp_flow *f, struct packet *p, struct segment *s)
 {
-	uint32_t	room = relay_room(f, s->payload);
+	uint32_t	room = up_room(f, s->payload);
 
 	if (room == 0)
 		return false;

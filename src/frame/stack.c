@@ -236,7 +236,7 @@ on_received(void *arg, struct tcp_pcb *pcb, struct pbuf *p, err_t err)
 	LWIP_ASSERT("one pbuf", p->next == NULL);
 	rx = (struct rx_state *)(void *)p;
 	rx->span = (struct span){ .data = p->payload, .len = p->len };
-	if (!relay_received(f, &rx->span))
+	if (!up_received(f, &rx->span))
 		pbuf_free(p);
 	return ERR_OK;
 }
@@ -284,7 +284,7 @@ on_new(u8_t id, struct tcp_pcb_listen *l, struct tcp_pcb *pcb)
 	f->peer_mss = pcb->mss;
 	f->pcb = pcb;
 	list_enter(f);
-	pcb->rcv_wnd = LWIP_MIN(pcb->rcv_wnd, relay_first_window(f));
+	pcb->rcv_wnd = LWIP_MIN(pcb->rcv_wnd, up_first_window(f));
 	pcb->rcv_ann_wnd = pcb->rcv_wnd;
 	return ERR_OK;
 }

@@ -53,7 +53,7 @@ struct tcp_flow {
 	struct span_queue	 up;
 	uint32_t		 up_bytes;
 	uint32_t		 window;	/* what we are ready to hold */
-	uint32_t		 promised;	/* this flow's share of relay.c's sums */
+	uint32_t		 promised;	/* this flow's share of up.c's sum */
 	uint32_t		 npinned;
 
 	/* host to guest: read, not yet acknowledged */
@@ -111,12 +111,23 @@ extern const struct flow_ops tcp_flow_ops;
 void	relay_dirty(struct tcp_flow *);
 /* Out of the table now, freed at the end of the turn. */
 void	relay_bury(struct tcp_flow *);
-/* How much of a payload of that length there is a place for. */
-uint32_t relay_room(const struct tcp_flow *, uint32_t len);
-/* Payload from the guest, in order, in a span of the link's: true if kept. */
-bool	relay_received(struct tcp_flow *, struct span *);
 void	relay_acked(struct tcp_flow *, uint32_t len);
-/* The window to begin with. */
-uint32_t relay_first_window(struct tcp_flow *);
+
+/* ---- up.c ---- */
+/* One flow's share of a turn, each way. */
+#define TURN_BYTES	(4 * 65536)
+/* How much of a payload of that length there is a place for. */
+uint32_t up_room(const struct tcp_flow *, uint32_t len);
+/* Payload from the guest, in order, in a span of the link's: true if kept. */
+bool	up_received(struct tcp_flow *, struct span *);
+/* To the host what it takes, then the guest's FIN. Returns the bytes taken. */
+uint32_t up_flush(struct tcp_flow *);
+void	up_discard(struct tcp_flow *);
+/* A call on the host socket failed: sticky; reading goes on to the end. */
+void	up_host_failed(struct tcp_flow *);
+void	up_recount(struct tcp_flow *);
+/* The window to begin with, and after the host has taken some bytes. */
+uint32_t up_first_window(struct tcp_flow *);
+void	up_window_adapt(struct tcp_flow *, uint32_t taken);
 
 #endif
