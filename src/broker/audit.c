@@ -386,6 +386,8 @@ audit_died(struct broker *b)
 	struct audit	*a = b->audit;
 
 	if (a->chan != NULL)
+		chan_drain(a->chan);	/* its last acknowledgement counts */
+	if (a->chan != NULL)
 		hang_up(a);
 	if (a->ended && a->backlog == 0)
 		return;
