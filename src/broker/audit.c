@@ -392,6 +392,8 @@ audit_died(struct broker *b, const struct keeper_died *d)
 	struct audit	*a = b->audit;
 
 	if (a->chan != NULL)
+		chan_drain(a->chan);	/* its last acknowledgement counts */
+	if (a->chan != NULL)
 		hang_up(a);
 	if (!a->was_up && d->signal == 0 && d->status != 0) {
 		childlog_drain(b->childlog);

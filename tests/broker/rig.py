@@ -518,7 +518,7 @@ def main(tests, bench):
                     assert b.alive(), "the broker died"
                     if b.recorder:
                         status = b.stop()
-                        assert status == 0, status
+                        assert status == 0, (status, b.log_text())
             print(f"ok   {name} ({time.monotonic() - begun:.1f} s)")
         except Exception as why:
             failed += 1

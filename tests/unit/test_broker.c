@@ -407,6 +407,25 @@ another_recorder(void **state)
 	assert_int_equal(told(id, NULL), WIRE_GRANT);
 }
 
+/* DIED overtakes what the recorder had acknowledged before its end. */
+static void
+last_acknowledgement(void **state)
+{
+	struct record_ack	ack;
+	uint64_t		id;
+
+	(void)state;
+	rig.hold = true;
+	id = open_flow();
+	wire_begin(&ack, sizeof(ack), RECORD_DURABLE, rig.nseen);
+	assert_int_equal(fd_send(rig.recorder, &ack, sizeof(ack), -1), 0);
+	close(rig.recorder);
+	rig.recorder = -1;
+	audit_died(rig.b);
+	assert_int_equal(audit_backlog(rig.b), 0);
+	assert_int_equal(told(id, NULL), WIRE_GRANT);
+}
+
 static void
 own_addresses(void **state)
 {
@@ -431,6 +450,7 @@ main(void)
 		T(judged_again_and_allowed), T(judged_again_and_denied),
 		T(judged_again_and_moved), T(close_overdue), T(owed_and_paid),
 		T(revoked_before_the_grant), T(another_recorder),
+		T(last_acknowledgement),
 		T(own_addresses), cmocka_unit_test(errors_of_connect),
 	};
 
