@@ -11,6 +11,8 @@ LINK, FINISH, UP, DOWN, FAILED = 192, 193, 224, 225, 226
 SUMMARY = struct.Struct("<IIQ QQQQ II")
 UID_BASE = 2013265920
 USER = 1234
+with open(os.path.join(BUILD, "config.h")) as f:
+    SEALED = "#define SANITIZE 1" not in f.read()     # else no filter, no empty root
 as_user = os.geteuid() != 0
 bad = 0
 
@@ -175,7 +177,7 @@ def rooms_look(k):
             argv = f.read().split(b"\0")[:-1]
         check(argv == [b"sallyport-" + name.encode(), b"0"] +
               ([b"audit.jsonl"] if name == "recorder" else []), f"{name}: argv is {argv}")
-        if name == "frame":
+        if name == "frame" and SEALED:
             with open(f"/proc/{pid}/mountinfo") as f:
                 mounts = f.read().splitlines()
             check(len(mounts) == 1 and " ro," in mounts[0] and "nr_inodes=2" in mounts[0],
@@ -186,7 +188,7 @@ def rooms_look(k):
 
 def keeper_looks(k):
     s = status(k.proc.pid)
-    check(s["Seccomp"] == "2" and s["NoNewPrivs"] == "1", "keeper: sealed")
+    check(s["Seccomp"] == ("2" if SEALED else "0") and s["NoNewPrivs"] == "1", "keeper: sealed")
     keep = 0 if as_user else 1 << 6 | 1 << 7 | 1 << 31     # SETGID, SETUID, SETFCAP
     check(int(s["CapEff"], 16) & ~keep == 0, f"keeper: capabilities {s['CapEff']}")
 
