@@ -411,8 +411,10 @@ another_recorder(void **state)
 static void
 last_acknowledgement(void **state)
 {
-	struct record_ack	ack;
-	uint64_t		id;
+	const struct keeper_died	killed = { .role = ROLE_RECORDER,
+					    .signal = 9 };
+	struct record_ack		ack;
+	uint64_t			id;
 
 	(void)state;
 	rig.hold = true;
@@ -421,7 +423,7 @@ last_acknowledgement(void **state)
 	assert_int_equal(fd_send(rig.recorder, &ack, sizeof(ack), -1), 0);
 	close(rig.recorder);
 	rig.recorder = -1;
-	audit_died(rig.b);
+	audit_died(rig.b, &killed);
 	assert_int_equal(audit_backlog(rig.b), 0);
 	assert_int_equal(told(id, NULL), WIRE_GRANT);
 }
