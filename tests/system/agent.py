@@ -499,6 +499,13 @@ def op_scan(dst, first, count):
     return outcome
 
 
+def op_syn_retransmits():
+    """The guest kernel's TcpExtTCPSynRetrans."""
+    with open("/proc/net/netstat", encoding="ascii") as file:
+        lines = [line.split() for line in file if line.startswith("TcpExt:")]
+    return int(dict(zip(*lines))["TCPSynRetrans"])
+
+
 def op_udp_spray(dst, count):
     """One datagram to each of `count` ports, two local ports apart."""
     socks = [socket.socket(family(dst), socket.SOCK_DGRAM) for _ in range(2)]
