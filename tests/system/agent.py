@@ -192,10 +192,10 @@ def op_trickle(rounds):
     return taken
 
 
-def op_fill():
-    """Writes to each held connection until it takes no more."""
+def op_fill(count):
+    """Writes to `count` held connections until they take no more."""
     taken = 0
-    for sock in held:
+    for sock in held[:count]:
         sock.setblocking(False)
         try:
             while True:

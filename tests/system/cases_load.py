@@ -24,7 +24,8 @@ def flows_8000(t):
                                payload=2), start + 1000)
         for _ in range(10):
             guest.call("trickle", 10)
-        taken = guest.call("fill")
+        # All of them would fill the machine's TCP memory, not ours.
+        taken = guest.call("fill", 100)
         if t.is_sallyport:
             check_memory(t)
         # The flood does not keep one more flow from working.
