@@ -192,10 +192,10 @@ def op_trickle(rounds):
     return taken
 
 
-def op_fill():
-    """Writes to each held connection until it takes no more."""
+def op_fill(count):
+    """Writes to `count` held connections until they take no more."""
     taken = 0
-    for sock in held:
+    for sock in held[:count]:
         sock.setblocking(False)
         try:
             while True:
@@ -497,6 +497,13 @@ def op_scan(dst, first, count):
             outcome[why] = outcome.get(why, 0) + 1
             sock.close()
     return outcome
+
+
+def op_syn_retransmits():
+    """The guest kernel's TcpExtTCPSynRetrans."""
+    with open("/proc/net/netstat", encoding="ascii") as file:
+        lines = [line.split() for line in file if line.startswith("TcpExt:")]
+    return int(dict(zip(*lines))["TCPSynRetrans"])
 
 
 def op_udp_spray(dst, count):

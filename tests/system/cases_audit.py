@@ -185,8 +185,12 @@ def denies_add_up(t):
         for first in range(1, total + 1, 1000):
             found = guest.call("scan", lab.LIVE4, first, 1000)
             t.equal(set(found), {"ECONNREFUSED"})
+        again = guest.call("syn_retransmits")
     records = t.records()
-    t.equal(audit.denied(records), total, "attempts in the log")
+    counted = audit.denied(records)
+    # A SYN that was sent again before its RST came may count as one more.
+    t.check(total <= counted <= total + again,
+            f"{counted} attempts in the log, {total} made, {again} SYNs again")
     lines = len(audit.of_type(records, "flow.deny"))
     t.check(lines < total, "no aggregation")
     t.note(f"{lines} lines and "

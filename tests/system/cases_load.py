@@ -24,7 +24,8 @@ def flows_8000(t):
                                payload=2), start + 1000)
         for _ in range(10):
             guest.call("trickle", 10)
-        taken = guest.call("fill")
+        # All of them would fill the machine's TCP memory, not ours.
+        taken = guest.call("fill", 100)
         if t.is_sallyport:
             check_memory(t)
         # The flood does not keep one more flow from working.
@@ -93,15 +94,22 @@ def syn_scan(t):
         t.check(lab.rss(broker) <= BROKER_RSS_MAX, "memory")
 
 
-@case(timeout=120, gateways=OURS)
+@case(timeout=150, gateways=OURS)
 def udp_many_tuples(t):
-    """100 000 distinct destinations: flows are bounded, the broker lives."""
+    """100 000 distinct destinations: bounded, and gone when they are idle.
+
+    A guest that fills its own quota may refuse itself, but not for ever.
+    """
     live = t.serve(servers.echo)
     with t.guest(fds=False) as guest:
-        guest.call("udp_spray", "203.0.114.11", 100000)
+        guest.call("udp_spray", "203.0.118.9", 100000)
         frame, broker = t.pid("sallyport-frame"), t.pid("sallyport-broker")
         t.note(f"{lab.fd_count(broker)} fds in the broker")
         t.check(lab.fd_count(broker) <= 20100, "fds")
-        t.check(lab.rss(frame) <= FRAME_RSS_MAX, "memory")
-        t.check(guest.call("sequence", lab.LIVE4, live.port, 5),
-                "no TCP beside it")
+        t.check(lab.rss(frame) <= FRAME_RSS_MAX,
+                f"frame {lab.rss(frame) // MIB} MiB")
+        start = time.monotonic()
+        again = lab.wait_until(lambda: guest.call(
+            "connect", lab.LIVE4, live.port, 5)[0] == "ok", 60, step=0.5)
+        t.check(again, "no TCP 60 s after the spray")
+        t.note(f"TCP again after {time.monotonic() - start:.0f} s")
