@@ -141,6 +141,8 @@ syn_new(const struct segment *s)
 {
 	struct tcp_flow	*f = calloc(1, sizeof(*f));
 
+	if (flow_count() >= frame.config.flows_max)
+		dgram_evict();		/* an idle association makes room */
 	if (f == NULL || flow_insert(&f->flow, &s->key, &tcp_flow_ops) == -1) {
 		stack_reset(&s->key, 0, get32(s->tcp + 4) + 1);
 		free(f);
@@ -210,7 +212,7 @@ handle_stray(const struct segment *s)
 static bool
 trim(struct tcp_flow *f, struct packet *p, struct segment *s)
 {
-	uint32_t	room = relay_room(f, s->payload);
+	uint32_t	room = up_room(f, s->payload);
 
 	if (room == 0)
 		return false;
