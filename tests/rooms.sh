@@ -53,7 +53,7 @@ only() {
 	done
 }
 only '(^|[^_a-z])(sendmsg|recvmsg|sendmmsg|recvmmsg)\(' lib/fd.c
-only '#include ["<]lwip/' frame/stack.c frame/relay.c frame/port.c \
+only '#include ["<]lwip/' frame/stack.c frame/netif.c frame/port.c \
     frame/port.h
 only '#include <jansson' cli/demo.c cli/log.c
 only '#include <(linux/seccomp|seccomp)\.h' lib/seal.c frame/seal.c broker/seal.c \

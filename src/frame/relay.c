@@ -1,46 +1,43 @@
 /*
- * Bytes between a host socket and lwIP, and how a flow ends.
+ * A flow's turns between a host socket and lwIP (up.c, down.c), and how it ends.
  *
  * Trusts: that a granted fd is a connected TCP socket (the broker's promise).
- * Must not: take from one side more than the other side and the pools have room
- * for, lose what was acknowledged, end a socket in any way but shutdown(2) and
- * close(2), or call lwIP from inside of a callback: those only mark a flow
- * dirty, and it is served once at the end of the turn.
+ * Must not: end a socket in any way but shutdown(2) and close(2), or call lwIP
+ * from inside of a callback: those only mark a flow dirty, and it is served once
+ * at the end of the turn.
  *
  * Ends (flows.md 2). Reads go on until 0 or an error, and all of it reaches the
  * guest; then FIN, or RST if any call had failed. Both directions ended: close,
  * CLOSE{FIN}; lwIP keeps what the guest has not acknowledged. A guest's RST, or
  * its silence: close, CLOSE{RST} at once.
  */
-#include <sys/socket.h>
-#include <sys/uio.h>
-
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "log.h"
 #include "tcp.h"
-
 
 /* Timeouts in seconds that no policy sets (flows.md 6). */
 #define HANDSHAKE_S	20
-#define DRAIN_S		60	/* without an ACK, when the host side is gone */
+#define DRAIN_S		600	/* nothing acknowledged, and no host side */
 
 /*
- * Towards the guest, per flow: more makes lwIP's walks of its queues longer
- * than it makes anything faster (lwip.md 4).
+ * Flows that only wait for the guest to take its last bytes count in no limit of
+ * the policy's, so they have one here: the oldest goes first.
  */
-#define INFLIGHT	(256 * 1024)
-#define INFLIGHT_TSO	(512 * 1024)
-/* pbufs, which cost memory that the pools do not count: about 100 bytes each. */
-#define QUEUE_FLOW	1024
-#define QUEUE_TOTAL	65536
+#define DRAINING_MAX	1024
 
-TAILQ_HEAD(dirty_queue, tcp_flow);
-static struct dirty_queue	 dirty = TAILQ_HEAD_INITIALIZER(dirty);
-static uint64_t			 queued;	/* pbufs in lwIP's send queues */
+/* What can wait a little, waits so long. */
+#define LATER_MS	1
+/* Quick answers in a row, after which an ACK waits for the next answer. */
+#define PROMPT_ENOUGH	4
+#define PROMPT_LOST	(-32)
+
+TAILQ_HEAD(flow_list, tcp_flow);
+static struct flow_list	 dirty = TAILQ_HEAD_INITIALIZER(dirty);
+static struct flow_list	 later = TAILQ_HEAD_INITIALIZER(later);
+static struct flow_list	 draining = TAILQ_HEAD_INITIALIZER(draining);
+static unsigned int	 ndraining;
+static struct event	 later_timer;
 
 static void	on_socket(int, short, void *);
 
@@ -53,29 +50,65 @@ relay_dirty(struct tcp_flow *f)
 	TAILQ_INSERT_TAIL(&dirty, f, dirty);
 }
 
-/* ---- what a flow holds ---- */
-
-/* Keeps the sums of what all flows hold. */
-static void
-recount(struct tcp_flow *f)
+/* Served again in a millisecond. */
+void
+relay_later(struct tcp_flow *f)
 {
-	uint32_t	q = stack_queuelen(f);
+	static const struct timeval	tv = { 0, LATER_MS * 1000 };
 
-	up_recount(f);
-	queued += (uint64_t)q - f->queuelen;
-	f->queuelen = q;
+	if (f->is_later)
+		return;
+	if (TAILQ_EMPTY(&later))
+		evtimer_add(&later_timer, &tv);
+	f->is_later = true;
+	TAILQ_INSERT_TAIL(&later, f, later);
 }
 
 static void
-down_discard(struct tcp_flow *f)
+not_later(struct tcp_flow *f)
 {
-	struct chunk	*c;
+	if (f->is_later)
+		TAILQ_REMOVE(&later, f, later);
+	f->is_later = false;
+}
 
-	while ((c = TAILQ_FIRST(&f->down)) != NULL) {
-		TAILQ_REMOVE(&f->down, c, entry);
-		chunk_put(c);
+static void
+on_later(int fd, short what, void *arg)
+{
+	struct tcp_flow	*f;
+
+	(void)fd;
+	(void)what;
+	(void)arg;
+	frame_clock();
+	while ((f = TAILQ_FIRST(&later)) != NULL) {
+		not_later(f);
+		f->was_later = true;
+		relay_dirty(f);
 	}
-	f->down_bytes = 0;
+}
+
+/* ---- ends ---- */
+
+static void
+drain_leave(struct tcp_flow *f)
+{
+	if (f->phase != TCP_DRAINING)
+		return;
+	TAILQ_REMOVE(&draining, f, draining);
+	ndraining--;
+}
+
+static void
+drain_enter(struct tcp_flow *f)
+{
+	f->phase = TCP_DRAINING;
+	TAILQ_INSERT_TAIL(&draining, f, draining);
+	if (ndraining++ < DRAINING_MAX)
+		return;
+	f = TAILQ_FIRST(&draining);
+	stack_abort(f);
+	relay_bury(f);
 }
 
 /* The host's side is over. How it ended is the broker's to do (SO_LINGER). */
@@ -89,8 +122,8 @@ end_host(struct tcp_flow *f, enum wire_how how, enum reason reason)
 	}
 	up_discard(f);
 	flow_close(&f->flow, how, reason);
-	f->phase = TCP_DRAINING;
 	flow_set_timeout(&f->flow, DRAIN_S);
+	drain_enter(f);
 }
 
 void
@@ -98,6 +131,7 @@ relay_bury(struct tcp_flow *f)
 {
 	if (f->phase == TCP_DEAD)
 		return;
+	drain_leave(f);
 	flow_remove(&f->flow);
 	f->phase = TCP_DEAD;
 	relay_dirty(f);
@@ -106,155 +140,12 @@ relay_bury(struct tcp_flow *f)
 static void
 destroy(struct tcp_flow *f)
 {
+	not_later(f);
 	up_discard(f);
 	down_discard(f);
-	recount(f);
+	up_recount(f);
+	down_recount(f);
 	free(f);
-}
-
-/* ---- host to guest ---- */
-
-void
-relay_acked(struct tcp_flow *f, uint32_t len)
-{
-	struct chunk	*c;
-	uint32_t	 n;
-
-	while (len > 0 && (c = TAILQ_FIRST(&f->down)) != NULL) {
-		n = c->end - c->begin < len ? c->end - c->begin : len;
-		c->begin += n;
-		f->down_bytes -= n;
-		len -= n;
-		if (c->begin < c->end)
-			break;
-		TAILQ_REMOVE(&f->down, c, entry);
-		chunk_put(c);
-	}
-	relay_dirty(f);
-}
-
-static uint32_t
-inflight_max(const struct tcp_flow *f)
-{
-	return link_has_tso(f->flow.key.dst.family == ADDR_V6) ?
-	    INFLIGHT_TSO : INFLIGHT;
-}
-
-static bool
-may_read(const struct tcp_flow *f)
-{
-	uint32_t	q = stack_queuelen(f);
-
-	return f->readable && !f->host_eof && !link_full() &&
-	    f->down_bytes < inflight_max(f) && q < QUEUE_FLOW &&
-	    (queued < QUEUE_TOTAL || q == 0);
-}
-
-/*
- * The tail's room, or a new chunk's. With TSO one read should make one segment,
- * so a chunk is used up to a multiple of the guest's MSS.
- */
-static struct chunk *
-down_chunk(struct tcp_flow *f, uint32_t segment, uint32_t *room)
-{
-	struct chunk	*c = TAILQ_LAST(&f->down, chunk_queue);
-	uint32_t	 limit;
-
-	if (c != NULL) {
-		limit = c->size < segment ? c->size : segment;
-		if (limit > c->end && limit - c->end >= CHUNK_SMALL / 4) {
-			*room = limit - c->end;
-			return c;
-		}
-	}
-	c = chunk_get(f->bulk, f->down_bytes == 0 ? 0 : 2 * stack_count());
-	if (c == NULL)
-		return NULL;
-	TAILQ_INSERT_TAIL(&f->down, c, entry);
-	*room = c->size < segment ? c->size : segment;
-	return c;
-}
-
-/* An unused tail goes back. */
-static void
-down_trim(struct tcp_flow *f)
-{
-	struct chunk	*c = TAILQ_LAST(&f->down, chunk_queue);
-
-	if (c != NULL && c->end == 0) {
-		TAILQ_REMOVE(&f->down, c, entry);
-		chunk_put(c);
-	}
-}
-
-/*
- * read() said 0. A REVOKE is followed by a shutdown that looks the same, so ask
- * the channel first. Then a write of nothing tells a FIN from a reset that some
- * other call has reported already.
- */
-static void
-host_ended(struct tcp_flow *f)
-{
-	ask_drain();
-	if (f->revoked)
-		return;
-	if (!f->shut_wr && !f->host_reset &&
-	    write(f->flow.fd, "", 0) == -1)
-		up_host_failed(f);
-	f->host_eof = true;
-	if (!f->host_reset)
-		stack_fin(f);
-}
-
-/* True: there may be more. */
-static bool
-pump_read(struct tcp_flow *f, uint32_t segment, uint32_t *total)
-{
-	uint32_t	 room;
-	struct chunk	*c = down_chunk(f, segment, &room);
-	ssize_t		 n;
-
-	if (c == NULL)
-		return false;
-	n = read(f->flow.fd, c->data + c->end, room);
-	if (n > 0) {
-		f->bulk = (size_t)n == room;
-		if (stack_write(f, c->data + c->end, (uint32_t)n,
-		    f->bulk) == -1) {
-			f->revoked = true;	/* no memory: give it up */
-			return false;
-		}
-		c->end += (uint32_t)n;
-		f->down_bytes += (uint32_t)n;
-		f->flow.down += (size_t)n;
-		*total += (uint32_t)n;
-		return true;
-	}
-	f->readable = n == -1 && errno == EINTR;
-	if (n == -1 && (errno == EAGAIN || errno == EINTR))
-		return false;
-	if (n == -1) {
-		up_host_failed(f);
-		f->host_eof = true;
-	} else
-		host_ended(f);
-	return false;
-}
-
-static uint32_t
-pump(struct tcp_flow *f)
-{
-	uint32_t	segment = stack_segment(f), total = 0;
-
-	if (segment == 0)
-		return 0;
-	while (may_read(f) && total < TURN_BYTES)
-		if (!pump_read(f, segment, &total))
-			break;
-	down_trim(f);
-	if (total >= TURN_BYTES)
-		relay_dirty(f);
-	return total;
 }
 
 /* ---- a turn ---- */
@@ -317,48 +208,90 @@ give_up(struct tcp_flow *f, enum reason reason)
 	relay_bury(f);
 }
 
-static void
+/*
+ * In a conversation of short questions and quick answers the ACK goes with the
+ * answer. A guest whose answers do not come at once is told at once: it may hold
+ * back its next piece until then (RFC 896).
+ */
+static bool
+ack_can_wait(struct tcp_flow *f, uint32_t up, uint32_t down)
+{
+	if (down > 0 && f->asked_ms != 0) {
+		if (frame.now_ms - f->asked_ms > LATER_MS)
+			f->prompt = PROMPT_LOST;
+		else if (f->prompt < PROMPT_ENOUGH)
+			f->prompt++;
+		f->asked_ms = 0;
+	}
+	if (up > 0)
+		f->asked_ms = frame.now_ms;
+	if (down > 0 || !stack_owes_ack(f) || f->want_ack ||
+	    up >= f->peer_mss)
+		return false;
+	if (up == 0 && frame.now_ms - f->asked_ms > LATER_MS)
+		f->prompt = PROMPT_LOST;	/* it has waited long enough */
+	if (f->prompt < PROMPT_ENOUGH)
+		return false;
+	relay_later(f);
+	return true;
+}
+
+/* True: the guest is to be sent what there is now. */
+static bool
 serve_open(struct tcp_flow *f)
 {
-	uint32_t	up = up_flush(f), down = pump(f);
+	uint32_t	up, down;
+	bool		wait;
 
-	if (f->revoked) {
-		give_up(f, REASON_KILLED);
-		return;
-	}
+	if (f->recheck && f->was_later)
+		f->readable = true;
+	f->recheck = f->recheck && !f->was_later;
+	up = up_flush(f);
+	down = down_pump(f);
+	if (f->quit != REASON_NONE)
+		return false;
 	if (up + down > 0)
 		flow_touch(&f->flow);
-	up_window_adapt(f, up);
+	up_adapt_window(f, up);
 	check_half_closed(f);
+	stack_open_window(f);
+	wait = ack_can_wait(f, up, down);
+	f->was_later = false;
+	return !wait;
 }
 
 static void
 serve(struct tcp_flow *f)
 {
+	bool	send = true;
+
 	f->is_dirty = false;
 	if (f->phase == TCP_DEAD) {
 		destroy(f);
 		return;
 	}
-	if (f->revoked)
-		give_up(f, REASON_KILLED);
-	else if (f->gone != GONE_NOT)
+	if (f->gone != GONE_NOT && f->quit == REASON_NONE)
 		guest_gone(f);
-	else {
-		if (f->phase == TCP_OPEN)
-			serve_open(f);
-		check_end(f);
+	else if (f->phase == TCP_OPEN)
+		send = serve_open(f);
+	else
 		stack_open_window(f);
-		stack_flush(f);
+	if (f->quit != REASON_NONE)
+		give_up(f, f->quit);
+	else if (f->gone == GONE_NOT) {
+		check_end(f);
+		if (send)
+			stack_flush(f);
 	}
-	recount(f);
+	up_recount(f);
+	down_recount(f);
 }
 
 /* Each dirty flow once; what becomes dirty meanwhile waits for the next turn. */
 bool
 tcp_turn_end(void)
 {
-	struct tcp_flow	*f, *last = TAILQ_LAST(&dirty, dirty_queue);
+	struct tcp_flow	*f, *last = TAILQ_LAST(&dirty, flow_list);
 
 	while (last != NULL && (f = TAILQ_FIRST(&dirty)) != NULL) {
 		TAILQ_REMOVE(&dirty, f, dirty);
@@ -389,8 +322,10 @@ on_socket(int fd, short what, void *arg)
 
 	(void)fd;
 	frame_clock();
-	if ((what & EV_READ) != 0)
+	if ((what & (EV_READ | EV_CLOSED)) != 0)
 		f->readable = true;
+	if ((what & EV_CLOSED) != 0)
+		f->hup = true;
 	if ((what & EV_WRITE) != 0)
 		f->writable = true;
 	relay_dirty(f);
@@ -404,14 +339,15 @@ granted(struct flow *flow, int fd)
 	struct tcp_flow	*f = (struct tcp_flow *)flow;
 
 	event_assign(&f->ev, frame.base, fd,
-	    EV_READ | EV_WRITE | EV_PERSIST | EV_ET, on_socket, f);
+	    EV_READ | EV_WRITE | EV_CLOSED | EV_PERSIST | EV_ET,
+	    on_socket, f);
 	f->phase = TCP_HANDSHAKE;
 	flow_set_timeout(flow, HANDSHAKE_S);
 	if (event_add(&f->ev, NULL) == -1 || stack_replay(f) == -1) {
 		segment_refuse(f, DENY_RESET);
 		give_up(f, REASON_RESOURCE);
 	}
-	recount(f);
+	up_recount(f);
 }
 
 static void
@@ -423,13 +359,13 @@ denied(struct flow *flow, enum deny_code code)
 	relay_bury(f);
 }
 
-/* Not now: it may be this flow that made relay.c ask. */
+/* Not now: it may be this flow that made down.c ask. */
 static void
 revoked(struct flow *flow)
 {
 	struct tcp_flow	*f = (struct tcp_flow *)flow;
 
-	f->revoked = true;
+	f->quit = REASON_KILLED;
 	relay_dirty(f);
 }
 
@@ -467,6 +403,7 @@ const struct flow_ops tcp_flow_ops = {
 void
 tcp_room_init(void)
 {
+	evtimer_assign(&later_timer, frame.base, on_later, NULL);
 	pool_init();
 	stack_init();
 }

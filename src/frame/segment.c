@@ -141,6 +141,8 @@ syn_new(const struct segment *s)
 {
 	struct tcp_flow	*f = calloc(1, sizeof(*f));
 
+	if (flow_count() >= frame.config.flows_max)
+		dgram_evict();		/* an idle association makes room */
 	if (f == NULL || flow_insert(&f->flow, &s->key, &tcp_flow_ops) == -1) {
 		stack_reset(&s->key, 0, get32(s->tcp + 4) + 1);
 		free(f);

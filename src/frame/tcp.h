@@ -1,6 +1,7 @@
 /*
- * Between stack.c, which speaks to lwIP, and relay.c, which speaks to host
- * sockets. Nobody else includes this.
+ * The TCP half of the room: segment.c is the front door, stack.c and netif.c speak
+ * to lwIP, up.c and down.c to host sockets, relay.c decides. Nobody else includes
+ * this.
  */
 #ifndef SALLYPORT_FRAME_TCP_H
 #define SALLYPORT_FRAME_TCP_H
@@ -43,7 +44,9 @@ struct tcp_flow {
 	struct event		 ev;		/* edge-triggered, both ways */
 	struct tcp_pcb		*pcb;
 	TAILQ_ENTRY(tcp_flow)	 pcbs;		/* stack.c: while there is a pcb */
-	TAILQ_ENTRY(tcp_flow)	 dirty;		/* relay.c: to be served */
+	TAILQ_ENTRY(tcp_flow)	 dirty;		/* relay.c: to be served, */
+	TAILQ_ENTRY(tcp_flow)	 later;		/* in a moment, */
+	TAILQ_ENTRY(tcp_flow)	 draining;	/* and TCP_DRAINING */
 	enum tcp_phase		 phase;
 	enum tcp_gone		 gone;
 	struct tcp_syn		 syn;
@@ -59,15 +62,20 @@ struct tcp_flow {
 	/* host to guest: read, not yet acknowledged */
 	struct chunk_queue	 down;
 	uint32_t		 down_bytes;
-	uint32_t		 queuelen;	/* share of relay.c's sum */
+	uint32_t		 queuelen;	/* share of down.c's sum */
 
-	bool	 is_dirty;
+	uint64_t asked_ms;	/* when the host was last told something */
+	int	 prompt;	/* how often it answered at once */
+	enum reason quit;	/* to be given up for */
+
+	bool	 is_dirty, is_later, was_later;
+	bool	 hup;		/* the end of reading was reported */
+	bool	 recheck;	/* ... or could have been */
 	bool	 waiting;	/* the pcb is in TIME_WAIT */
 	bool	 want_ack;
 	bool	 blocked;	/* the link was full in the middle of output */
 	bool	 bulk;		/* the last read filled its buffer */
 	bool	 readable, writable;
-	bool	 revoked;
 	bool	 guest_fin;	/* seen; its data may still be queued */
 	bool	 shut_wr;	/* the host has been sent our FIN */
 	bool	 host_eof;	/* read() has ended */
@@ -97,7 +105,7 @@ void	stack_flush(struct tcp_flow *);
 void	stack_open_window(struct tcp_flow *);
 /* Best size of the next write; 0: none may be made now. */
 uint32_t stack_segment(const struct tcp_flow *);
-/* Refers to the bytes until relay_acked(). -1: no memory. */
+/* Refers to the bytes until down_acked(). -1: no memory. */
 int	stack_write(struct tcp_flow *, const uint8_t *, uint32_t len, bool more);
 uint32_t stack_queuelen(const struct tcp_flow *);	/* pbufs */
 uint32_t stack_rcv_wnd(const struct tcp_flow *);
@@ -105,29 +113,36 @@ unsigned int stack_count(void);				/* pcbs but TIME_WAIT */
 void	stack_each(void (*)(struct tcp_flow *));
 void	stack_unpin(struct span *);
 
+bool	stack_owes_ack(const struct tcp_flow *);
+
+/* One flow's share of a turn, each way. */
+#define TURN_BYTES	(4 * 65536)
+
+/* ---- up.c ---- */
+/* Payload from the guest, in order, in a span of the link's: true if kept. */
+bool	up_received(struct tcp_flow *, struct span *);
+/* How much of a payload of that length there is a place for. */
+uint32_t up_room(const struct tcp_flow *, uint32_t len);
+uint32_t up_first_window(struct tcp_flow *);
+void	up_adapt_window(struct tcp_flow *, uint32_t taken);
+uint32_t up_flush(struct tcp_flow *);		/* what the host took */
+/* A call on the socket failed; sticky. What the host had sent is still read. */
+void	up_host_failed(struct tcp_flow *);
+void	up_discard(struct tcp_flow *);
+void	up_recount(struct tcp_flow *);
+
+/* ---- down.c ---- */
+void	down_acked(struct tcp_flow *, uint32_t len);
+uint32_t down_pump(struct tcp_flow *);		/* what the host gave */
+void	down_discard(struct tcp_flow *);
+void	down_recount(struct tcp_flow *);
+
 /* ---- relay.c ---- */
 extern const struct flow_ops tcp_flow_ops;
 
-void	relay_dirty(struct tcp_flow *);
+void	relay_dirty(struct tcp_flow *);		/* to be served at the turn's end */
+void	relay_later(struct tcp_flow *);		/* ... or in a millisecond */
 /* Out of the table now, freed at the end of the turn. */
 void	relay_bury(struct tcp_flow *);
-void	relay_acked(struct tcp_flow *, uint32_t len);
-
-/* ---- up.c ---- */
-/* One flow's share of a turn, each way. */
-#define TURN_BYTES	(4 * 65536)
-/* How much of a payload of that length there is a place for. */
-uint32_t up_room(const struct tcp_flow *, uint32_t len);
-/* Payload from the guest, in order, in a span of the link's: true if kept. */
-bool	up_received(struct tcp_flow *, struct span *);
-/* To the host what it takes, then the guest's FIN. Returns the bytes taken. */
-uint32_t up_flush(struct tcp_flow *);
-void	up_discard(struct tcp_flow *);
-/* A call on the host socket failed: sticky; reading goes on to the end. */
-void	up_host_failed(struct tcp_flow *);
-void	up_recount(struct tcp_flow *);
-/* The window to begin with, and after the host has taken some bytes. */
-uint32_t up_first_window(struct tcp_flow *);
-void	up_window_adapt(struct tcp_flow *, uint32_t taken);
 
 #endif

@@ -1,17 +1,15 @@
 /*
- * Guest to host: what a guest has sent and its server has not taken yet, and the
- * window that says how much more of it we are ready to hold.
+ * Guest to host: payload is kept until the socket takes it, and the window that
+ * the guest is shown follows from what can be kept.
  *
- * Trusts: that segments arrive in order (stack.c). Must not: hold more than the
- * window promised and the pools have, lose what was acknowledged, or hand the
- * host a byte after its side has failed.
+ * Trusts: pool.c's numbers. Must not: keep a byte that was not announced by the
+ * window unless there is room for it, or give up one that was acknowledged.
  */
 #include <sys/socket.h>
 #include <sys/uio.h>
 
 #include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "log.h"
 #include "tcp.h"
@@ -21,7 +19,7 @@
 #define WINDOW_FIRST	65535u
 #define WINDOW_MAX	(1024u * 1024)
 #define WINDOW_MIN	896u	/* in a small chunk; the scale makes it 128s */
-/* All windows together: three quarters of the large chunks, and what may be pinned. */
+/* All windows together: the large chunks and what may be pinned, less a little. */
 #define WINDOW_BUDGET	(24u << 20)
 
 /* Queued bytes above which a copy goes to large chunks. */
@@ -31,17 +29,9 @@
 #define PIN_FLOW	64
 #define PIN_LEAVE	96
 
-static uint64_t	promised;	/* receive windows and queues, of all flows */
+static uint64_t	promised;	/* receive windows and what is queued */
 
-/* Keeps the sum of what all flows may bring. */
-void
-up_recount(struct tcp_flow *f)
-{
-	uint32_t	p = stack_rcv_wnd(f) + f->up_bytes;
-
-	promised += (uint64_t)p - f->promised;
-	f->promised = p;
-}
+/* ---- what is held ---- */
 
 static void
 span_drop(struct tcp_flow *f)
@@ -63,6 +53,16 @@ up_discard(struct tcp_flow *f)
 	while (!TAILQ_EMPTY(&f->up))
 		span_drop(f);
 	f->up_bytes = 0;
+}
+
+/* Keeps the sum of what all flows may make us hold. */
+void
+up_recount(struct tcp_flow *f)
+{
+	uint32_t	p = stack_rcv_wnd(f) + f->up_bytes;
+
+	promised += (uint64_t)p - f->promised;
+	f->promised = p;
 }
 
 /* ---- the window that a guest is shown ---- */
@@ -102,7 +102,7 @@ up_first_window(struct tcp_flow *f)
 
 /* Grows with what the host takes, shrinks when others came. */
 void
-up_window_adapt(struct tcp_flow *f, uint32_t taken)
+up_adapt_window(struct tcp_flow *f, uint32_t taken)
 {
 	uint32_t	limit = window_limit(f);
 
@@ -113,7 +113,7 @@ up_window_adapt(struct tcp_flow *f, uint32_t taken)
 		f->window = limit;
 }
 
-/* ---- guest to host ---- */
+/* ---- in ---- */
 
 /*
  * When memory is short, what a flow may still bring is what fills its first
@@ -144,7 +144,7 @@ up_chunk(const struct tcp_flow *f)
 
 /* Behind what is in the last chunk, then into new ones. */
 static void
-copy_up(struct tcp_flow *f, const uint8_t *data, uint32_t len)
+up_copy(struct tcp_flow *f, const uint8_t *data, uint32_t len)
 {
 	struct span	*s = TAILQ_LAST(&f->up, span_queue);
 	struct chunk	*c = s != NULL ? s->chunk : NULL;
@@ -183,9 +183,11 @@ up_received(struct tcp_flow *f, struct span *s)
 		f->up_bytes += s->len;
 		return true;
 	}
-	copy_up(f, s->data, s->len);
+	up_copy(f, s->data, s->len);
 	return false;
 }
+
+/* ---- out ---- */
 
 /* The host has taken n bytes of the queue. */
 static void
