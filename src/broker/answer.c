@@ -295,6 +295,12 @@ inflight(const struct guest *g, uint64_t id)
 	return -1;
 }
 
+bool
+answer_inflight(const struct guest *g, uint64_t id)
+{
+	return inflight(g, id) != -1;
+}
+
 /* One ACK speaks for the fds before it too: they were sent in this order. */
 static int
 answer_ack(void *room, const void *msg, int fd)

@@ -258,7 +258,7 @@ broker_free(struct broker *b)
 
 	for (i = 0; i < GUESTS_MAX; i++)
 		if (b->guest[i] != NULL) {
-			ledger_end_all(b->guest[i], REASON_SHUTDOWN, false);
+			ledger_end_all(b->guest[i], REASON_SHUTDOWN);
 			guest_free(b->guest[i]);
 		}
 	event_free(b->tick);

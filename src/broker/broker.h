@@ -38,6 +38,7 @@ enum flow_state {
 };
 
 struct broker;
+struct epoll_event;
 struct event;
 struct event_base;
 struct guest;
@@ -191,6 +192,7 @@ void	answer_flush(struct guest *);
 void	answer_deny(struct guest *, uint64_t id, enum deny_code);
 void	answer_revoke(struct flow *);
 void	answer_reset(struct guest *);
+bool	answer_inflight(const struct guest *, uint64_t id);
 
 /* connect.c */
 int	connect_socket(uint32_t proto, const struct endpoint *dial);
@@ -214,10 +216,16 @@ void	ledger_granted(struct flow *);
 void	ledger_revoke(struct flow *, enum reason);
 void	ledger_refuse(struct flow *);
 void	ledger_end(struct flow *, enum reason, const struct wire_close *);
-void	ledger_end_all(struct guest *, enum reason, bool cut);
+void	ledger_end_all(struct guest *, enum reason);
 void	ledger_watch(struct broker *);
 void	ledger_tick(struct guest *, uint64_t mono);
 void	ledger_move(struct flow *, struct flow_list *);
+
+/* cut.c */
+void	cut_flow(const struct flow *, bool at_once);
+void	cut_wire(struct flow *);
+bool	cut_is_wire(const struct epoll_event *);
+void	cut_sprung(struct broker *, const struct epoll_event *);
 
 /* meter.c */
 struct meter {

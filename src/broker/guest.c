@@ -257,7 +257,7 @@ buried(struct guest *g)
 		guest_detach(g, REASON_GUEST_DETACH);
 		return;
 	}
-	ledger_end_all(g, REASON_FRAME_DIED, false);
+	ledger_end_all(g, REASON_FRAME_DIED);
 	record_death(g);
 	log_warnx("guest %s: its frame died (signal %u, status %u) and is "
 	    "started again", g->conf.name, g->died.signal, g->died.status);
@@ -315,7 +315,7 @@ guest_report(struct guest *g, const char *what)
 void
 guest_kill(struct guest *g, enum reason reason)
 {
-	ledger_end_all(g, reason, true);
+	ledger_end_all(g, reason);
 	hang_up(g);
 	if (g->died.role != 0)
 		buried(g);
@@ -336,7 +336,9 @@ guest_detach(struct guest *g, enum reason reason)
 	struct broker	*b = g->broker;
 	struct record	 r;
 
-	ledger_end_all(g, reason, false);
+	if (g->chan != NULL)	/* it holds copies of what ends here */
+		keeper_kill(b, ROLE_FRAME, g->slot);
+	ledger_end_all(g, reason);
 	deny_flush(g, mono_now(), true);
 	record_lease(g, REC_GUEST_DETACH, &r);
 	r.reason = reason;

@@ -5,7 +5,8 @@
  *
  * Trusts: the kernel's answers about its own sockets.
  * Must not: end a flow without its record, or close an fd that is still
- * registered with an epoll (the frame's copy would keep it firing).
+ * registered with an epoll (the frame's copy would keep it firing; cut.c makes
+ * use of that once).
  */
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -159,6 +160,7 @@ finish(struct flow *f, enum reason reason, int error,
 	struct linger	 orderly = { 0, 0 };
 	struct record	 r;
 	uint64_t	 now = mono_now();
+	bool		 fin = m != NULL && m->how == HOW_FIN;
 
 	record_flow(f, REC_FLOW_CLOSE, &r);
 	r.reason = reason;
@@ -166,14 +168,17 @@ finish(struct flow *f, enum reason reason, int error,
 	r.dur = now - f->begun;
 	r.conn_ms = ((f->connected != 0 ? f->connected : now) - f->begun) /
 	    1000000;
+	if (granted(f) && f->guest->died.role == 0)
+		cut_flow(f, fin || (m == NULL && reason != REASON_SHUTDOWN));
 	count(f, m, &r);
 	b->up = sum(b->up, r.up);
 	b->down = sum(b->down, r.down);
-	if (m != NULL && m->how == HOW_FIN && f->proto == PROTO_TCP &&
-	    setsockopt(f->fd, SOL_SOCKET, SO_LINGER, &orderly,
-	    sizeof(orderly)) == -1)
+	if (fin && f->proto == PROTO_TCP && setsockopt(f->fd, SOL_SOCKET,
+	    SO_LINGER, &orderly, sizeof(orderly)) == -1)
 		log_warn("linger: flow %llu", (unsigned long long)f->number);
 	audit_put(b, &r);
+	if (granted(f) && m != NULL)
+		cut_wire(f);
 	flow_free(f);
 }
 
@@ -217,20 +222,14 @@ ledger_end(struct flow *f, enum reason reason, const struct wire_close *m)
 	finish(f, reason, 0, m);
 }
 
-/* cut: the frame is alive and not to be trusted with its copies any more. */
 void
-ledger_end_all(struct guest *g, enum reason reason, bool cut)
+ledger_end_all(struct guest *g, enum reason reason)
 {
 	struct flow	*f;
 
-	while ((f = TAILQ_FIRST(&g->flows)) != NULL) {
-		if (cut && granted(f) && shutdown(f->fd, SHUT_RDWR) == -1 &&
-		    errno != ENOTCONN)
-			log_warn("shutdown: flow %llu",
-			    (unsigned long long)f->number);
+	while ((f = TAILQ_FIRST(&g->flows)) != NULL)
 		finish(f, f->state == FLOW_REVOKED ? f->revoked : reason, 0,
 		    NULL);
-	}
 }
 
 static void
@@ -334,23 +333,31 @@ ledger_revoke(struct flow *f, enum reason reason)
 }
 
 /* HUP: both directions are over, so CLOSE is to come. Each tells us once. */
+static void
+hung_up(struct flow *f, uint32_t events)
+{
+	if ((events & EPOLLHUP) == 0)
+		return;		/* ERR alone is the frame's to see */
+	unwatch(f);
+	f->due = mono_now() + CLOSE_OVERDUE;
+	ledger_move(f, &f->guest->hup);
+	broker_want_tick(f->guest->broker);
+}
+
+/* The flows first: a wire that is sprung frees some. */
 void
 ledger_watch(struct broker *b)
 {
 	struct epoll_event	ev[WATCH_BATCH];
-	struct flow		*f;
 	int			i, n;
 
 	n = epoll_wait(b->watch, ev, WATCH_BATCH, 0);
-	for (i = 0; i < n; i++) {
-		f = ev[i].data.ptr;
-		if ((ev[i].events & EPOLLHUP) == 0)
-			continue;	/* ERR alone is the frame's to see */
-		unwatch(f);
-		f->due = mono_now() + CLOSE_OVERDUE;
-		ledger_move(f, &f->guest->hup);
-		broker_want_tick(b);
-	}
+	for (i = 0; i < n; i++)
+		if (!cut_is_wire(&ev[i]))
+			hung_up(ev[i].data.ptr, ev[i].events);
+	for (i = 0; i < n; i++)
+		if (cut_is_wire(&ev[i]))
+			cut_sprung(b, &ev[i]);
 }
 
 /*

@@ -50,6 +50,7 @@ static const struct seal_call calls[] = {
 	SETOPT(SOL_SOCKET, SO_LINGER, "connect, ledger: RST or FIN"),
 	SETOPT(SOL_SOCKET, SO_KEEPALIVE, "connect"),
 	SETOPT(SOL_SOCKET, SO_OOBINLINE, "connect"),
+	SETOPT(SOL_SOCKET, SO_MAX_PACING_RATE, "cut: a copy that was kept"),
 	SETOPT(IPPROTO_TCP, TCP_NODELAY, "connect"),
 	SETOPT(IPPROTO_IP, IP_MTU_DISCOVER, "connect: UDP, echo"),
 	SETOPT(IPPROTO_IP, IP_RECVERR, "connect: UDP, echo"),

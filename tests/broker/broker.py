@@ -414,7 +414,8 @@ def test_cancel_crosses_grant(b):
     os.close(f.expect(GRANT, ident))
     f.ack(ident)
     assert b.one("flow.close").reason == "guest-cancel"
-    assert eof_or_reset(srv.accept()[0]) == "reset"
+    # shut at once: what is on its way to a frame must not outlive the flow
+    assert eof_or_reset(srv.accept()[0]) in ("fin", "reset")
     f.granted(LO, port)
 
 
@@ -656,6 +657,113 @@ def test_rst(b):
     s.close()
     f.close(ident, HOW_RST, "guest-rst")
     assert eof_or_reset(conn) == "reset"
+
+
+def received(s, seconds=0.3):
+    """What a copy of a socket still gets."""
+    if select.select([s], [], [], seconds)[0]:
+        with contextlib.suppress(OSError):
+            return s.recv(65536)
+    return b""
+
+
+def kept_copy(b, how, reason):
+    """The frame says CLOSE and keeps its copy: it is ended, and until then the
+    copy lets out an initial window at most."""
+    f = b.guest()
+    srv, port = listener()
+    others = [f.granted(LO, port) for _ in range(3)]
+    ident, s = f.granted(LO, port)
+    conn = [srv.accept()[0] for _ in range(4)][3]
+    f.close(ident, how, reason)
+    b.one("flow.close", flow=4)
+    sent = 0
+    with contextlib.suppress(OSError):
+        while sent < 1 << 24:
+            sent += s.send(b"z" * 65536)
+    time.sleep(0.3)
+    got = 0
+    conn.setblocking(False)
+    with contextlib.suppress(OSError):
+        while chunk := conn.recv(1 << 20):
+            got += len(chunk)
+    assert got < 1 << 20, f"{got} of {sent} bytes left after the close"
+    b.violation(f, "kept-copy")
+    assert len(b.of("flow.close", reason="ipc-violation")) == 3
+    for _, other in others:
+        other.close()
+    s.close()
+    conn.setblocking(True)
+    return conn
+
+
+def test_kept_copy_fin(b):
+    assert eof_or_reset(kept_copy(b, HOW_FIN, "done")) == "fin"
+
+
+def test_kept_copy_rst(b):
+    assert eof_or_reset(kept_copy(b, HOW_RST, "guest-rst")) == "reset"
+
+
+def test_kept_copy_after_hup(b):
+    f = b.guest()
+    srv, port = listener()
+    ident, s = f.granted(LO, port)
+    s.shutdown(socket.SHUT_WR)
+    srv.accept()[0].close()
+    assert s.recv(10) == b""
+    time.sleep(0.1)
+    f.close(ident, HOW_FIN, "done")
+    b.violation(f, "kept-copy")
+
+
+def test_kept_copy_udp(b):
+    f = b.guest()
+    srv = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    srv.bind((LO, 0))
+    ident, s = f.granted(LO, srv.getsockname()[1], UDP)
+    f.close(ident, HOW_FIN, "idle")
+    b.violation(f, "kept-copy")
+    with contextlib.suppress(OSError):
+        s.send(b"two")
+    assert received(srv) == b""
+
+
+def crossing(b, proto, srv):
+    """A CLOSE that crosses the GRANT: the frame has the fd and owes it back."""
+    f = b.guest()
+    ident = f.open(LO, srv.getsockname()[1], proto)
+    b.settle()
+    f.close(ident, HOW_CANCEL, "guest-cancel")
+    s = socket.socket(fileno=f.expect(GRANT, ident))
+    f.ack(ident)
+    b.one("flow.close")
+    return s
+
+
+def test_kept_copy_of_a_crossing_grant(b):
+    srv, port = listener()
+    s = crossing(b, TCP, srv)
+    conn = srv.accept()[0]
+    with contextlib.suppress(OSError):
+        conn.send(b"secret")
+    assert received(s) == b""
+    try:
+        s.send(b"more")
+        raise AssertionError("it still sends")
+    except OSError:
+        pass
+
+
+def test_kept_copy_of_a_crossing_grant_udp(b):
+    srv = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    srv.bind((LO, 0))
+    s = crossing(b, UDP, srv)
+    srv.sendto(b"secret", s.getsockname())
+    assert received(s) == b""
+    with contextlib.suppress(OSError):
+        s.send(b"more")
+    assert received(srv) == b"" and received(s) == b""
 
 
 def test_fin_delivers_all(b):
