@@ -15,6 +15,8 @@
  *                 -> DENY (the id is gone)
  *                 -> CLOSE (cancel); one crossing GRANT or DENY is ignored
  *   OPEN state: REVOKE -> the frame resets its guest and answers CLOSE
+ * The frame closes its fd before it says CLOSE: one that is still there then is
+ * a violation.
  * After each fd the frame sends ACK; that drives the cap on fds in flight.
  *
  * The frame's states towards the broker: HELLO must be the first message, and
