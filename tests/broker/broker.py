@@ -622,6 +622,20 @@ def test_no_recorder_yet(b):
     assert b.one("flow.open").rec > b.one("guest.attach").rec
 
 
+@needs(recorder=False)
+def test_first_recorder_dies(b):
+    """It never was ready: its guests wait no longer."""
+    f = b.guest()
+    ident = f.open(LO, 1)
+    f.silent()
+    b.start_recorder(ready=False)
+    f.silent()
+    b.kill_recorder()
+    assert f.expect(DENY, ident) == RESET
+    b.start_recorder()
+    assert b.one("flow.deny").reason == "audit-unavailable"
+
+
 def test_recorder_speaks_nonsense(b):
     b.ack(R_DURABLE, 10 ** 6)
     b.wait(lambda: (ROLE_RECORDER, 0) in b.kills and not b.recorder)
