@@ -280,6 +280,7 @@ answer_open(void *room, const void *msg, int fd)
 	g->last_id = m->head.id;
 	if ((why = judge(g, m, &v, &code)) != REASON_NONE)
 		deny_open(g, m, why, &v, code);
+	guest_pause(g);
 	return 0;
 }
 
@@ -432,10 +433,14 @@ answer_closed(void *arg, const char *why)
 		guest_gone(g);
 }
 
+/* There is room, so it reads, even if nothing is to be said any more. */
 static void
 answer_writable(void *arg)
 {
-	answer_flush(arg);
+	struct guest	*g = arg;
+
+	g->unread_since = 0;
+	answer_flush(g);
 }
 
 const struct chan_ops	answer_ops = {

@@ -39,6 +39,7 @@ struct audit {
 	bool		failed;		/* it says it cannot write */
 	bool		was_up;		/* the log could be used, once */
 	bool		resume;		/* a recorder had been started before */
+	bool		begun;		/* the first one is ready, or gone */
 	bool		ending, ended;	/* END is due; END is sent */
 	uint64_t	rec, acked;	/* last number given, last acknowledged */
 	uint64_t	backlog;
@@ -95,13 +96,16 @@ audit_up(const struct broker *b)
 }
 
 /*
- * Opens come faster than they are written. Without a recorder there are none:
- * what then waits is bounded by the flows that live and can only close.
+ * Guests are not read: their opens come faster than they are written, or the
+ * first recorder is not ready yet, which is a matter of a moment and no reason
+ * to refuse. While a later one is missing opens are refused, and what then waits
+ * is bounded by the flows that live and can only close.
  */
 bool
 audit_crowded(const struct broker *b)
 {
-	return audit_up(b) && b->audit->backlog > CROWDED;
+	return !b->audit->begun ||
+	    (audit_up(b) && b->audit->backlog > CROWDED);
 }
 
 uint64_t
@@ -249,6 +253,7 @@ audit_ready(void *room, const void *msg, int fd)
 	a->unsent = STAILQ_FIRST(&a->queue);
 	a->state = AUDIT_UP;
 	a->was_up = true;
+	a->begun = true;
 	a->failed = false;
 	pump(a);
 	open_gate(a);
@@ -321,6 +326,7 @@ hang_up(struct audit *a)
 	chan_free(a->chan);
 	a->chan = NULL;
 	a->state = AUDIT_NONE;
+	a->begun = true;
 	a->unsent = STAILQ_FIRST(&a->queue);
 	shut_gate(a);
 	if (a->broker->stop != STOP_NO)

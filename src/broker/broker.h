@@ -100,6 +100,7 @@ struct guest {
 	struct quota	*quota;
 	struct bucket	messages;
 	bool		paused, flooding;
+	uint64_t	deaf;		/* when it last was not read for the log's sake */
 	const char	*why;		/* a handler's word for its refusal */
 	uint64_t	ping_due;
 	bool		ping_open;	/* PING sent, no PONG yet */
@@ -183,6 +184,7 @@ void	guest_pause(struct guest *);
 struct verdict guest_decide(const struct guest *, uint32_t proto,
 	    const struct endpoint *dst);
 void	guest_detach(struct guest *, enum reason);
+bool	guest_heard(const struct guest *, uint64_t mono);
 bool	guest_urgent(const struct guest *);
 void	guest_free(struct guest *);
 

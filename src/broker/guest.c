@@ -16,6 +16,7 @@
 #define FRAME_QUEUE	16u		/* CONFIG and PING only: the rest waits in the ledger */
 #define FRAME_LINK_GONE	3u		/* exit status: the link's other end is gone */
 #define PING_EVERY	(10 * SEC)
+#define PATIENCE	(2 * SEC)	/* to hear what was said meanwhile */
 
 /* Above this a frame is flooding: each OPEN has an ACK and a CLOSE. */
 #define MESSAGES_PER_OPEN	8u
@@ -166,6 +167,7 @@ guest_greeted(struct guest *g)
 	rec = audit_put(g->broker, &r);
 	if (g->attach_rec == UINT64_MAX)
 		g->attach_rec = rec;
+	guest_pause(g);
 }
 
 /* The record of its attachment is on the disk: CMD may start. */
@@ -365,7 +367,8 @@ ping(struct guest *g, uint64_t mono)
 {
 	struct wire_id	m;
 
-	if (g->state != GUEST_SERVED || mono < g->ping_due)
+	if (g->state != GUEST_SERVED || mono < g->ping_due ||
+	    !guest_heard(g, mono))
 		return;
 	if (g->ping_open) {
 		log_warnx("guest %s: its frame hangs and is ended",
@@ -376,6 +379,13 @@ ping(struct guest *g, uint64_t mono)
 	g->ping_due = mono + PING_EVERY;
 	wire_begin(&m, sizeof(m), WIRE_PING, 0);
 	g->ping_open = chan_try(g->chan, &m, sizeof(m), -1) == 0;
+}
+
+/* All that its frame may have said is read: its silence is its own. */
+bool
+guest_heard(const struct guest *g, uint64_t mono)
+{
+	return g->deaf == 0 || mono - g->deaf >= PATIENCE;
 }
 
 /* Something is due within seconds. */
@@ -393,11 +403,14 @@ void
 guest_tick(struct guest *g, uint64_t mono)
 {
 	deny_flush(g, mono, false);
+	if (audit_crowded(g->broker))
+		g->deaf = mono;
 	if (g->flooding) {
 		g->flooding = false;
 		guest_pause(g);
 	}
-	if (g->state == GUEST_GREETING && mono >= g->hello_due)
+	if (g->state == GUEST_GREETING && mono >= g->hello_due &&
+	    guest_heard(g, mono))
 		guest_violation(g, "no-hello");
 	else if (g->unread_since != 0 &&
 	    mono - g->unread_since >= UNREAD_OVERDUE)

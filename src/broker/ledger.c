@@ -402,14 +402,16 @@ void
 ledger_tick(struct guest *g, uint64_t mono)
 {
 	struct flow	*f = TAILQ_FIRST(&g->revoked);
+	bool		 heard = guest_heard(g, mono);
 
-	if (f != NULL && f->due <= mono) {
+	if (heard && f != NULL && f->due <= mono) {
 		log_warnx("guest %s: its frame ignores a REVOKE and is ended",
 		    g->conf.name);
 		f->revoked = REASON_REVOKE_IGNORED;
 		guest_kill(g, REASON_FRAME_DIED);
 		return;
 	}
-	overdue(g, mono);
+	if (heard)
+		overdue(g, mono);
 	lifetimes(g, mono);
 }

@@ -21,6 +21,12 @@
 /* Datagrams per turn: one busy peer must not starve the others. */
 #define CHAN_BATCH	64
 #define CHAN_BUF	4096
+/*
+ * ETOOMANYREFS: the fds in flight of all processes of this user are as many as
+ * RLIMIT_NOFILE (unix(7)). The socket is writable all the same, so waiting for
+ * that would spin.
+ */
+#define CHAN_LATER_US	50000
 
 struct packet {
 	STAILQ_ENTRY(packet)	entry;
@@ -36,6 +42,7 @@ struct chan {
 	size_t			 queue_max, queued;
 	STAILQ_HEAD(, packet)	 queue;
 	struct event		*rd, *wr;
+	struct event		*later;		/* too many fds are in flight */
 	const struct chan_ops	*ops;
 	void			*arg;
 	bool			 busy;		/* a callback is under way */
@@ -61,7 +68,8 @@ chan_new(struct event_base *base, int fd, unsigned int flags,
 	STAILQ_INIT(&c->queue);
 	c->rd = event_new(base, fd, EV_READ | EV_PERSIST, chan_read, c);
 	c->wr = event_new(base, fd, EV_WRITE, chan_write, c);
-	if (c->rd == NULL || c->wr == NULL || event_add(c->rd, NULL) == -1) {
+	c->later = event_new(base, -1, 0, chan_write, c);
+	if (c->rd == NULL || c->wr == NULL || c->later == NULL || event_add(c->rd, NULL) == -1) {
 		c->fd = -1;	/* still the caller's */
 		chan_free(c);
 		return NULL;
@@ -89,7 +97,9 @@ chan_free(struct chan *c)
 		event_free(c->rd);
 	if (c->wr != NULL)
 		event_free(c->wr);
-	c->rd = c->wr = NULL;
+	if (c->later != NULL)
+		event_free(c->later);
+	c->rd = c->wr = c->later = NULL;
 	while (!STAILQ_EMPTY(&c->queue))
 		packet_pop(c);
 	fd_drop(&c->fd);
@@ -125,7 +135,23 @@ chan_end(struct chan *c, const char *why)
 {
 	event_del(c->rd);
 	event_del(c->wr);
+	event_del(c->later);
 	c->ops->closed(c->arg, why);
+}
+
+/* The last send failed, and may succeed another time? Then there will be one. */
+static bool
+chan_retry(struct chan *c)
+{
+	struct timeval	tv = { .tv_usec = CHAN_LATER_US };
+
+	if (errno == ETOOMANYREFS)
+		event_add(c->later, &tv);
+	else if (errno == EAGAIN || errno == EINTR)
+		event_add(c->wr, NULL);
+	else
+		return false;
+	return true;
 }
 
 static int
@@ -148,7 +174,6 @@ chan_enqueue(struct chan *c, const void *buf, size_t len, int fd)
 	memcpy(p->data, buf, len);
 	STAILQ_INSERT_TAIL(&c->queue, p, entry);
 	c->queued++;
-	event_add(c->wr, NULL);
 	return 0;
 }
 
@@ -159,7 +184,7 @@ chan_send(struct chan *c, const void *buf, size_t len, int fd)
 		return chan_enqueue(c, buf, len, fd);
 	if (fd_send(c->fd, buf, len, fd) == 0)
 		return 0;
-	if (errno == EAGAIN || errno == EINTR || errno == ETOOMANYREFS)
+	if (chan_retry(c))
 		return chan_enqueue(c, buf, len, fd);
 	return -1;		/* the read side will see the end */
 }
@@ -167,17 +192,14 @@ chan_send(struct chan *c, const void *buf, size_t len, int fd)
 int
 chan_try(struct chan *c, const void *buf, size_t len, int fd)
 {
-	int	r = -1;
-
-	if (STAILQ_EMPTY(&c->queue))
-		r = fd_send(c->fd, buf, len, fd);
-	else
-		errno = EAGAIN;
-	if (r == -1 && (errno == EAGAIN || errno == ETOOMANYREFS)) {
-		event_add(c->wr, NULL);
-		errno = EAGAIN;
+	if (STAILQ_EMPTY(&c->queue)) {
+		if (fd_send(c->fd, buf, len, fd) == 0)
+			return 0;
+		if (!chan_retry(c))
+			return -1;
 	}
-	return r;
+	errno = EAGAIN;		/* chan_write() will call */
+	return -1;
 }
 
 static void
@@ -190,9 +212,7 @@ chan_write(int fd, short what, void *arg)
 	(void)what;
 	while ((p = STAILQ_FIRST(&c->queue)) != NULL) {
 		if (fd_send(c->fd, p->data, p->len, p->fd) == -1) {
-			if (errno == EAGAIN || errno == EINTR ||
-			    errno == ETOOMANYREFS)
-				event_add(c->wr, NULL);
+			chan_retry(c);
 			return;
 		}
 		packet_pop(c);

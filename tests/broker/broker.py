@@ -610,12 +610,30 @@ def test_two_guests_share_the_fds(b):
 
 @needs(recorder=False)
 def test_no_recorder_yet(b):
+    """A guest that is there before the log: its flows wait for it."""
     f = b.guest()
     srv, port = listener()
-    assert f.expect(DENY, f.open(LO, port)) == RESET
+    ident = f.open(LO, port)
+    f.silent(1)
+    assert not select.select([srv], [], [], 0)[0], "connected before the log"
     b.start_recorder()
     b.wait(lambda: b.ready == 1)
-    f.granted(LO, port)
+    os.close(f.expect(GRANT, ident))
+    assert b.one("flow.open").rec > b.one("guest.attach").rec
+
+
+@needs(recorder=False)
+def test_first_recorder_dies(b):
+    """It never was ready: its guests wait no longer."""
+    f = b.guest()
+    ident = f.open(LO, 1)
+    f.silent()
+    b.start_recorder(ready=False)
+    f.silent()
+    b.kill_recorder()
+    assert f.expect(DENY, ident) == RESET
+    b.start_recorder()
+    assert b.one("flow.deny").reason == "audit-unavailable"
 
 
 def test_recorder_speaks_nonsense(b):
@@ -647,6 +665,57 @@ def test_inflight(b):
     f.silent(0.1)
     for fd in fds.values():
         os.close(fd)
+
+
+def channel_room(b, f):
+    """How many small messages fit into the channel to a frame."""
+    told = [f.open("192.0.2.1", 1) for _ in range(400)]
+    b.settle()
+    os.kill(b.pid, signal.SIGSTOP)
+    room = 0
+    while f.chan.recv(0)[0]:
+        room += 1
+    os.kill(b.pid, signal.SIGCONT)
+    for ident in told[room:]:
+        f.expect(DENY, ident)
+    return room
+
+
+@slow
+def test_full_channel_and_nothing_to_say(b):
+    """It was full, and what it was full for is gone: that is no violation."""
+    f = b.guest()
+    srv, port = listener()
+    told = [f.open("192.0.2.1", 1) for _ in range(channel_room(b, f))]
+    b.settle()
+    waiting = f.open(LO, port)
+    srv.accept()
+    b.settle()
+    f.close(waiting, HOW_CANCEL, "guest-cancel")
+    b.one("flow.close")
+    for ident in told:
+        f.expect(DENY, ident)
+    f.silent(11)
+    assert not b.of("ipc.violation")
+
+
+@needs(nofile=128)
+def test_too_many_in_flight(b):
+    """Another process of this user has used up the fds in flight."""
+    f = b.guest()
+    srv, port = listener()
+    hoard = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    null = os.open("/dev/null", os.O_RDONLY)
+    for _ in range(4):
+        socket.send_fds(hoard[0], [b"x"], [null] * 200)
+    ident = f.open(LO, port)
+    f.silent(0.3)
+    before = b.ticks()
+    f.silent(1)
+    assert b.ticks() - before <= 10, "spins"
+    for s in hoard:
+        s.close()
+    os.close(f.expect(GRANT, ident))
 
 
 def test_rst(b):
@@ -968,6 +1037,25 @@ def test_stopped_and_continued(b):
     os.kill(b.pid, signal.SIGCONT)
     srv, port = listener()
     f.granted(LO, port)
+
+
+@slow
+@needs(rate=0)
+def test_silent_because_not_read(b):
+    """The log is far behind, so the guest is not read: its frame, which answers
+    all that it is asked, is not ended for the silence."""
+    f = b.guest()
+    ident, s = f.granted(LO, 9, UDP)
+    b.hold = True
+    for _ in range(4200):
+        f.close(f.open(LO, 9, UDP), HOW_CANCEL, "guest-cancel")
+        b.pump()
+    f.silent(25)
+    assert not b.kills
+    b.release()
+    s.close()
+    f.close(ident)
+    b.one("flow.close", reason="done")
 
 
 # ---- diagnostics, drops, the end --------------------------------------------------
