@@ -633,7 +633,6 @@ def test_first_recorder_dies(b):
     b.kill_recorder()
     assert f.expect(DENY, ident) == RESET
     b.start_recorder()
-    assert b.one("flow.deny").reason == "audit-unavailable"
 
 
 def test_recorder_speaks_nonsense(b):
@@ -710,9 +709,7 @@ def test_too_many_in_flight(b):
         socket.send_fds(hoard[0], [b"x"], [null] * 200)
     ident = f.open(LO, port)
     f.silent(0.3)
-    before = b.ticks()
-    f.silent(1)
-    assert b.ticks() - before <= 10, "spins"
+    assert b.busy(1) < 0.2, "spins"
     for s in hoard:
         s.close()
     os.close(f.expect(GRANT, ident))
