@@ -178,7 +178,8 @@ failure_segment(struct writer *w, int err, size_t cut)
 	refuse_opens(w, err);
 	queue_rewind(&w->queue);
 	w->opens_written = 0;
-	fd_drop(&w->seg.fd);
+	if (w->seg.first != 0)	/* else writer_retire() has to remove it */
+		fd_drop(&w->seg.fd);
 	w->state = WRITER_BROKEN;
 	w->dry = false;
 	w->sync_at = 0;

@@ -234,7 +234,7 @@ struct writer {
 	uint32_t	 mode;		/* enum policy_durable */
 	uint64_t	 rotate;
 	enum writer_state state;
-	struct segment	 seg;		/* broken: fd -1, the rest is the old one's */
+	struct segment	 seg;		/* broken: the old one's; fd -1 if it has lines */
 	struct reserve	 reserve;
 	struct queue	 queue;
 	struct openset	*opens;

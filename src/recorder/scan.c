@@ -63,8 +63,9 @@ one_line(struct reading *rd, struct text line)
 	scan->stopped = !s.torn && parse_is(&s.type, "daemon.stop");
 	if (s.torn)
 		return;
+	/* what a gap voids is to be sent again, unless it was written again */
 	if (s.has_inst && memcmp(s.inst, rd->inst, 16) == 0 &&
-	    s.rec > scan->rec)
+	    (s.rec > scan->rec || s.from != 0))
 		scan->rec = s.rec;
 	follow(rd, &s);
 }

@@ -20,10 +20,12 @@
 
 int	__real_fdatasync(int);
 int	__wrap_fdatasync(int);
+int	__real_fsync(int);
+int	__wrap_fsync(int);
 int	__real_fallocate(int, int, off_t, off_t);
 int	__wrap_fallocate(int, int, off_t, off_t);
 
-static int		fail_sync, fail_space, syncs;
+static int		fail_sync, fail_dir, fail_space, syncs;
 static char		path[64];
 static int		dir;
 static struct writer	*w;
@@ -39,6 +41,17 @@ __wrap_fdatasync(int fd)
 		return -1;
 	}
 	return __real_fdatasync(fd);
+}
+
+int
+__wrap_fsync(int fd)
+{
+	if (fail_dir > 0) {
+		fail_dir--;
+		errno = EIO;
+		return -1;
+	}
+	return __real_fsync(fd);
 }
 
 int
@@ -90,7 +103,7 @@ setup(void **state)
 	dir = open(path, O_RDONLY | O_DIRECTORY);
 	log_init("test", open("/dev/null", O_WRONLY), LOG_LEVEL_WARN);
 	rec = 0;
-	fail_sync = fail_space = 0;
+	fail_sync = fail_dir = fail_space = 0;
 	life(DURABLE_BEFORE_DATA, 0);
 	return 0;
 }
@@ -231,6 +244,47 @@ sync_fails(void **state)
 	assert_int_equal(count("\"opens\":1"), 1);
 	assert_int_equal(count("\"from\":3,\"to\":4"), 1);
 	assert_int_equal(count("\"rec\":3,\"tenant\""), 2);
+	assert_int_equal(openset_count(w->opens), 1);
+}
+
+/* A new segment fails before its first line: it does not stand in the way. */
+static void
+empty_segment_fails(void **state)
+{
+	(void)state;
+	take(REC_FLOW_OPEN, 1);
+	writer_turn(w);
+	fail_dir = 2;
+	assert_int_equal(writer_rotate(w, false), -1);
+	assert_int_equal(w->state, WRITER_BROKEN);
+	w->out.failed = false;
+	writer_turn(w);			/* the reserve fails in the same way */
+	assert_int_equal(w->state, WRITER_BROKEN);
+	w->out.failed = false;
+	w->probe_at = 1;
+	writer_turn(w);
+	assert_int_equal(w->state, WRITER_OK);
+	take(REC_FLOW_OPEN, 2);
+	writer_turn(w);
+	assert_int_equal(count("flow.open"), 2);
+}
+
+/* Killed after it had said what is void, before it was written again. */
+static void
+killed_after_a_gap(void **state)
+{
+	(void)state;
+	take(REC_FLOW_OPEN, 1);
+	writer_turn(w);
+	take(REC_FLOW_DENY, 0);
+	take(REC_FLOW_OPEN, 2);
+	fail_sync = 1;
+	writer_turn(w);
+	failure_probe(w);
+	assert_int_equal(count("\"from\":3,\"to\":4"), 1);
+	death();
+	life(DURABLE_BEFORE_DATA, 1);
+	assert_int_equal(w->rec, 1);
 	assert_int_equal(openset_count(w->opens), 1);
 }
 
@@ -396,7 +450,8 @@ int
 main(void)
 {
 	const struct CMUnitTest	tests[] = {
-		T(group), T(lazy), T(twice), T(sync_fails), T(async_fails),
+		T(group), T(lazy), T(twice), T(sync_fails),
+		T(empty_segment_fails), T(killed_after_a_gap), T(async_fails),
 		T(no_space), T(counted), T(first_failure_holds), T(deny_closes), T(second_life),
 	};
 
