@@ -24,6 +24,7 @@
 #define LOCALS_MAX	65536u		/* addresses; a host with more is not served */
 #define READ_MAX	32768u		/* netlink(7): a dump's datagrams fit in 32 KiB */
 #define FIRST_LIST_MS	5000
+#define REFUSALS_MAX	64u		/* then the next change is waited for */
 
 struct list {
 	struct endpoint	*addr;
@@ -35,6 +36,7 @@ struct locals {
 	uint32_t	seq;		/* of the dump under way */
 	bool		asking;		/* a dump is under way */
 	bool		stale;		/* it is out of date already */
+	uint32_t	refusals;	/* of the kernel, one after the other */
 	struct list	now, next;
 };
 
@@ -136,6 +138,7 @@ finish(struct locals *l)
 	struct list	old = l->now;
 
 	l->asking = false;
+	l->refusals = 0;
 	if (l->stale) {
 		if (ask(l) == -1)
 			log_warn("netlink: the address list cannot be asked");
@@ -148,11 +151,39 @@ finish(struct locals *l)
 	    old.n * sizeof(*old.addr)) != 0);
 }
 
+/* EBUSY: an earlier dump, whose end was lost by an overflow, still runs. */
+static void
+refused(struct locals *l)
+{
+	l->asking = false;
+	l->stale = ++l->refusals < REFUSALS_MAX;
+	if (!l->stale)
+		log_warnx("netlink: the kernel gives no list of addresses");
+}
+
+/* Both carry an errno, or 0. */
+static bool
+is_error(struct nlmsghdr *h)
+{
+	int	error = 0;
+
+	if (h->nlmsg_type != NLMSG_ERROR && h->nlmsg_type != NLMSG_DONE)
+		return false;
+	if (h->nlmsg_len >= NLMSG_LENGTH(sizeof(error)))
+		memcpy(&error, NLMSG_DATA(h), sizeof(error));
+	return error != 0;
+}
+
 static bool
 take_message(struct locals *l, struct nlmsghdr *h)
 {
-	bool	answer = l->asking && h->nlmsg_seq == l->seq &&
-		    (h->nlmsg_flags & NLM_F_MULTI) != 0;
+	bool	ours = l->asking && h->nlmsg_seq == l->seq;
+	bool	answer = ours && (h->nlmsg_flags & NLM_F_MULTI) != 0;
+
+	if (ours && is_error(h)) {
+		refused(l);
+		return false;
+	}
 
 	if (answer && (h->nlmsg_flags & NLM_F_DUMP_INTR) != 0)
 		l->stale = true;
@@ -200,7 +231,7 @@ wait_first(struct locals *l)
 			return false;
 		locals_read(l);
 	}
-	return true;
+	return l->refusals == 0;
 }
 
 struct locals *
