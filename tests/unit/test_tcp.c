@@ -14,6 +14,7 @@
 #include "bytes.h"
 #include "fd.h"
 #include "frame_room.h"
+#include "pool.h"
 
 #define ISS	1000u
 
@@ -588,6 +589,23 @@ test_host_rst_write(void **state)
 	assert_int_equal(fin_seq, 0);
 }
 
+/* Data and reset in one event, which does not tell the one from the other. */
+static void
+test_host_rst_at_once(void **state)
+{
+	(void)state;
+	handshake();
+	assert_int_equal(write(server, "answer", 6), 6);
+	reset_server();
+	turn();
+	assert_int_equal(down_len, 6);
+	room_wait(2);
+	send_flags(0, NULL, 0);
+	read_broker();
+	assert_int_equal(closed.reason, REASON_PEER_RESET);
+	assert_int_equal(nresets, 1);
+}
+
 /* Somebody else took the error: read() says 0, and it was a reset all the same. */
 static void
 test_host_rst_taken(void **state)
@@ -759,6 +777,93 @@ test_quick_answers(void **state)
 	assert_int_equal(nsegs, before + 2);
 }
 
+/* ---- bounds ---- */
+
+/* TIME_WAIT is for so many; the oldest goes. */
+static void
+test_time_wait_bound(void **state)
+{
+	uint16_t	first = (uint16_t)(gport + 1);
+	unsigned int	i;
+
+	(void)state;
+	for (i = 0; i < 520; i++) {
+		reset_all(NULL);
+		handshake();
+		shutdown(server, SHUT_WR);
+		turn();
+		send_flags(S_FIN, NULL, 0);
+		turn();
+		assert_int_equal(closed.how, HOW_FIN);
+		fd_drop(&server);
+	}
+	nresets = 0;
+	send_raw(S_ACK, seq, ack, NULL, 0);	/* the last is known */
+	assert_int_equal(nresets, 0);
+	gport = first;
+	send_raw(S_ACK, seq, ack, NULL, 0);	/* the first is not */
+	assert_int_equal(nresets, 1);
+	gport = (uint16_t)(first + 600);
+}
+
+/* And so many flows may have no more than bytes that the guest does not take. */
+static void
+test_draining_bound(void **state)
+{
+	uint16_t	first = (uint16_t)(gport + 1);
+	unsigned int	i;
+
+	(void)state;
+	for (i = 0; i < 1030; i++) {
+		reset_all(NULL);
+		handshake();
+		assert_int_equal(write(server, "x", 1), 1);
+		shutdown(server, SHUT_WR);
+		turn();
+		send_raw(S_ACK | S_FIN, seq, ack, NULL, 0);
+		turn();
+		assert_int_equal(closed.how, HOW_FIN);
+		fd_drop(&server);
+	}
+	nresets = 0;
+	send_raw(S_ACK, seq, ack, NULL, 0);
+	assert_int_equal(nresets, 0);
+	gport = first;
+	send_raw(S_ACK, seq, ack, NULL, 0);
+	assert_int_equal(nresets, 1);
+	gport = (uint16_t)(first + 1100);
+	room_wait(600000);
+}
+
+/* The pools are nearly empty: a flow's first chunk is filled, the rest is lost. */
+static void
+test_short_memory(void **state)
+{
+	struct chunk_queue	all = TAILQ_HEAD_INITIALIZER(all);
+	static uint8_t		data[2000], got[2000];
+	struct chunk		*c;
+
+	(void)state;
+	handshake();
+	fill(data, sizeof(data));
+	while (pool_holds(2 * CHUNK_SMALL, 0) &&
+	    (c = chunk_get(true, 2)) != NULL)
+		TAILQ_INSERT_TAIL(&all, c, entry);
+	send_flags(S_PSH, data, sizeof(data));
+	assert_int_equal(seen.ack, seq - sizeof(data) + CHUNK_SMALL);
+	assert_int_equal(server_reads(got, sizeof(got)), CHUNK_SMALL);
+	while ((c = TAILQ_FIRST(&all)) != NULL) {
+		TAILQ_REMOVE(&all, c, entry);
+		chunk_put(c);
+	}
+	/* As if lost: sent again, it is taken. */
+	seq -= (uint32_t)(sizeof(data) - CHUNK_SMALL);
+	send_flags(S_PSH, data + CHUNK_SMALL, sizeof(data) - CHUNK_SMALL);
+	assert_int_equal(server_reads(got + CHUNK_SMALL, sizeof(got)),
+	    sizeof(data) - CHUNK_SMALL);
+	assert_memory_equal(got, data, sizeof(data));
+}
+
 #define T(x)	cmocka_unit_test_setup_teardown(x, reset_all, end_all)
 
 int
@@ -781,6 +886,7 @@ main(void)
 		T(test_host_rst),
 		T(test_host_rst_write),
 		T(test_host_rst_taken),
+		T(test_host_rst_at_once),
 		T(test_revoke),
 		T(test_revoke_and_eof),
 		T(test_half_closed_idle),
@@ -789,6 +895,9 @@ main(void)
 		T(test_link_full),
 		T(test_link_full_output),
 		T(test_quick_answers),
+		T(test_time_wait_bound),
+		T(test_draining_bound),
+		T(test_short_memory),
 	};
 
 	room_on_segment = on_segment;
