@@ -23,6 +23,7 @@
 #include "bytes.h"
 #include "fd.h"
 #include "frame_room.h"
+#include "pool.h"
 
 #define FLOWS	6
 
@@ -319,6 +320,20 @@ act(void)
 		tcp_link_writable();
 }
 
+/* Everything that was lent for payload is back. */
+static bool
+pools_full(void)
+{
+	static uint64_t		bytes;
+	static unsigned int	buffers;
+
+	if (buffers == 0) {
+		bytes = pool_free_bytes(0);
+		buffers = rxbuf_free_count();
+	}
+	return pool_free_bytes(0) == bytes && rxbuf_free_count() == buffers;
+}
+
 /* Everything is taken back, and everything must come to an end. */
 static void
 end_all(void)
@@ -336,7 +351,10 @@ end_all(void)
 		broker_revokes(ids[i]);
 	room_turn();
 	broker_acts();
-	room_wait(70000);
+	for (i = 0; i < 9000 && !pools_full(); i++)
+		room_wait(100);		/* what was not acknowledged is given up */
+	if (!pools_full())
+		errx(1, "memory is left behind");
 	for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
 		left += ids[i] != 0;
 	if (left != 0 || flow_count() != 0)
@@ -361,6 +379,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		    LINK_CSUM | LINK_TSO4, 1500, 64);
 		for (i = 0; i < FLOWS; i++)
 			conns[i].server = -1;
+		pools_full();
 		started = true;
 	}
 	in = data;

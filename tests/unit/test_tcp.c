@@ -14,6 +14,7 @@
 #include "bytes.h"
 #include "fd.h"
 #include "frame_room.h"
+#include "pool.h"
 
 #define ISS	1000u
 
@@ -30,8 +31,9 @@ static uint32_t		down_next;
 static uint16_t		gport = 2000;
 static bool		v6;
 static uint32_t		seq, ack;
+static uint16_t		window;
 static uint64_t		id;
-static int		server;
+static int		server, copy = -1;	/* copy: as the broker keeps one */
 static struct wire_close closed;
 static struct wire_open	 opened;
 static unsigned int	 nopens, ncloses;
@@ -69,7 +71,7 @@ send_raw(uint8_t flags, uint32_t s, uint32_t a, const void *data, size_t len)
 {
 	struct room_seg	out = {
 		.v6 = v6, .gport = gport, .dport = 80, .seq = s, .ack = a,
-		.flags = flags, .window = 1000, .data = data, .len = len,
+		.flags = flags, .window = window, .data = data, .len = len,
 	};
 
 	if ((flags & S_SYN) != 0) {
@@ -126,6 +128,7 @@ reset_all(void **state)
 	down_next = 0;
 	id = 0;
 	seq = ISS;
+	window = 1000;
 	server = -1;
 	memset(&closed, 0, sizeof(closed));
 	memset(&seen, 0, sizeof(seen));
@@ -137,6 +140,7 @@ end_all(void **state)
 {
 	(void)state;
 	fd_drop(&server);
+	fd_drop(&copy);
 	if (id != 0 && ncloses == 0) {
 		room_revoke(id);
 		turn();
@@ -162,7 +166,8 @@ grant(void)
 	room_tcp_pair(pair);
 	server = pair[1];
 	room_grant(id, pair[0]);
-	close(pair[0]);
+	fd_drop(&copy);
+	copy = pair[0];
 	turn();
 }
 
@@ -216,6 +221,7 @@ test_cancel(void **state)
 	assert_int_equal(closed.reason, REASON_GUEST_CANCEL);
 	/* A grant that crosses it: the fd is closed. */
 	grant();
+	fd_drop(&copy);
 	assert_int_equal(nsegs, 0);
 	assert_int_equal(read(server, other, 1), -1);
 	assert_int_equal(errno, ECONNRESET);
@@ -482,10 +488,12 @@ test_end_guest_first(void **state)
 static void
 test_end_host_first(void **state)
 {
-	uint8_t	b[10];
+	uint8_t		b[10];
+	uint32_t	iss;
 
 	(void)state;
 	handshake();
+	iss = seen.seq;
 	assert_int_equal(write(server, "hello", 5), 5);
 	shutdown(server, SHUT_WR);
 	turn();
@@ -501,12 +509,15 @@ test_end_host_first(void **state)
 	assert_int_equal(seen.ack, seq);
 	/* TIME_WAIT: the same port may come again. */
 	ncloses = nopens = nsyn_acks = 0;
+	room_wait(1000);
 	seq = 500000;
 	syn();
 	assert_int_equal(nopens, 1);
 	grant();
 	assert_int_equal(nsyn_acks, 1);
 	assert_int_equal(seen.ack, 500001);
+	/* The same 5-tuple, a second later: 250 000 ticks (RFC 6528). */
+	assert_int_equal(seen.seq - iss, 250000);
 }
 
 static void
@@ -578,6 +589,46 @@ test_host_rst_write(void **state)
 	assert_int_equal(fin_seq, 0);
 }
 
+/* Data and reset in one event, which does not tell the one from the other. */
+static void
+test_host_rst_at_once(void **state)
+{
+	(void)state;
+	handshake();
+	assert_int_equal(write(server, "answer", 6), 6);
+	reset_server();
+	turn();
+	assert_int_equal(down_len, 6);
+	room_wait(2);
+	send_flags(0, NULL, 0);
+	read_broker();
+	assert_int_equal(closed.reason, REASON_PEER_RESET);
+	assert_int_equal(nresets, 1);
+}
+
+/* Somebody else took the error: read() says 0, and it was a reset all the same. */
+static void
+test_host_rst_taken(void **state)
+{
+	int		error = 0;
+	socklen_t	len = sizeof(error);
+
+	(void)state;
+	handshake();
+	assert_int_equal(write(server, "answer", 6), 6);
+	reset_server();
+	assert_int_equal(getsockopt(copy, SOL_SOCKET, SO_ERROR, &error, &len),
+	    0);
+	assert_int_equal(error, ECONNRESET);
+	turn();
+	assert_int_equal(down_len, 6);
+	send_flags(0, NULL, 0);
+	turn();
+	assert_int_equal(closed.reason, REASON_PEER_RESET);
+	assert_int_equal(fin_seq, 0);
+	assert_int_equal(nresets, 1);
+}
+
 static void
 test_revoke(void **state)
 {
@@ -597,7 +648,10 @@ test_revoke_and_eof(void **state)
 	(void)state;
 	handshake();
 	shutdown(server, SHUT_WR);
+	/* It arrives when the events of this turn are over. */
+	event_base_loop(frame.base, EVLOOP_NONBLOCK);
 	room_revoke(id);
+	tcp_turn_end();
 	turn();
 	assert_int_equal(fin_seq, 0);
 	assert_int_equal(nresets, 1);
@@ -666,6 +720,150 @@ test_link_full(void **state)
 	assert_int_equal(down_len, 3);
 }
 
+/* The same for what lwIP has already: it was the window that held it. */
+static void
+test_link_full_output(void **state)
+{
+	static uint8_t	data[3000];
+
+	(void)state;
+	window = 10;			/* 1280 bytes */
+	handshake();
+	fill(data, sizeof(data));
+	assert_int_equal(write(server, data, sizeof(data)), sizeof(data));
+	turn();
+	assert_in_range(down_len, 1, 1280);
+	room_link_full = true;
+	window = 1000;
+	send_flags(0, NULL, 0);
+	assert_in_range(down_len, 1, 1280);
+	room_link_full = false;
+	tcp_link_writable();
+	turn();
+	assert_int_equal(down_len, sizeof(data));
+}
+
+/* The ACK of a question goes with its answer, if answers come quickly. */
+static void
+test_quick_answers(void **state)
+{
+	uint8_t		b[4];
+	unsigned int	i, before;
+
+	(void)state;
+	handshake();
+	for (i = 0; i < 10; i++) {
+		before = nsegs;
+		send_flags(S_PSH, "ask", 3);
+		assert_int_equal(server_reads(b, 3), 3);
+		if (i >= 5)
+			assert_int_equal(nsegs, before);
+		assert_int_equal(write(server, "yes", 3), 3);
+		turn();
+		if (i >= 5)
+			assert_int_equal(nsegs, before + 1);
+		assert_int_equal(seen.ack, seq);
+	}
+	/* One that does not come: the ACK goes alone, and at once from now on. */
+	before = nsegs;
+	send_flags(S_PSH, "ask", 3);
+	assert_int_equal(nsegs, before);
+	room_wait(1);
+	room_wait(1);
+	room_wait(1);
+	assert_int_equal(nsegs, before + 1);
+	assert_int_equal(seen.ack, seq);
+	send_flags(S_PSH, "ask", 3);
+	assert_int_equal(nsegs, before + 2);
+}
+
+/* ---- bounds ---- */
+
+/* TIME_WAIT is for so many; the oldest goes. */
+static void
+test_time_wait_bound(void **state)
+{
+	uint16_t	first = (uint16_t)(gport + 1);
+	unsigned int	i;
+
+	(void)state;
+	for (i = 0; i < 520; i++) {
+		reset_all(NULL);
+		handshake();
+		shutdown(server, SHUT_WR);
+		turn();
+		send_flags(S_FIN, NULL, 0);
+		turn();
+		assert_int_equal(closed.how, HOW_FIN);
+		fd_drop(&server);
+	}
+	nresets = 0;
+	send_raw(S_ACK, seq, ack, NULL, 0);	/* the last is known */
+	assert_int_equal(nresets, 0);
+	gport = first;
+	send_raw(S_ACK, seq, ack, NULL, 0);	/* the first is not */
+	assert_int_equal(nresets, 1);
+	gport = (uint16_t)(first + 600);
+}
+
+/* And so many flows may have no more than bytes that the guest does not take. */
+static void
+test_draining_bound(void **state)
+{
+	uint16_t	first = (uint16_t)(gport + 1);
+	unsigned int	i;
+
+	(void)state;
+	for (i = 0; i < 1030; i++) {
+		reset_all(NULL);
+		handshake();
+		assert_int_equal(write(server, "x", 1), 1);
+		shutdown(server, SHUT_WR);
+		turn();
+		send_raw(S_ACK | S_FIN, seq, ack, NULL, 0);
+		turn();
+		assert_int_equal(closed.how, HOW_FIN);
+		fd_drop(&server);
+	}
+	nresets = 0;
+	send_raw(S_ACK, seq, ack, NULL, 0);
+	assert_int_equal(nresets, 0);
+	gport = first;
+	send_raw(S_ACK, seq, ack, NULL, 0);
+	assert_int_equal(nresets, 1);
+	gport = (uint16_t)(first + 1100);
+	room_wait(600000);
+}
+
+/* The pools are nearly empty: a flow's first chunk is filled, the rest is lost. */
+static void
+test_short_memory(void **state)
+{
+	struct chunk_queue	all = TAILQ_HEAD_INITIALIZER(all);
+	static uint8_t		data[2000], got[2000];
+	struct chunk		*c;
+
+	(void)state;
+	handshake();
+	fill(data, sizeof(data));
+	while (pool_holds(2 * CHUNK_SMALL, 0) &&
+	    (c = chunk_get(true, 2)) != NULL)
+		TAILQ_INSERT_TAIL(&all, c, entry);
+	send_flags(S_PSH, data, sizeof(data));
+	assert_int_equal(seen.ack, seq - sizeof(data) + CHUNK_SMALL);
+	assert_int_equal(server_reads(got, sizeof(got)), CHUNK_SMALL);
+	while ((c = TAILQ_FIRST(&all)) != NULL) {
+		TAILQ_REMOVE(&all, c, entry);
+		chunk_put(c);
+	}
+	/* As if lost: sent again, it is taken. */
+	seq -= (uint32_t)(sizeof(data) - CHUNK_SMALL);
+	send_flags(S_PSH, data + CHUNK_SMALL, sizeof(data) - CHUNK_SMALL);
+	assert_int_equal(server_reads(got + CHUNK_SMALL, sizeof(got)),
+	    sizeof(data) - CHUNK_SMALL);
+	assert_memory_equal(got, data, sizeof(data));
+}
+
 #define T(x)	cmocka_unit_test_setup_teardown(x, reset_all, end_all)
 
 int
@@ -687,12 +885,19 @@ main(void)
 		T(test_guest_rst),
 		T(test_host_rst),
 		T(test_host_rst_write),
+		T(test_host_rst_taken),
+		T(test_host_rst_at_once),
 		T(test_revoke),
 		T(test_revoke_and_eof),
 		T(test_half_closed_idle),
 		T(test_challenge),
 		T(test_silent_guest),
 		T(test_link_full),
+		T(test_link_full_output),
+		T(test_quick_answers),
+		T(test_time_wait_bound),
+		T(test_draining_bound),
+		T(test_short_memory),
 	};
 
 	room_on_segment = on_segment;
