@@ -129,9 +129,13 @@ def last_bytes(t):
 def early_keys(t):
     """^Z and ^C are not lost while CMD is still being started."""
     shell = terminal(t)
+
+    def has_the_terminal():
+        # before that, the key would be bash's
+        return lab.program(os.tcgetpgrp(shell.master)) == "sallyport"
     for delay in (0.0, 0.01, 0.02, 0.03, 0.05):
         shell.type("run sleep 30\n")
-        shell.wait("sleep 30")
+        t.check(lab.wait_until(has_the_terminal, 10), "it did not start")
         time.sleep(delay)
         shell.type("\x1a")
         shell.wait("Stopped")
