@@ -148,6 +148,7 @@ enum ctl_type {
 	CTL_MAPPED = 1,		/* to init: your id maps are written */
 	CTL_TAP,		/* from init, with the tap */
 	CTL_GO,			/* to init: start CMD */
+	CTL_STARTED,		/* from init: there is a CMD for signals to reach */
 	CTL_SIGNAL,		/* to init: for CMD */
 	CTL_STOPPED,		/* from init: CMD is, by this signal */
 	CTL_ENDED		/* from init: our exit status */
@@ -178,7 +179,8 @@ struct wait {
 	struct guestns	*guest;
 	struct machine	*machine;
 	int		tty;		/* -1 = not in its foreground */
-	bool		began, over;
+	bool		began, started, over;
+	sigset_t	early;		/* came before CMD did */
 	int		status;		/* what ours is to be */
 };
 void	wait_signals(struct run *);

@@ -230,8 +230,8 @@ init_main(const struct run *r, int ctl)
 	sfd = child_signals();
 	if ((cmd = fork()) == 0)
 		cmd_main(r);
-	if (cmd == -1)
-		fatal("fork");
+	if (cmd == -1 || ctl_send(ctl, CTL_STARTED, 0) == -1)
+		fatal("starting CMD");
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == -1)
 		fatal("prctl");
 	seal_caps_keep(&kill_cap, r->who.other ? 1 : 0);

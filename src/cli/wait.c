@@ -84,8 +84,22 @@ relay(struct wait *w, int sfd)
 	if (!w->began && ends(si.ssi_signo)) {
 		w->over = true;
 		w->status = EXIT_SIGNALLED + (int)si.ssi_signo;
-	} else if (w->began && si.ssi_code != SI_KERNEL)
+	} else if (!w->started)
+		sigaddset(&w->early, (int)si.ssi_signo);
+	else if (si.ssi_code != SI_KERNEL)
 		(void)ctl_send(w->guest->ctl, CTL_SIGNAL, (int)si.ssi_signo);
+}
+
+/* What the terminal said while there was nobody to hear it is said again. */
+static void
+cmd_started(struct wait *w)
+{
+	size_t	i;
+
+	w->started = true;
+	for (i = 0; i < NRELAYED; i++)
+		if (sigismember(&w->early, relayed[i]))
+			(void)ctl_send(w->guest->ctl, CTL_SIGNAL, relayed[i]);
 }
 
 /* Stop as CMD did; when we go on, so does it. */
@@ -104,6 +118,10 @@ from_init(struct wait *w)
 
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
+	if (n == (ssize_t)sizeof(c) && c.type == CTL_STARTED) {
+		cmd_started(w);
+		return;
+	}
 	if (n == (ssize_t)sizeof(c) && c.type == CTL_STOPPED) {
 		stop_with(w);
 		return;
@@ -149,6 +167,7 @@ wait_for(struct wait *w)
 		sigaddset(&set, relayed[i]);
 	if ((sfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) == -1)
 		fatal("signalfd");
+	sigemptyset(&w->early);
 	terminal_find(w);
 	p[0].fd = w->guest->ctl;
 	p[1].fd = w->machine->chan;

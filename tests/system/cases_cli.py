@@ -10,7 +10,7 @@ import time
 
 import lab
 import servers
-from cases_run import MACHINERY, USAGE, Place, quiet
+from cases_run import MACHINERY, USAGE, Place, quiet, terminal
 from trial import OURS, case
 
 
@@ -123,6 +123,29 @@ def last_bytes(t):
     for _ in range(t.scale(40, 10)):
         t.equal(place.run(*quiet(place), "python3", "-c", script)[0], 0)
         t.equal(server.next_end().data, 100000, "bytes that arrived")
+
+
+@case(quick=True, gateways=OURS)
+def early_keys(t):
+    """^Z and ^C are not lost while CMD is still being started."""
+    shell = terminal(t)
+
+    def has_the_terminal():
+        # before that, the key would be bash's
+        return lab.program(os.tcgetpgrp(shell.master)) == "sallyport"
+    for delay in (0.0, 0.01, 0.02, 0.03, 0.05):
+        shell.type("run sleep 30\n")
+        t.check(lab.wait_until(has_the_terminal, 10), "it did not start")
+        time.sleep(delay)
+        shell.type("\x1a")
+        shell.wait("Stopped")
+        shell.wait("READY> ")
+        shell.type("fg\n")
+        shell.wait("audit log")         # bash says what it goes on with
+        time.sleep(delay)
+        shell.type("\x03")
+        shell.wait("READY> ")
+        shell.command("echo status=$?", "status=130")
 
 
 def serve(t, place, path, *more):
