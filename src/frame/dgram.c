@@ -57,7 +57,7 @@ static const struct flow_ops	dgram_ops = {
 void
 dgram_room_init(void)
 {
-	pool = calloc(frame.config.flows_max, sizeof(*pool));
+	pool = calloc(frame.config.flows_max + FLOW_EXTRA, sizeof(*pool));
 	if (pool == NULL)
 		fatal("memory for %u flows", frame.config.flows_max);
 }
@@ -71,7 +71,7 @@ flow_take(void)
 
 	if (d != NULL)
 		TAILQ_REMOVE(&free_flows, d, entry);
-	else if (pool_used < frame.config.flows_max)
+	else if (pool_used < frame.config.flows_max + FLOW_EXTRA)
 		d = &pool[pool_used++];
 	if (d != NULL) {
 		memset(d, 0, sizeof(*d));
@@ -136,8 +136,8 @@ flow_new(const struct flow_key *key)
 {
 	struct dgram_flow	*d;
 
-	if (flow_count() >= frame.config.flows_max && !dgram_evict())
-		return NULL;
+	if (flow_count() >= frame.config.flows_max)
+		dgram_evict();
 	if ((d = flow_take()) == NULL)
 		return NULL;
 	if (flow_insert(&d->flow, key, &dgram_ops) == -1) {
@@ -268,8 +268,10 @@ dgram_input(const struct flow_key *key, const struct dgram *g)
 	else if ((d = flow_new(key)) != NULL) {
 		hold(d, g);
 		flow_ask(&d->flow);
-	} else
+	} else {
+		ask_drop(REASON_CONNS);
 		icmp_deny(DENY_RESET, g->ip, g->ip_len);
+	}
 }
 
 /* ---- from the host ---- */

@@ -2,7 +2,7 @@
  * The table of flows: by the guest's 5-tuple, by id, and by when they expire.
  *
  * Trusts: the broker's word on an id. Must not: reuse an id, keep more than
- * config.flows_max live flows, or let a guest choose who shares a bucket
+ * config.flows_max (and FLOW_EXTRA) live flows, or let a guest choose who shares a bucket
  * (the hash is keyed).
  *
  * A live flow is one that the broker may know: NEW, ASKED or OPEN. After
@@ -98,7 +98,7 @@ int
 flow_insert(struct flow *f, const struct flow_key *key,
     const struct flow_ops *ops)
 {
-	if (live >= frame.config.flows_max)
+	if (live >= frame.config.flows_max + FLOW_EXTRA)
 		return -1;
 	f->key = *key;
 	f->ops = ops;

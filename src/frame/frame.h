@@ -202,6 +202,11 @@ struct flow {
 void	 flow_init(void);	/* after CONFIG */
 struct flow *flow_find(const struct flow_key *);
 struct flow *flow_by_id(uint64_t id);
+/*
+ * Asked for above the limit, so that it is the broker that refuses, and the log
+ * says which connection it was. What comes on top of that is only counted.
+ */
+#define FLOW_EXTRA	64
 /* Enters a zeroed struct that starts with a struct flow; -1: table full. */
 int	 flow_insert(struct flow *, const struct flow_key *,
 	    const struct flow_ops *);

@@ -173,6 +173,14 @@ guest_gone(struct tcp_flow *f)
 	relay_bury(f);
 }
 
+void
+relay_settle(struct tcp_flow *f)
+{
+	if (f->gone != GONE_NOT && f->phase != TCP_DEAD &&
+	    f->quit == REASON_NONE)
+		guest_gone(f);
+}
+
 /* The host's side has ended, one way or the other, or both have. */
 static void
 check_end(struct tcp_flow *f)

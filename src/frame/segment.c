@@ -144,6 +144,7 @@ syn_new(const struct segment *s)
 	if (flow_count() >= frame.config.flows_max)
 		dgram_evict();		/* an idle association makes room */
 	if (f == NULL || flow_insert(&f->flow, &s->key, &tcp_flow_ops) == -1) {
+		ask_drop(REASON_CONNS);
 		stack_reset(&s->key, 0, get32(s->tcp + 4) + 1);
 		free(f);
 		return;
@@ -192,6 +193,11 @@ handle_syn(struct tcp_flow *f, const struct segment *s)
 	/* Bare and without payload; what else comes with a SYN is a probe. */
 	if ((s->flags & (ACK | RST | FIN)) != 0 || s->payload > 0)
 		return;
+	if (f != NULL && f->gone != GONE_NOT) {
+		/* Its RST and this SYN came in one batch. */
+		relay_settle(f);
+		f = (struct tcp_flow *)flow_find(&s->key);
+	}
 	if (f == NULL)
 		syn_new(s);
 	else

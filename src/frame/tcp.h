@@ -144,5 +144,7 @@ void	relay_dirty(struct tcp_flow *);		/* to be served at the turn's end */
 void	relay_later(struct tcp_flow *);		/* ... or in a millisecond */
 /* Out of the table now, freed at the end of the turn. */
 void	relay_bury(struct tcp_flow *);
+/* Acts now, not at the turn's end, on a pcb that is gone. */
+void	relay_settle(struct tcp_flow *);
 
 #endif

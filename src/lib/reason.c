@@ -93,5 +93,6 @@ reason_from_frame_close(unsigned int reason)
 bool
 reason_from_frame_drop(unsigned int reason)
 {
-	return reason >= REASON_SPOOFED_SOURCE && reason <= REASON_MALFORMED;
+	return reason == REASON_CONNS || (reason >= REASON_SPOOFED_SOURCE &&
+	    reason <= REASON_MALFORMED);
 }
