@@ -232,7 +232,7 @@ int	ask_open(const struct flow *);
 void	ask_close(const struct flow *, enum wire_how, enum reason);
 void	flow_channel_writable(void);	/* flow.c: sends what waits */
 
-/* ---- tcp: stack.c, relay.c (the only files that include lwIP) --------------------------- */
+/* ---- tcp: segment.c, relay.c and below (tcp.h) ------------------------------------------- */
 void	tcp_room_init(void);		/* lwIP, netif, listener, 100 ms tick */
 /* One TCP segment; returns true if it kept the buffer. */
 bool	tcp_segment(struct packet *);

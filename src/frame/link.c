@@ -7,7 +7,7 @@
  *
  * Buffers come and go last in, first out, so that a quiet guest uses the same
  * few over and over. A batch takes one at a time and hands it on before the next
- * is taken; relay.c keeps only when enough are left (rxbuf_free_count), so there
+ * is taken; up.c keeps only when enough are left (rxbuf_free_count), so there
  * is always one to read into.
  */
 #include <errno.h>

@@ -15,7 +15,7 @@
 #define LWIP_STATS			0
 #define LWIP_NETIF_STATUS_CALLBACK	0
 
-/* Memory: malloc, under RLIMIT_AS; what a guest can make us keep is counted in relay.c. */
+/* Memory: malloc, under RLIMIT_AS; what a guest can make us keep is counted in up.c and down.c. */
 #define MEM_LIBC_MALLOC			1
 #define MEMP_MEM_MALLOC			1
 #define MEM_ALIGNMENT			8
@@ -68,7 +68,7 @@
 #define LWIP_WND_SCALE			1
 #define TCP_RCV_SCALE			7
 #define TCP_WND				(1024 * 1024)
-#define TCP_SND_BUF			(1024 * 1024)	/* relay.c stops far below */
+#define TCP_SND_BUF			(1024 * 1024)	/* down.c stops far below */
 #define TCP_SND_QUEUELEN		8192	/* pbufs; as above */
 #define TCP_OVERSIZE			0	/* every write is without copy */
 /*

@@ -31,7 +31,7 @@
  * the limit is one for all guests; the broker's limits are below it.
  */
 #define NOFILE		65536
-/* The pools (relay.c's, link.c's), libevent, the stack, and flows by malloc. */
+/* The pools (pool.c, link.c), libevent, the stack, and flows by malloc. */
 #define ADDRESS_SPACE	(UINT64_C(160) << 20)
 
 struct frame	frame;

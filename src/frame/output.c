@@ -1,6 +1,6 @@
 /*
  * Packets to the guest whose headers are made here: datagrams, echo replies,
- * errors, answers of the gateway. (TCP makes its own: stack.c.)
+ * errors, answers of the gateway. (TCP makes its own: netif.c.)
  *
  * Trusts: its callers. Must not: send to anybody but the guest, or send a packet
  * larger than the guest's MTU.

@@ -20,7 +20,7 @@
 
 #define LARGE_COUNT	256
 /*
- * Two for each of 8 000 flows and some: relay.c lets nobody have a second one
+ * Two for each of 8 000 flows and some: up.c and down.c let nobody have a second one
  * in a direction when only as many are left as there are flows without a first.
  * So a flow always goes on, however much the others hold.
  */

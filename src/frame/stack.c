@@ -1,6 +1,5 @@
 /*
- * lwIP as a TCP engine: segments in, segments out. Together with relay.c the
- * only file that knows it.
+ * lwIP as a TCP engine: segments in here, out in netif.c. Nobody else knows it.
  *
  * Trusts: packet.c's lengths; lwIP only behind the rules below. Must not: give
  * lwIP a SYN that we did not build, an option that it did not need, or a write

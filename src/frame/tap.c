@@ -14,7 +14,7 @@
 #include "link.h"
 #include "log.h"
 
-#define IOV_MAX_FRAME	256	/* stack.c makes no longer lists */
+#define IOV_MAX_FRAME	256	/* netif.c makes no longer lists */
 
 static_assert(sizeof(struct virtio_net_hdr_v1) == VNET_LEN, "vnet header");
 
