@@ -5,9 +5,9 @@ import os
 
 
 def files(path):
-    """The log's segments, oldest first: PATH.* made by rotation, then PATH."""
-    rotated = [p for p in glob.glob(path + ".*") if os.path.isfile(p)]
-    return sorted(rotated, key=os.path.getmtime) + (
+    """The log's segments, oldest first: PATH.FIRST-SEQ made by rotation, then PATH."""
+    rotated = [p for p in glob.glob(path + ".*") if p.rsplit(".", 1)[1].isdigit()]
+    return sorted(rotated) + (
         [path] if os.path.exists(path) else [])
 
 
