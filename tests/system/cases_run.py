@@ -120,6 +120,19 @@ def bad_commands(t):
 
 
 @case(quick=True, gateways=OURS)
+def closed_directory_in_path(t):
+    """It is no reason to say that a command cannot be run."""
+    place = t.keep(Place(t))
+    closed = os.path.join(place.path, "closed")
+    os.mkdir(closed, 0o000)
+    code, _, err = place.run(
+        *quiet(place), "no-such-command",
+        prefix=["env", f"PATH={closed}:/usr/bin:/bin"])
+    os.chmod(closed, 0o700)
+    t.equal(code, NOT_FOUND, f"exit status ({err!r})")
+
+
+@case(quick=True, gateways=OURS)
 def bad_policies(t):
     """Each is refused before anything starts, also where it could hang."""
     place = t.keep(Place(t))
@@ -195,13 +208,43 @@ def bad_log(t):
     place = t.keep(Place(t))
     os.mkdir(os.path.join(place.path, "directory"))
     os.mkfifo(os.path.join(place.path, "fifo"))
+    target = place.write("target", "")
+    os.symlink(target, os.path.join(place.path, "link"))
+    os.symlink("nowhere", os.path.join(place.path, "loose"))
+    twice = place.write("twice", "")
+    os.link(twice, os.path.join(place.path, "again"))
     rows = ["/no/such/directory/log", os.path.join(place.path, "directory"),
             os.path.join(place.path, "fifo"), "/proc/self/status"]
+    rows += [os.path.join(place.path, name)
+             for name in ("link", "loose", "twice", "again")]
     if t.lab.user:
         rows.append("/etc/sallyport-test-log")
     for path in rows:
         expect(t, place, MACHINERY, re.escape(path), "run", "-p",
                place.policy, "--audit", path, "true")
+    expect(t, place, MACHINERY, "--audit", "run", "-p", place.policy,
+           "--audit", "", "true")
+
+
+@case(quick=True, gateways=OURS)
+def log_of_another(t):
+    """The second writer of a log is turned away at once, with one message."""
+    place = t.keep(Place(t))
+    first = subprocess.Popen(
+        [*t.lab.as_user(), os.path.join(t.bindir, "sallyport"), *quiet(place),
+         "sh", "-c", "echo up; exec sleep 100"], stdout=subprocess.PIPE,
+        cwd=place.path)
+    try:
+        t.equal(first.stdout.readline(), b"up\n")
+        start = time.monotonic()
+        code, _, err = place.run(*quiet(place), "true")
+        t.equal(code, MACHINERY, f"exit status ({err!r})")
+        t.equal(len(err.splitlines()), 1, f"lines of {err!r}")
+        t.check("another Sallyport" in err, f"it said {err!r}")
+        t.check(time.monotonic() - start < 3, "it took its time")
+    finally:
+        first.terminate()
+        first.communicate(timeout=10)
 
 
 @case(quick=True, gateways=OURS)
@@ -380,6 +423,8 @@ def processes_are_sealed(t):
             status = proc_status(t.pid(program))
             t.equal(status["NoNewPrivs"], "1", f"{program} NoNewPrivs")
             t.equal(status["Seccomp"], "2", f"{program} Seccomp")
+            t.equal(status["Name"], program.replace("sallyport-", "sp-"),
+                    "its name in ps(1)")
             if program in ("sallyport-frame", "sallyport-recorder"):
                 for name in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb"):
                     t.equal(int(status[name], 16), 0, f"{program} {name}")
