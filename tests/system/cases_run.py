@@ -398,6 +398,31 @@ def cmd_is_confined(t):
 
 
 @case(quick=True, gateways=OURS)
+def ways_out_are_hidden(t):
+    """Sockets of programs outside, where the environment says they are."""
+    place = t.keep(Place(t))
+    runtime = os.path.join(place.path, "runtime")
+    os.mkdir(runtime)
+    place.own(runtime, 0o700)
+    path = os.path.join(place.path, "socket")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        place.own(path, 0o600)
+        for variable in (f"TMUX={path},1,0", f"DOCKER_HOST=unix://{path}",
+                         f"DBUS_SESSION_BUS_ADDRESS=unix:path={path},guid=1"):
+            code, _, err = place.run(*quiet(place), "test", "-S", path,
+                                     prefix=["env", variable])
+            t.equal((code, err), (1, ""), variable)
+    os.mkdir(os.path.join(runtime, "deep"))
+    place.own(os.path.join(runtime, "deep"), 0o700)
+    code, out, err = place.run(
+        *quiet(place), "pwd", prefix=[
+            "env", "-C", runtime + "/deep", f"XDG_RUNTIME_DIR={runtime}"])
+    t.equal((code, out), (MACHINERY, b""), f"a hidden directory ({err!r})")
+    t.check("--expose" in err, f"it said {err!r}")
+
+
+@case(quick=True, gateways=OURS)
 def cmd_cannot_touch_its_link(t):
     """No capability in the namespaces that were made for it."""
     with t.guest() as guest:
