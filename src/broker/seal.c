@@ -95,7 +95,7 @@ broker_seal_in(void)
 
 	seal_rlimits(&limits);
 	seal_caps();
-	seal_process("sallyport-brokr", 0);	/* its end is ordered: EOF */
+	seal_process("sp-broker", 0);	/* its end is ordered: EOF */
 	seal_landlock_street();
 	seal_filter(&broker_seal);
 }

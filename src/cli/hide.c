@@ -36,6 +36,7 @@ static const char *const hidden[] = {
 	"/run/crio", "/run/libvirt", "/run/snapd.socket",
 	"/run/snapd-snap.socket",	/* start things, with a network */
 	"/run/nscd", "/run/avahi-daemon",	/* resolve names */
+	"/run/screen", "/run/screens", "/tmp/screens",	/* run commands */
 	"/tmp/.X11-unix",		/* types into other windows */
 };
 #define NHIDDEN	(sizeof(hidden) / sizeof(hidden[0]))
@@ -139,17 +140,48 @@ cover_audit(const struct run *r, const char *cwd)
 	return cover_or_say(r->audit_path);
 }
 
-/* The session bus, systemd, agents; a tmux server runs commands outside. */
+/* The session bus, systemd, agents; tmux and emacs run commands outside. */
 static int
 cover_users(uid_t uid)
 {
-	char	path[64];
+	static const char *const	where[] = { "/run/user/",
+					    "/tmp/tmux-", "/tmp/emacs" };
+	char				path[64];
+	size_t				i;
 
-	snprintf(path, sizeof(path), "/run/user/%u", uid);
-	if (cover_or_say(path) == -1)
-		return -1;
-	snprintf(path, sizeof(path), "/tmp/tmux-%u", uid);
-	return cover_or_say(path);
+	for (i = 0; i < sizeof(where) / sizeof(where[0]); i++) {
+		snprintf(path, sizeof(path), "%s%u", where[i], uid);
+		if (cover_or_say(path) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+/* The same where the environment says that they are elsewhere. */
+static int
+cover_named(void)
+{
+	static const struct { const char *name, *before; } var[] = {
+		{ "TMUX", "" }, { "DBUS_SESSION_BUS_ADDRESS", "unix:path=" },
+		{ "DOCKER_HOST", "unix://" }, { "CONTAINER_HOST", "unix://" },
+	};
+	char		path[PATH_MAX];
+	const char	*value;
+	struct stat	st;
+	size_t		i, len;
+
+	for (i = 0; i < sizeof(var) / sizeof(var[0]); i++) {
+		len = strlen(var[i].before);
+		value = getenv(var[i].name);
+		if (value == NULL || strncmp(value, var[i].before, len) != 0)
+			continue;
+		snprintf(path, sizeof(path), "%.*s",
+		    (int)strcspn(value + len, ",;"), value + len);
+		if (stat(path, &st) == 0 && S_ISSOCK(st.st_mode) &&
+		    cover_or_say(path) == -1)
+			return -1;
+	}
+	return 0;
 }
 
 static int
@@ -161,11 +193,11 @@ cover_all(const struct run *r, const char *cwd)
 	for (i = 0; i < NHIDDEN; i++)
 		if (cover_or_say(hidden[i]) == -1)
 			return -1;
-	if (cover_users(getuid()) == -1 ||
+	if (cover_named() == -1 || cover_users(getuid()) == -1 ||
 	    (r->who.other && cover_users(r->who.uid) == -1))
 		return -1;
 	if (runtime != NULL && *runtime == '/' && strcmp(runtime, "/") != 0 &&
-	    !above(runtime, cwd) && cover_or_say(runtime) == -1)
+	    cover_or_say(runtime) == -1)
 		return -1;
 	return cover_audit(r, cwd);
 }
@@ -323,6 +355,17 @@ hide_in(const struct run *r, const char *cwd, struct kept *k)
 	return make_proc();
 }
 
+/* Not where the caller stood: better not at all, if it is a cover's doing. */
+static int
+elsewhere(const char *cwd)
+{
+	if (errno != ENOENT)
+		return chdir("/");
+	log_warnx("%s: the working directory is hidden from CMD; start it from "
+	    "another, or --expose this one", cwd);
+	return -1;
+}
+
 /*
  * The working directory is entered again by its name: the old one may lie under a
  * cover.
@@ -346,7 +389,7 @@ hide_files(const struct run *r)
 	}
 	rc = hide_in(r, cwd, k);
 	free(k);
-	if (rc == 0 && chdir(cwd) == -1 && chdir("/") == -1)
-		rc = -1;
+	if (rc == 0 && chdir(cwd) == -1)
+		rc = elsewhere(cwd);
 	return rc;
 }

@@ -218,7 +218,7 @@ init_main(const struct run *r, int ctl)
 	int		sfd, status;
 
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == -1 ||
-	    prctl(PR_SET_NAME, "sallyport-init", 0, 0, 0) == -1)
+	    prctl(PR_SET_NAME, "sp-init", 0, 0, 0) == -1)
 		fatal("prctl");
 	if (ctl_wait(ctl, &c, NULL) == -1 || inside_network(r, ctl) == -1 ||
 	    ctl_wait(ctl, &c, NULL) == -1)

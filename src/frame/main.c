@@ -120,7 +120,7 @@ seal(void)
 
 	seal_rlimits(&limits);
 	seal_caps();
-	seal_process("sallyport-frame", SIGKILL);
+	seal_process("sp-frame", SIGKILL);
 	seal_landlock(NULL, 0);
 	seal_filter(&frame_seal);
 }

@@ -78,7 +78,7 @@ parser_lock(void)
 		fatal("setrlimit CPU");
 	seal_rlimits(&limits);
 	seal_caps();
-	seal_process("sallyport-pars", SIGKILL);
+	seal_process("sp-parser", SIGKILL);
 	seal_filter(&parser_seal);
 }
 

@@ -120,6 +120,19 @@ def bad_commands(t):
 
 
 @case(quick=True, gateways=OURS)
+def closed_directory_in_path(t):
+    """It is no reason to say that a command cannot be run."""
+    place = t.keep(Place(t))
+    closed = os.path.join(place.path, "closed")
+    os.mkdir(closed, 0o000)
+    code, _, err = place.run(
+        *quiet(place), "no-such-command",
+        prefix=["env", f"PATH={closed}:/usr/bin:/bin"])
+    os.chmod(closed, 0o700)
+    t.equal(code, NOT_FOUND, f"exit status ({err!r})")
+
+
+@case(quick=True, gateways=OURS)
 def bad_policies(t):
     """Each is refused before anything starts, also where it could hang."""
     place = t.keep(Place(t))
@@ -195,13 +208,43 @@ def bad_log(t):
     place = t.keep(Place(t))
     os.mkdir(os.path.join(place.path, "directory"))
     os.mkfifo(os.path.join(place.path, "fifo"))
+    target = place.write("target", "")
+    os.symlink(target, os.path.join(place.path, "link"))
+    os.symlink("nowhere", os.path.join(place.path, "loose"))
+    twice = place.write("twice", "")
+    os.link(twice, os.path.join(place.path, "again"))
     rows = ["/no/such/directory/log", os.path.join(place.path, "directory"),
             os.path.join(place.path, "fifo"), "/proc/self/status"]
+    rows += [os.path.join(place.path, name)
+             for name in ("link", "loose", "twice", "again")]
     if t.lab.user:
         rows.append("/etc/sallyport-test-log")
     for path in rows:
         expect(t, place, MACHINERY, re.escape(path), "run", "-p",
                place.policy, "--audit", path, "true")
+    expect(t, place, MACHINERY, "--audit", "run", "-p", place.policy,
+           "--audit", "", "true")
+
+
+@case(quick=True, gateways=OURS)
+def log_of_another(t):
+    """The second writer of a log is turned away at once, with one message."""
+    place = t.keep(Place(t))
+    first = subprocess.Popen(
+        [*t.lab.as_user(), os.path.join(t.bindir, "sallyport"), *quiet(place),
+         "sh", "-c", "echo up; exec sleep 100"], stdout=subprocess.PIPE,
+        cwd=place.path)
+    try:
+        t.equal(first.stdout.readline(), b"up\n")
+        start = time.monotonic()
+        code, _, err = place.run(*quiet(place), "true")
+        t.equal(code, MACHINERY, f"exit status ({err!r})")
+        t.equal(len(err.splitlines()), 1, f"lines of {err!r}")
+        t.check("another Sallyport" in err, f"it said {err!r}")
+        t.check(time.monotonic() - start < 3, "it took its time")
+    finally:
+        first.terminate()
+        first.communicate(timeout=10)
 
 
 @case(quick=True, gateways=OURS)
@@ -355,6 +398,31 @@ def cmd_is_confined(t):
 
 
 @case(quick=True, gateways=OURS)
+def ways_out_are_hidden(t):
+    """Sockets of programs outside, where the environment says they are."""
+    place = t.keep(Place(t))
+    runtime = os.path.join(place.path, "runtime")
+    os.mkdir(runtime)
+    place.own(runtime, 0o700)
+    path = os.path.join(place.path, "socket")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        place.own(path, 0o600)
+        for variable in (f"TMUX={path},1,0", f"DOCKER_HOST=unix://{path}",
+                         f"DBUS_SESSION_BUS_ADDRESS=unix:path={path},guid=1"):
+            code, _, err = place.run(*quiet(place), "test", "-S", path,
+                                     prefix=["env", variable])
+            t.equal((code, err), (1, ""), variable)
+    os.mkdir(os.path.join(runtime, "deep"))
+    place.own(os.path.join(runtime, "deep"), 0o700)
+    code, out, err = place.run(
+        *quiet(place), "pwd", prefix=[
+            "env", "-C", runtime + "/deep", f"XDG_RUNTIME_DIR={runtime}"])
+    t.equal((code, out), (MACHINERY, b""), f"a hidden directory ({err!r})")
+    t.check("--expose" in err, f"it said {err!r}")
+
+
+@case(quick=True, gateways=OURS)
 def cmd_cannot_touch_its_link(t):
     """No capability in the namespaces that were made for it."""
     with t.guest() as guest:
@@ -380,6 +448,8 @@ def processes_are_sealed(t):
             status = proc_status(t.pid(program))
             t.equal(status["NoNewPrivs"], "1", f"{program} NoNewPrivs")
             t.equal(status["Seccomp"], "2", f"{program} Seccomp")
+            t.equal(status["Name"], program.replace("sallyport-", "sp-"),
+                    "its name in ps(1)")
             if program in ("sallyport-frame", "sallyport-recorder"):
                 for name in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb"):
                     t.equal(int(status[name], 16), 0, f"{program} {name}")
