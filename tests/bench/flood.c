@@ -4,13 +4,13 @@
  *
  *	flood serve ADDR PORT
  *	flood up|down ADDR PORT SECONDS
- *	flood rr ADDR PORT SECONDS FLOWS	one byte there and back, over FLOWS
- *						open connections in turn
- *	flood crr ADDR PORT SECONDS		a connection for each byte, to
- *						ADDR and the 30 that follow
+ *	flood rr ADDR PORT SECONDS FLOWS ACTIVE	one byte there and back, in turn
+ *						over ACTIVE of FLOWS open ones
+ *	flood crr ADDR PORT SECONDS		a connection for each byte
  *	flood udp ADDR PORT SECONDS		like rr, in datagrams
  *	flood hold ADDR PORT FLOWS		opens them, waits for end of stdin
  *
+ * rr, crr and hold use ADDR and the 30 addresses that follow it.
  * A connection's first byte says what its client wants of the server.
  *
  * Trusts: everybody; it runs in the lab only.
@@ -30,6 +30,7 @@
 #include <inttypes.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -41,6 +42,8 @@
 #define BLOCK		(128 * 1024)
 #define FDS_MAX		40000
 #define EVENTS		256
+#define BATCH		128		/* connects under way at a time */
+#define SERVERS		31		/* addresses from ADDR on */
 
 enum want { WANT_NOTHING = 0, WANT_SINK = 'u', WANT_SOURCE = 'd', WANT_ECHO = 'e' };
 
@@ -208,21 +211,55 @@ serve(const char *addr, const char *port)
 
 /* ---- the clients ---- */
 
+/*
+ * The n-th of many goes to the n-th of 31 addresses: a closed connection keeps its
+ * local port for a minute, and each address has but 28 000 of them.
+ */
+static void
+spread(struct sockaddr_storage *ss, uint64_t n)
+{
+	struct sockaddr_in	*sin = (struct sockaddr_in *)ss;
+	uint32_t		 add = (uint32_t)(n % SERVERS);
+
+	if (ss->ss_family == AF_INET)
+		sin->sin_addr.s_addr = htonl(ntohl(sin->sin_addr.s_addr) + add);
+}
+
+/* Begins the n-th connection; with `wait`, it is there when this returns. */
 static int
-client(const char *addr, const char *port, enum want want)
+begin(const char *addr, const char *port, uint64_t n, bool wait)
 {
 	struct sockaddr_storage	ss;
 	socklen_t		len = address(&ss, addr, port);
-	char			byte = (char)want;
 	int			fd, one = 1;
 
-	if ((fd = socket(ss.ss_family, SOCK_STREAM, 0)) == -1)
+	spread(&ss, n);
+
+	fd = socket(ss.ss_family, SOCK_STREAM | (wait ? 0 : SOCK_NONBLOCK), 0);
+	if (fd == -1)
 		err(1, "socket");
-	if (connect(fd, (struct sockaddr *)&ss, len) == -1)
-		err(1, "connect");
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (connect(fd, (struct sockaddr *)&ss, len) == -1 &&
+	    (wait || errno != EINPROGRESS))
+		err(1, "connect");
+	return fd;
+}
+
+static void
+want(int fd, enum want w)
+{
+	char	byte = (char)w;
+
 	if (write(fd, &byte, 1) != 1)
 		err(1, "write");
+}
+
+static int
+client(const char *addr, const char *port, enum want w)
+{
+	int	fd = begin(addr, port, 0, true);
+
+	want(fd, w);
 	return fd;
 }
 
@@ -268,22 +305,43 @@ turn(int fd)
 		err(1, "a turn");
 }
 
+static void
+await(int fd)
+{
+	struct pollfd	p = { .fd = fd, .events = POLLOUT };
+	int		error = 0;
+	socklen_t	len = sizeof(error);
+
+	if (poll(&p, 1, 30000) != 1 || getsockopt(fd, SOL_SOCKET, SO_ERROR,
+	    &error, &len) == -1 || error != 0)
+		errx(1, "connect: %s", strerror(error));
+	if (fcntl(fd, F_SETFL, 0) == -1)
+		err(1, "fcntl");
+	want(fd, WANT_ECHO);
+	turn(fd);
+}
+
+/* Many are opened together: one after another would take a minute. */
 static int *
 connections(const char *addr, const char *port, int flows)
 {
-	int	*fd = calloc((size_t)flows, sizeof(*fd)), i;
+	int	*fd = calloc((size_t)flows, sizeof(*fd)), i, j, end;
 
 	if (fd == NULL)
 		err(1, "calloc");
-	for (i = 0; i < flows; i++) {
-		fd[i] = client(addr, port, WANT_ECHO);
-		turn(fd[i]);
+	for (i = 0; i < flows; i = end) {
+		end = i + BATCH < flows ? i + BATCH : flows;
+		for (j = i; j < end; j++)
+			fd[j] = begin(addr, port, (uint64_t)j, false);
+		for (j = i; j < end; j++)
+			await(fd[j]);
 	}
 	return fd;
 }
 
 static void
-request_response(const char *addr, const char *port, double seconds, int flows)
+request_response(const char *addr, const char *port, double seconds, int flows,
+    int active)
 {
 	int		*fd = connections(addr, port, flows), i = 0;
 	double		 start = now();
@@ -292,32 +350,23 @@ request_response(const char *addr, const char *port, double seconds, int flows)
 	say("open");		/* the measuring begins here */
 	do {
 		turn(fd[i]);
-		i = i + 1 == flows ? 0 : i + 1;
+		i = i + 1 == active ? 0 : i + 1;
 		count++;
 	} while (now() - start < seconds);
 	result(count, now() - start);
 	getchar();			/* until it has been measured */
 }
 
-/*
- * Many addresses, because a closed connection keeps its local port for a minute
- * and each address has but 28 000 of them.
- */
 static void
 connect_request_response(const char *addr, const char *port, double seconds)
 {
-	char		text[INET_ADDRSTRLEN];
-	struct in_addr	base, in;
 	double		start = now();
 	uint64_t	count = 0;
 	int		fd;
 
-	if (inet_pton(AF_INET, addr, &base) != 1)
-		errx(2, "%s: not an IPv4 address", addr);
 	do {
-		in.s_addr = htonl(ntohl(base.s_addr) + (uint32_t)(count % 31));
-		fd = client(inet_ntop(AF_INET, &in, text, sizeof(text)), port,
-		    WANT_ECHO);
+		fd = begin(addr, port, count, true);
+		want(fd, WANT_ECHO);
 		turn(fd);
 		close(fd);
 		count++;
@@ -362,7 +411,7 @@ int
 main(int argc, char **argv)
 {
 	if (argc < 4)
-		errx(2, "usage: flood MODE ADDR PORT [SECONDS [FLOWS]]");
+		errx(2, "usage: flood MODE ADDR PORT [SECONDS [FLOWS ACTIVE]]");
 	more_fds();
 	signal(SIGPIPE, SIG_IGN);
 	if (strcmp(argv[1], "serve") == 0)
@@ -371,8 +420,9 @@ main(int argc, char **argv)
 		errx(2, "%s: how long?", argv[1]);
 	if (strcmp(argv[1], "up") == 0 || strcmp(argv[1], "down") == 0)
 		stream(argv[2], argv[3], atof(argv[4]), argv[1][0] == 'u');
-	else if (strcmp(argv[1], "rr") == 0 && argc > 5)
-		request_response(argv[2], argv[3], atof(argv[4]), atoi(argv[5]));
+	else if (strcmp(argv[1], "rr") == 0 && argc > 6)
+		request_response(argv[2], argv[3], atof(argv[4]),
+		    atoi(argv[5]), atoi(argv[6]));
 	else if (strcmp(argv[1], "crr") == 0)
 		connect_request_response(argv[2], argv[3], atof(argv[4]));
 	else if (strcmp(argv[1], "udp") == 0)

@@ -354,9 +354,18 @@ children = []
 def op_begin(argv):
     """Starts a command and waits for its first line."""
     child = subprocess.Popen(argv, stdin=subprocess.PIPE,
-                             stdout=subprocess.PIPE, text=True)
+                             stdout=subprocess.PIPE,
+                             stderr=subprocess.STDOUT, text=True)
     children.append(child)
     return child.stdout.readline()
+
+
+def op_abandon():
+    """Ends what begin() started and did not get its first line from."""
+    while children:
+        child = children.pop()
+        child.kill()
+        child.wait()
 
 
 def op_next_line():
