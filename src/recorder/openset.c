@@ -109,7 +109,8 @@ openset_add(struct openset *s, const uint8_t inst[16], uint64_t flow,
 	f->seq = seq;
 	memcpy(f->inst, inst, 16);
 	f->len = body->len;
-	memcpy(f->body, body->p, body->len);
+	if (body->len > 0)	/* a damaged old line may have none */
+		memcpy(f->body, body->p, body->len);
 	p = slot(s, inst, flow);
 	f->next = NULL;
 	*p = f;
