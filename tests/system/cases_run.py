@@ -441,7 +441,7 @@ def cmd_cannot_touch_its_link(t):
 @case(quick=True, gateways=OURS)
 def processes_are_sealed(t):
     """/proc of each: no capability, no_new_privs, a filter, own namespaces."""
-    config = os.path.join(t.bindir, "config.h")
+    config = os.path.join(t.options.bindir, "config.h")
     if os.path.exists(config):
         with open(config, encoding="utf-8") as file:
             if "#define SANITIZE 1" in file.read():
