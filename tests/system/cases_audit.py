@@ -189,7 +189,8 @@ def denies_add_up(t):
             t.equal(set(found), {"ECONNREFUSED"})
         again = guest.call("syn_retransmits")
     records = t.records()
-    counted = audit.denied(records)
+    # The guest's kernel also talks to multicast groups; the frame counts those.
+    counted = audit.denied([r for r in records if r.get("csrc") != "frame"])
     # A SYN that was sent again before its RST came may count as one more.
     t.check(total <= counted <= total + again,
             f"{counted} attempts in the log, {total} made, {again} SYNs again")
