@@ -13,15 +13,19 @@
 
 #define TENANT_MAX	64		/* with the NUL */
 #define GUEST_MAX	64
+#define UPSTREAM_MAX	8		/* of the policy; the command gives at most 3 */
 
-enum role { ROLE_BROKER = 1, ROLE_FRAME, ROLE_RECORDER, ROLE_PARSER };
+enum role {
+	ROLE_BROKER = 1, ROLE_FRAME, ROLE_RECORDER, ROLE_PARSER, ROLE_RESOLVER,
+	ROLE_INSPECTOR
+};
 const char *role_name(unsigned int);
 
 enum keeper_type {
 	/* keeper -> broker */
 	KEEPER_POLICY = 128,	/* + sealed memfd with the compiled policy */
 	KEEPER_GUEST,		/* a guest is to be served: its addresses and link */
-	KEEPER_CHILD,		/* + channel to a started frame or recorder */
+	KEEPER_CHILD,		/* + channel to a started child */
 	KEEPER_CHILD_LOG,	/* + read end of that child's diagnostics */
 	KEEPER_DIED,
 	KEEPER_STOP,		/* close every flow, flush the log, then exit 0 */
@@ -46,8 +50,11 @@ struct keeper_policy {			/* + memfd */
 	char		tenant[TENANT_MAX];	/* "" = the only one there is */
 	uint32_t	audit_mode;	/* durable: enum policy_durable + 1; 0 = the policy's */
 	uint32_t	zero;
+	struct endpoint	upstream[3];	/* the host's own, for a policy without a resolver */
+	uint32_t	zero2;
 };
-static_assert(sizeof(struct keeper_policy) == 16 + 8 + 64 + 8, "keeper_policy");
+static_assert(sizeof(struct keeper_policy) == 16 + 8 + 64 + 8 + 64,
+    "keeper_policy");
 
 struct keeper_guest {
 	struct wire_head head;

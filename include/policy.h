@@ -14,6 +14,8 @@
 #include <stdint.h>
 
 #include "addr.h"
+#include "keeper.h"
+#include "name.h"
 #include "reason.h"
 #include "record.h"
 
@@ -39,9 +41,13 @@ struct policy_limits {
 	uint32_t	rate, burst;	/* opens per second; bucket size */
 	uint32_t	idle;		/* seconds, 0 = none */
 	uint32_t	lifetime;	/* seconds, 0 = none */
+	uint32_t	dns_rate, dns_burst;	/* questions per second; bucket size */
+	uint32_t	names, names_per;	/* new names per rule that is a wildcard or
+					   `any`, within so many seconds */
 };
 /* flows.md, 6: what holds without a `limits` line. */
-#define POLICY_LIMITS_DEFAULT { 4096, 512, 128, 1000, 4000, 0, 0 }
+#define POLICY_LIMITS_DEFAULT \
+	{ 4096, 512, 128, 1000, 4000, 0, 0, 100, 1000, 500, 600 }
 const struct policy_limits *policy_limits(const struct policy *,
 	    unsigned int tenant);
 
@@ -50,6 +56,25 @@ struct policy_audit {
 	uint64_t	rotate;		/* bytes, 0 = never */
 };
 const struct policy_audit *policy_audit(const struct policy *);
+
+struct policy_upstream {
+	struct endpoint	addr;		/* with its port: 53, or 853 with tls */
+	uint32_t	tls;		/* 0 or 1: DNS over TLS, `name` is verified */
+	struct name	name;
+};
+static_assert(sizeof(struct policy_upstream) == 280, "policy_upstream");
+
+struct policy_resolver {		/* `resolver { ... }`, or its defaults */
+	uint32_t	nupstreams;	/* 0: the policy names none */
+	uint32_t	dnssec;
+	uint32_t	pin_min, pin_max, pin_grace;	/* seconds: 60, 3600, 30 */
+	struct policy_upstream upstream[UPSTREAM_MAX];
+};
+const struct policy_resolver *policy_resolver(const struct policy *);
+
+/* What a tenant's rules make necessary: no process is started for nothing. */
+enum { NEEDS_RESOLVER = 1 << 0, NEEDS_INSPECTOR = 1 << 1 };
+unsigned int policy_needs(const struct policy *, unsigned int tenant);
 
 /* SHA-256 of the canonical compiled model, floor version included. */
 const uint8_t *policy_hash(const struct policy *);	/* 32 bytes */
@@ -61,12 +86,27 @@ struct policy_locals {
 	size_t		n;
 };
 
+enum verify { VERIFY_NONE, VERIFY_SNI, VERIFY_HOST };
+
+/* What the inspector found in a flow's first flight. */
+struct policy_shown {
+	uint32_t	kind;		/* enum peek_kind */
+	bool		named;		/* false: it names nothing */
+	bool		ech;
+	struct name	name;
+};
+
 struct policy_query {
 	unsigned int	tenant;
 	uint32_t	proto;		/* enum proto */
 	struct endpoint	dst;		/* as the guest wrote it */
 	struct endpoint	gateway4, gateway6;	/* of this guest; may be ADDR_NONE */
 	struct policy_locals locals;
+	/* names that are pinned to dst for this guest, now; sorted, no doubles */
+	const struct name *const *bound;
+	size_t		nbound;
+	bool		lapsed;		/* a pin to dst has run out */
+	const struct policy_shown *shown;	/* NULL: no flight was seen yet */
 };
 
 struct verdict {
@@ -75,14 +115,55 @@ struct verdict {
 	uint32_t	rule;		/* deciding rule, or POLICY_NO_RULE */
 	bool		local_ok;	/* the peer may be this host (host-service, floor except) */
 	struct endpoint	dial;		/* what to connect to: the only address that may be used */
+	/*
+	 * Not VERIFY_NONE in an allow without `shown`: nothing may be dialled yet.
+	 * The guest's first flight is to be seen, and the question asked again.
+	 */
+	uint32_t	peek;		/* enum verify */
+	uint32_t	assurance;	/* enum assurance of record.h: of `name` */
+	int		name;		/* index in query.bound that the rule matched; -1 */
 };
 
 /*
- * floor -> deny -> allow -> default deny; the order of rules never matters.
- * A destination at the guest's gateway is a host-service or nothing.
+ * floor -> deny -> allow -> default deny; the order of rules never matters for
+ * what is allowed. A destination at the guest's gateway is a host-service or
+ * nothing.
+ *
+ * A name rule matches an address that is bound to a matching name. The first
+ * allow that matches says whether the flight must be seen. With `shown` a name
+ * rule that verifies matches only if the shown name is bound to the address and
+ * matches the rule (and, unless `ech allow`, no ECH is offered); net rules match
+ * as ever; a deny by name matches the shown name.
  */
 struct verdict policy_decide(const struct policy *,
 	    const struct policy_query *);
+
+/*
+ * May this tenant's guests resolve this name? Allowed by any allow rule that
+ * matches the name, whatever its ports; an allow to `any` lets every name be
+ * resolved, because it lets the guest send its bytes anywhere as it is. A deny
+ * by name without ports stops it.
+ */
+struct name_verdict {
+	uint32_t	kind, reason, rule;
+	bool		counted;	/* by a wildcard or `any`: the budget of names */
+};
+struct name_verdict policy_name(const struct policy *, unsigned int tenant,
+	    const struct name *);
+
+/*
+ * True if the floor (the host's own addresses included) leaves this address to
+ * this tenant, or an exception lifts it for some port: what an answer may hold.
+ */
+bool	policy_reaches(const struct policy *, unsigned int tenant,
+	    const struct endpoint *, const struct policy_locals *);
+
+/*
+ * `host "name" addr ...`: how many of this family were written out (at most
+ * ANSWER_MAX), or -1: the policy has no such host.
+ */
+int	policy_host(const struct policy *, const struct name *,
+	    enum addr_family, struct endpoint out[ANSWER_MAX]);
 
 /* "label" or 8 hex digits, and "file:line"; "" for POLICY_NO_RULE. */
 const char *policy_rule_id(const struct policy *, uint32_t rule);

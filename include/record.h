@@ -23,6 +23,7 @@ enum record_msg {
 	RECORD_START = 300,	/* struct record_start: first, and never again */
 	RECORD_WRITE,		/* struct record */
 	RECORD_END,		/* struct wire_head only: flush, ack, exit 0 */
+	RECORD_NAMED,		/* struct record_named: a WRITE with names */
 	/* recorder -> broker */
 	RECORD_HELLO = 330,	/* sealed; struct wire_hello */
 	RECORD_READY,		/* struct record_ack: last rec of this inst in the log */
@@ -58,6 +59,8 @@ enum record_type {
 	REC_LIMIT,
 	REC_IPC_VIOLATION,
 	REC_FRAME_DIED,
+	REC_DNS,		/* a decided question: verdict, rule, answers */
+	REC_CHILD_DIED,		/* resolver or inspector; detail says which */
 	REC_TYPE_MAX
 	/* audit.open, audit.rotate, audit.gap are the recorder's own */
 };
@@ -96,6 +99,29 @@ struct record {
 };
 static_assert(sizeof(struct record) ==
     16 + 16 + 24 + 80 + 88 + 24 + 32 + 64 + 64 + 64 + 128 + 128, "record");
+
+/* How firmly a flow is bound to its name. */
+enum assurance { ASSURANCE_NONE, ASSURANCE_DNS, ASSURANCE_SNI, ASSURANCE_HOST };
+
+#define RECORD_LIST_MAX	1024		/* texts with spaces between */
+
+/* A record that has names: numbered, kept and acknowledged like any other. */
+struct record_named {
+	struct record	r;		/* r.head.type = RECORD_NAMED */
+	struct name	name;		/* the question's, or the pin's; len 0 = none */
+	struct name	sni;		/* what the first flight named: SNI or Host */
+	uint32_t	assurance;
+	uint32_t	ech;
+	uint32_t	qtype;		/* REC_DNS */
+	uint32_t	ttl;		/* REC_DNS: as the guest was told */
+	uint32_t	stripped;	/* REC_DNS: addresses that the floor took away */
+	uint32_t	secure;		/* REC_DNS: DNSSEC */
+	char		alpn[64];
+	char		chain[RECORD_LIST_MAX];	/* CNAME targets */
+	char		ips[RECORD_LIST_MAX];	/* addresses of the answer */
+};
+static_assert(sizeof(struct record_named) ==
+    sizeof(struct record) + 512 + 24 + 64 + 2048, "record_named");
 
 struct record_ack {
 	struct wire_head head;		/* id = rec */

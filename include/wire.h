@@ -13,7 +13,10 @@
  * The life of an id, as the frame sees it:
  *   OPEN -> ASKED -> GRANT+fd -> OPEN -> CLOSE
  *                 -> DENY (the id is gone)
- *                 -> CLOSE (cancel); one crossing GRANT or DENY is ignored
+ *                 -> CLOSE (cancel); one crossing GRANT, PEEK or DENY is ignored
+ *                 -> PEEK -> the frame completes the guest's handshake and sends
+ *                    its first bytes, once -> FLIGHT -> GRANT+fd or DENY
+ *   RESOLVE -> ANSWER (the id is gone; it cannot be cancelled)
  *   OPEN state: REVOKE -> the frame resets its guest and answers CLOSE
  * The frame closes its fd before it says CLOSE: one that is still there then is
  * a violation.
@@ -31,11 +34,13 @@
 #include <stdint.h>
 
 #include "addr.h"
+#include "name.h"
 
 #define WIRE_MAGIC	UINT32_C(0x53414c59)	/* "SALY" */
 #define WIRE_VERSION	1
 #define WIRE_BUILD_LEN	32
-#define WIRE_MAX	512			/* no message is longer */
+#define WIRE_FLIGHT_MAX	16384			/* a guest's first bytes */
+#define WIRE_MAX	(WIRE_FLIGHT_MAX + 64)	/* no message is longer */
 #define WIRE_ID_BROKER	(UINT64_C(1) << 63)
 
 enum wire_type {
@@ -46,12 +51,16 @@ enum wire_type {
 	WIRE_CLOSE,
 	WIRE_DROPS,
 	WIRE_PONG,
+	WIRE_RESOLVE,
+	WIRE_FLIGHT,		/* variable */
 	/* broker -> frame */
 	WIRE_CONFIG = 64,
 	WIRE_GRANT,		/* carries the fd */
 	WIRE_DENY,
 	WIRE_REVOKE,
-	WIRE_PING
+	WIRE_PING,
+	WIRE_PEEK,
+	WIRE_ANSWER
 };
 
 struct wire_head {
@@ -145,7 +154,8 @@ static_assert(sizeof(struct wire_config) == 16 + 9 * 4 + 12 + 88 + 8,
 
 struct wire_grant {			/* + fd */
 	struct wire_head head;
-	uint64_t	written;	/* first-flight bytes sent already; 0 for now */
+	uint64_t	written;	/* bytes of the FLIGHT: the broker has sent them; 0
+					   without one. The frame sends on from here. */
 };
 static_assert(sizeof(struct wire_grant) == 24, "wire_grant");
 
@@ -169,6 +179,59 @@ struct wire_revoke {
 	struct wire_head head;
 };
 
+/* What a first flight is to name, and how the frame sees that it is whole. */
+enum peek_kind {
+	PEEK_TLS = 1,			/* a ClientHello, RFC 8446, 4.1.2 */
+	PEEK_HTTP			/* a request's head, RFC 9112, 2.1 */
+};
+
+struct wire_peek {
+	struct wire_head head;
+	uint32_t	kind;		/* enum peek_kind */
+	uint32_t	zero;
+};
+static_assert(sizeof(struct wire_peek) == 24, "wire_peek");
+
+/*
+ * The guest's first bytes, as it sent them: whole by the frame's judgement, or
+ * WIRE_FLIGHT_MAX of them, or all that came before its FIN.
+ */
+struct wire_flight {			/* + len bytes */
+	struct wire_head head;
+	uint32_t	zero;
+	uint32_t	len;		/* 1..WIRE_FLIGHT_MAX */
+};
+static_assert(sizeof(struct wire_flight) == 24, "wire_flight");
+
+/* A typed question of the guest to its gateway. No byte of its packet crosses. */
+struct wire_resolve {
+	struct wire_head head;
+	uint32_t	qtype;		/* RFC 1035, 3.2.3; any that the guest asked for */
+	uint32_t	zero;
+	struct name	name;
+};
+static_assert(sizeof(struct wire_resolve) == 280, "wire_resolve");
+
+enum answer_code {			/* what the frame makes of it */
+	ANSWER_ADDRESSES = 1,		/* NOERROR, n > 0 */
+	ANSWER_NODATA,			/* NOERROR, none of this type */
+	ANSWER_NXDOMAIN,
+	ANSWER_DENIED,			/* NXDOMAIN and EDE 15, Blocked (RFC 8914) */
+	ANSWER_SERVFAIL,
+	ANSWER_REFUSED			/* a limit: try later */
+};
+#define ANSWER_MAX	64		/* addresses; also the pins of one name */
+
+struct wire_answer {
+	struct wire_head head;
+	uint32_t	code;		/* enum answer_code */
+	uint32_t	ttl;		/* seconds, of the whole answer */
+	uint32_t	n;		/* addresses, all of the question's family */
+	uint32_t	zero;
+	struct endpoint	addr[ANSWER_MAX];	/* port 0; the rest ADDR_NONE */
+};
+static_assert(sizeof(struct wire_answer) == 16 + 16 + 64 * 20, "wire_answer");
+
 /* At most this many GRANTs without their ACK, per guest (security.md E2). */
 #define WIRE_INFLIGHT_MAX	16
 
@@ -183,7 +246,9 @@ struct link_shared {
 
 /*
  * A room's table of what may arrive. `states` is a mask of the room's own
- * states; `len` is exact. The handler returns 0, or -1 for a violation.
+ * states; `len` is exact, unless `tail`: then the struct ends in its uint32_t
+ * `len`, and as many bytes, 1..tail, follow it. The handler returns 0, or -1 for
+ * a violation.
  */
 struct wire_rule {
 	uint32_t	type;
@@ -191,6 +256,7 @@ struct wire_rule {
 	size_t		len;
 	bool		fd;		/* must carry one, and only then */
 	int		(*handler)(void *room, const void *msg, int fd);
+	uint32_t	tail;		/* the longest tail; 0: none */
 };
 
 enum wire_fault {

@@ -11,21 +11,23 @@ oops() { echo "rooms: $*" >&2; bad=1; }
 
 # Own headers that a room may include, besides its own ones in src/ROOM/.
 allowed() {
-	ground="addr.h fd.h log.h reason.h seal.h config.h"
+	ground="addr.h fd.h log.h name.h reason.h seal.h config.h"
 	wire="$ground wire.h chan.h"
 	case $1 in
 	lib)      echo "$ground place.h idmap.h" ;;
 	wire)     echo "$wire record.h keeper.h" ;;
-	policy)   echo "$ground policy.h" ;;
+	policy)   echo "$ground policy.h wire.h record.h" ;;
 	recorder) echo "$wire record.h keeper.h" ;;
 	frame)    echo "$wire" ;;
-	broker)   echo "$wire keeper.h record.h policy.h" ;;
+	broker)   echo "$wire keeper.h record.h policy.h resolve.h inspect.h" ;;
+	resolver) echo "$wire resolve.h" ;;
+	inspector) echo "$wire inspect.h" ;;
 	keeper)   echo "$wire keeper.h record.h policy.h place.h idmap.h" ;;
 	cli)      echo "$wire keeper.h record.h policy.h model.h grammar.h law.h place.h idmap.h" ;;
 	esac
 }
 
-for room in lib wire policy recorder frame broker keeper cli; do
+for room in lib wire policy recorder frame broker keeper cli resolver inspector; do
 	[ -d "$src/src/$room" ] || continue
 	ok=" $(allowed $room) "
 	for file in "$src/src/$room"/*.[chy]; do
@@ -57,11 +59,11 @@ only '#include ["<]lwip/' frame/stack.c frame/netif.c frame/port.c \
     frame/port.h
 only '#include <jansson' cli/demo.c cli/log.c
 only '#include <(linux/seccomp|seccomp)\.h' lib/seal.c frame/seal.c broker/seal.c \
-    recorder/seal.c keeper/seal.c policy/seal.c cli/init.c cli/guard.c
+    recorder/seal.c keeper/seal.c policy/seal.c resolver/seal.c inspector/seal.c cli/init.c cli/guard.c
 only '(^|[^_a-z])socket\(' broker/connect.c broker/publish.c broker/locals.c \
-    broker/ping.c keeper/link.c cli/netlink.c cli/web.c cli/serve.c
+    broker/ping.c resolver/stub.c keeper/link.c cli/netlink.c cli/web.c cli/serve.c
 only '(^|[^_a-z])seal_filter\(' lib/seal.c frame/main.c broker/seal.c \
-    recorder/seal.c keeper/seal.c policy/seal.c
+    recorder/seal.c keeper/seal.c policy/seal.c resolver/seal.c inspector/seal.c
 only '(^|[^_a-z])(getaddrinfo|gethostbyname|inet_aton|inet_addr)\(' none
 only '(^|[^_a-z])(system|popen|strcpy|strcat|sprintf|gets|alloca|atoi)\(' none
 only '(^|[^_a-z.>])getenv\(' cli/where.c cli/hide.c cli/demo.c cli/init.c

@@ -392,16 +392,16 @@ answer_pong(void *room, const void *msg, int fd)
 
 static const struct wire_rule rules[] = {
 	{ WIRE_HELLO, GUEST_GREETING, sizeof(struct wire_hello), false,
-	    answer_hello },
+	    answer_hello, 0 },
 	{ WIRE_OPEN, GUEST_SERVED, sizeof(struct wire_open), false,
-	    answer_open },
-	{ WIRE_ACK, GUEST_SERVED, sizeof(struct wire_id), false, answer_ack },
+	    answer_open, 0 },
+	{ WIRE_ACK, GUEST_SERVED, sizeof(struct wire_id), false, answer_ack, 0 },
 	{ WIRE_CLOSE, GUEST_SERVED, sizeof(struct wire_close), false,
-	    answer_close },
+	    answer_close, 0 },
 	{ WIRE_DROPS, GUEST_SERVED, sizeof(struct wire_drops), false,
-	    answer_drops },
+	    answer_drops, 0 },
 	{ WIRE_PONG, GUEST_SERVED, sizeof(struct wire_id), false,
-	    answer_pong },
+	    answer_pong, 0 },
 };
 
 static void

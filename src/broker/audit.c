@@ -309,15 +309,15 @@ audit_recovered(void *room, const void *msg, int fd)
 
 static const struct wire_rule rules[] = {
 	{ RECORD_HELLO, AUDIT_GREETING, sizeof(struct wire_hello), false,
-	    audit_hello },
+	    audit_hello, 0 },
 	{ RECORD_READY, AUDIT_STARTED, sizeof(struct record_ack), false,
-	    audit_ready },
+	    audit_ready, 0 },
 	{ RECORD_DURABLE, AUDIT_UP, sizeof(struct record_ack), false,
-	    audit_durable },
+	    audit_durable, 0 },
 	{ RECORD_FAILED, AUDIT_UP, sizeof(struct record_ack), false,
-	    audit_failed },
+	    audit_failed, 0 },
 	{ RECORD_RECOVERED, AUDIT_UP, sizeof(struct record_ack), false,
-	    audit_recovered },
+	    audit_recovered, 0 },
 };
 
 static void

@@ -124,12 +124,12 @@ keeper_stop(void *room, const void *msg, int fd)
 }
 
 static const struct wire_rule rules[] = {
-	{ KEEPER_GUEST, 1, sizeof(struct keeper_guest), false, keeper_guest },
-	{ KEEPER_CHILD, 1, sizeof(struct keeper_child), true, keeper_child },
+	{ KEEPER_GUEST, 1, sizeof(struct keeper_guest), false, keeper_guest, 0 },
+	{ KEEPER_CHILD, 1, sizeof(struct keeper_child), true, keeper_child, 0 },
 	{ KEEPER_CHILD_LOG, 1, sizeof(struct keeper_child), true,
-	    keeper_child_log },
-	{ KEEPER_DIED, 1, sizeof(struct keeper_died), false, keeper_died },
-	{ KEEPER_STOP, 1, sizeof(struct wire_id), false, keeper_stop },
+	    keeper_child_log, 0 },
+	{ KEEPER_DIED, 1, sizeof(struct keeper_died), false, keeper_died, 0 },
+	{ KEEPER_STOP, 1, sizeof(struct wire_id), false, keeper_stop, 0 },
 };
 
 static void

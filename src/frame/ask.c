@@ -144,13 +144,13 @@ told_ping(void *room, const void *msg, int fd)
 
 static const struct wire_rule rules[] = {
 	{ WIRE_CONFIG, ASK_GREETED, sizeof(struct wire_config), false,
-	    told_config },
-	{ WIRE_GRANT, ASK_READY, sizeof(struct wire_grant), true, told_grant },
-	{ WIRE_DENY, ASK_READY, sizeof(struct wire_deny), false, told_deny },
+	    told_config, 0 },
+	{ WIRE_GRANT, ASK_READY, sizeof(struct wire_grant), true, told_grant, 0 },
+	{ WIRE_DENY, ASK_READY, sizeof(struct wire_deny), false, told_deny, 0 },
 	{ WIRE_REVOKE, ASK_READY, sizeof(struct wire_revoke), false,
-	    told_revoke },
+	    told_revoke, 0 },
 	{ WIRE_PING, ASK_GREETED | ASK_READY, sizeof(struct wire_id), false,
-	    told_ping },
+	    told_ping, 0 },
 };
 
 static void

@@ -41,8 +41,8 @@ on_finish(void *arg, const void *msg, int fd)
 
 static const struct wire_rule rules[] = {
 	{ KEEPER_LINK, KEEPER_S_START | KEEPER_S_GREETED,
-	    sizeof(struct keeper_link), true, on_link },
-	{ KEEPER_FINISH, S_ANY, sizeof(struct wire_head), false, on_finish },
+	    sizeof(struct keeper_link), true, on_link, 0 },
+	{ KEEPER_FINISH, S_ANY, sizeof(struct wire_head), false, on_finish, 0 },
 };
 
 static void

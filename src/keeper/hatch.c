@@ -111,12 +111,12 @@ on_summary(void *arg, const void *msg, int fd)
 
 static const struct wire_rule rules[] = {
 	{ KEEPER_HELLO, KEEPER_S_START, sizeof(struct wire_hello), false,
-	    on_hello },
-	{ KEEPER_SPAWN, S_LIVE, sizeof(struct keeper_child), false, on_spawn },
-	{ KEEPER_KILL, S_LIVE, sizeof(struct keeper_child), false, on_kill },
-	{ KEEPER_READY, S_LIVE, sizeof(struct wire_head), false, on_ready },
+	    on_hello, 0 },
+	{ KEEPER_SPAWN, S_LIVE, sizeof(struct keeper_child), false, on_spawn, 0 },
+	{ KEEPER_KILL, S_LIVE, sizeof(struct keeper_child), false, on_kill, 0 },
+	{ KEEPER_READY, S_LIVE, sizeof(struct wire_head), false, on_ready, 0 },
 	{ KEEPER_SUMMARY, KEEPER_S_STOPPING, sizeof(struct keeper_summary),
-	    false, on_summary },
+	    false, on_summary, 0 },
 };
 
 static void

@@ -53,7 +53,7 @@ struct blob_tenant {
 	uint32_t	rule, nrules;
 	uint32_t	except, nexcepts;
 };
-static_assert(sizeof(struct blob_tenant) == 52, "blob_tenant");
+static_assert(sizeof(struct blob_tenant) == 68, "blob_tenant");
 
 struct blob_rule {
 	struct blob_match match;

@@ -113,9 +113,9 @@ on_end(void *arg, const void *msg, int fd)
 }
 
 static const struct wire_rule	rules[] = {
-	{ RECORD_START, ST_NEW, sizeof(struct record_start), false, on_start },
-	{ RECORD_WRITE, ST_RUN, sizeof(struct record), false, on_write },
-	{ RECORD_END, ST_RUN, sizeof(struct wire_head), false, on_end },
+	{ RECORD_START, ST_NEW, sizeof(struct record_start), false, on_start, 0 },
+	{ RECORD_WRITE, ST_RUN, sizeof(struct record), false, on_write, 0 },
+	{ RECORD_END, ST_RUN, sizeof(struct wire_head), false, on_end, 0 },
 };
 
 /* Everything that is there, up to a group's size. */

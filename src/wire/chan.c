@@ -20,7 +20,7 @@
 
 /* Datagrams per turn: one busy peer must not starve the others. */
 #define CHAN_BATCH	64
-#define CHAN_BUF	4096
+#define CHAN_BUF	WIRE_MAX
 /*
  * ETOOMANYREFS: the fds in flight of all processes of this user are as many as
  * RLIMIT_NOFILE (unix(7)). The socket is writable all the same, so waiting for
@@ -34,7 +34,7 @@ struct packet {
 	size_t			len;
 	unsigned char		data[];
 };
-static_assert(sizeof(struct record) <= CHAN_BUF, "the longest message fits");
+static_assert(sizeof(struct record_named) <= CHAN_BUF, "the longest message fits");
 
 struct chan {
 	int			 fd;

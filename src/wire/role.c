@@ -15,6 +15,10 @@ role_name(unsigned int role)
 		return "recorder";
 	case ROLE_PARSER:
 		return "parser";
+	case ROLE_RESOLVER:
+		return "resolver";
+	case ROLE_INSPECTOR:
+		return "inspector";
 	}
 	return "?";
 }

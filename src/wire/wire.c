@@ -22,15 +22,28 @@ find_rule(const struct wire_rule *rules, size_t n, uint32_t type)
 	return NULL;
 }
 
+/* Exactly the struct, or the struct and as many bytes as its last member says. */
+static bool
+right_length(const struct wire_rule *rule, const void *buf, size_t len)
+{
+	uint32_t	tail;
+
+	if (rule->tail == 0 || len < rule->len)
+		return len == rule->len;
+	memcpy(&tail, (const unsigned char *)buf + rule->len - sizeof(tail),
+	    sizeof(tail));
+	return tail > 0 && tail <= rule->tail && len - rule->len == tail;
+}
+
 static enum wire_fault
 check(const struct wire_rule *rule, uint32_t state,
-    const struct wire_head *head, size_t len, int fd)
+    const struct wire_head *head, const void *buf, size_t len, int fd)
 {
 	if (rule == NULL)
 		return WIRE_UNKNOWN;
 	if ((rule->states & state) == 0)
 		return WIRE_STATE;
-	if (len != rule->len)
+	if (!right_length(rule, buf, len))
 		return WIRE_LENGTH;
 	if (head->zero != 0)
 		return WIRE_PADDING;
@@ -50,7 +63,7 @@ wire_dispatch(const struct wire_rule *rules, size_t nrules, uint32_t state,
 	if (len >= sizeof(head)) {
 		memcpy(&head, buf, sizeof(head));
 		rule = find_rule(rules, nrules, head.type);
-		fault = check(rule, state, &head, len, fd);
+		fault = check(rule, state, &head, buf, len, fd);
 		if (fault == WIRE_OK)
 			return rule->handler(room, buf, fd) == 0 ?
 			    WIRE_OK : WIRE_REFUSED;

@@ -22,15 +22,17 @@ handler(void *room, const void *msg, int fd)
 }
 
 static const struct wire_rule	rules[] = {
-	{ WIRE_HELLO, S_NEW, sizeof(struct wire_hello), false, handler },
-	{ WIRE_OPEN, S_UP, sizeof(struct wire_open), false, handler },
-	{ WIRE_GRANT, S_UP, sizeof(struct wire_grant), true, handler },
+	{ WIRE_HELLO, S_NEW, sizeof(struct wire_hello), false, handler, 0 },
+	{ WIRE_OPEN, S_UP, sizeof(struct wire_open), false, handler, 0 },
+	{ WIRE_GRANT, S_UP, sizeof(struct wire_grant), true, handler, 0 },
+	{ WIRE_FLIGHT, S_UP, sizeof(struct wire_flight), false, handler,
+	    WIRE_FLIGHT_MAX },
 };
 
 static enum wire_fault
 give(uint32_t state, const void *buf, size_t len, int fd)
 {
-	return wire_dispatch(rules, 3, state, NULL, buf, len, fd);
+	return wire_dispatch(rules, 4, state, NULL, buf, len, fd);
 }
 
 static int
@@ -61,6 +63,30 @@ lengths(void **state)
 	assert_int_equal(handled, 1);
 }
 
+/* The struct's last word says how much follows, and is held to it. */
+static void
+tails(void **state)
+{
+	static unsigned char	buf[WIRE_MAX + 8];
+	struct wire_flight	f;
+	const uint32_t		len[] = { 0, 1, 2, 500, WIRE_FLIGHT_MAX,
+				    WIRE_FLIGHT_MAX + 1, UINT32_MAX };
+	size_t			i, n, want;
+
+	(void)state;
+	wire_begin(&f, sizeof(f), WIRE_FLIGHT, 7);
+	for (i = 0; i < sizeof(len) / sizeof(len[0]); i++) {
+		f.len = len[i];
+		memcpy(buf, &f, sizeof(f));
+		want = len[i] == 0 || len[i] > WIRE_FLIGHT_MAX ? 0 :
+		    sizeof(f) + len[i];
+		for (n = sizeof(struct wire_head); n <= sizeof(buf); n++)
+			assert_int_equal(give(S_UP, buf, n, -1), n == want ?
+			    WIRE_OK : WIRE_LENGTH);
+	}
+	assert_int_equal(handled, 4);
+}
+
 static void
 types_and_states(void **state)
 {
@@ -71,7 +97,7 @@ types_and_states(void **state)
 	for (type = 0; type < 1024; type++) {
 		wire_begin(&m, sizeof(m), type, 1);
 		if (type != WIRE_OPEN && type != WIRE_HELLO &&
-		    type != WIRE_GRANT)
+		    type != WIRE_GRANT && type != WIRE_FLIGHT)
 			assert_int_equal(give(S_UP, &m, sizeof(m), -1),
 			    WIRE_UNKNOWN);
 	}
@@ -157,7 +183,7 @@ int
 main(void)
 {
 	const struct CMUnitTest	tests[] = {
-		T(lengths), T(types_and_states), T(padding), T(descriptors),
+		T(lengths), T(tails), T(types_and_states), T(padding), T(descriptors),
 		T(refused), T(begin_clears), T(build_id),
 	};
 
