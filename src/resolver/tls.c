@@ -13,7 +13,9 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "log.h"
@@ -124,6 +126,7 @@ warm_up(void)
 	if (name_from_text("seal.invalid", strlen("seal.invalid"),
 	    &nobody) == -1)
 		fatalx("a name is none");
+	tzset();	/* a certificate's dates go by gmtime_r(3), which does this */
 	tls_free(tls_start(&nobody));
 }
 

@@ -76,15 +76,16 @@ static const struct option	options[] = {
 	/* an upstream that was down is asked again soon */
 	{ "infra-host-ttl:", "60" },
 	{ "infra-keep-probing:", "yes" },
-	/* private networks have names here, and a guest needs a rule for them */
-	{ "local-zone:", "test. nodefault" },
-	{ "local-zone:", "home.arpa. nodefault" },
-	{ "unblock-lan-zones:", "yes" },
-	{ "local-zone:", OWN_NAME ". static" },
-	{ "local-data:", "\"" OWN_NAME ". IN A 192.0.2.1\"" },
+	{ "local-data:", OWN_NAME ". IN A 192.0.2.1" },
 	{ "use-syslog:", "no" },
 	{ "verbosity:", "0" },
 };
+
+/*
+ * Of the zones that libunbound answers by itself (RFC 6761), those that private
+ * networks do have names in. A guest needs a rule for them as for any name.
+ */
+static const char *const	not_ours[] = { "test.", "home.arpa." };
 
 struct unbound {
 	struct ub_ctx	*ctx;
@@ -188,10 +189,12 @@ unbound_open(struct event_base *base, const struct resolver_config *c)
 {
 	struct unbound	*u = calloc(1, sizeof(*u));
 	size_t		 i;
+	int		 err;
 
 	if (u == NULL ||
 	    (u->ctx = ub_ctx_create_ub_event(pluggable_base(base))) == NULL)
 		fatalx("libunbound cannot start");
+	ub_ctx_debugout(u->ctx, NULL);	/* it logs by stdio and asks for the time zone */
 	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		set(u->ctx, options[i].name, options[i].value);
 	set_number(u->ctx, "outgoing-range:", sockets_max() / 2);
@@ -200,6 +203,11 @@ unbound_open(struct event_base *base, const struct resolver_config *c)
 	if (c->dnssec)
 		set_keys(u->ctx);
 	set_upstreams(u->ctx, c);
+	/* the last: it ends the configuration */
+	for (i = 0; i < sizeof(not_ours) / sizeof(not_ours[0]); i++)
+		if ((err = ub_ctx_zone_remove(u->ctx, not_ours[i])) != 0)
+			fatalx("libunbound %s cannot start: %s", ub_version(),
+			    ub_strerror(err));
 	warm_up(u->ctx);
 	return u;
 }
