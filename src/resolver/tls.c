@@ -96,6 +96,7 @@ tls_start(const struct name *server)
 {
 	struct tls	*t = calloc(1, sizeof(*t));
 	BIO		*in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+	char		 host[sizeof(server->text)];
 
 	if (t == NULL || in == NULL || out == NULL ||
 	    (t->ssl = SSL_new(context)) == NULL)
@@ -105,8 +106,9 @@ tls_start(const struct name *server)
 	SSL_set_bio(t->ssl, in, out);
 	SSL_set_connect_state(t->ssl);
 	SSL_set_hostflags(t->ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-	if (SSL_set1_host(t->ssl, server->text) != 1 ||
-	    SSL_set_tlsext_host_name(t->ssl, server->text) != 1 ||
+	memcpy(host, server->text, sizeof(host));
+	if (SSL_set1_host(t->ssl, host) != 1 ||
+	    SSL_set_tlsext_host_name(t->ssl, host) != 1 ||
 	    SSL_set_alpn_protos(t->ssl, alpn, sizeof(alpn)) != 0)
 		fatalx("OpenSSL: %s", words());
 	SSL_do_handshake(t->ssl);	/* its first words */
