@@ -125,7 +125,7 @@ struct keeper {
 	struct child	 child[ROLES];
 	int		 exe[ROLES];
 	int		 audit_dir;
-	int		 ca_bundle;	/* -1 = none; nursery.c has the copy that counts */
+	int		 ca_bundle;	/* until the nursery has it */
 	int		 nursery;	/* channel to it */
 	bool		 privileged;	/* may give its children other uids */
 	struct link	 link;

@@ -55,8 +55,8 @@ open_audit(struct keeper *k)
 }
 
 /*
- * The authorities that vouch for a resolver's name in DNS over TLS. A host without
- * the usual file has none; one that was asked for must be there.
+ * The authorities that vouch for a resolver's name in DNS over TLS. On a host
+ * without the usual file there is none; one that was asked for must be there.
  */
 static void
 open_ca_bundle(struct keeper *k)
@@ -66,7 +66,9 @@ open_ca_bundle(struct keeper *k)
 	if (path == NULL)
 		path = SYSTEM_CA_BUNDLE;
 	k->ca_bundle = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (k->ca_bundle == -1 && k->opt.ca_bundle != NULL)
+	if (k->ca_bundle == -1 && k->opt.ca_bundle == NULL)
+		k->ca_bundle = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (k->ca_bundle == -1)
 		fatal("%s: the authorities for DNS over TLS", path);
 }
 

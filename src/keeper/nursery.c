@@ -56,6 +56,9 @@ give_birth(struct spawn *s)
 	struct spawned	p = { .pidfd = -1 };
 	struct birth	b = { 0 };
 
+	/* the last one read it to its end, and the place in it is shared */
+	if (s->object != -1)
+		lseek(s->object, 0, SEEK_SET);
 	b.pid = spawn(s, &p) == -1 ? -1 : p.pid;
 	b.err = b.pid == -1 ? errno : 0;
 	if (fd_send(NURSERY_CHAN, &b, sizeof(b), p.pidfd) == -1)

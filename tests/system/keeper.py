@@ -259,6 +259,8 @@ def test_restart(where):
         took = time.time() - began
         check(new not in (old, None), f"{name}: started again")
         check(0.08 < took < 1, f"{name}: after the back-off, {took * 1000:.0f} ms")
+        time.sleep(0.05)
+        check(k.room(name) == new, f"{name}: and stays")
     k.send(FINISH)
     check(k.recv()[0] == DOWN and k.wait() == 0, "and ended in order")
 
@@ -363,8 +365,8 @@ def place():
         shutil.copy(os.path.join(BUILD, "tests/system/standin"),
                     os.path.join(where, f"sallyport-{name}"))
     os.mkdir(os.path.join(where, "log"), 0o700)
-    with open(os.path.join(where, "ca.pem"), "w"):
-        pass
+    with open(os.path.join(where, "ca.pem"), "w") as f:
+        f.write("CA\n")
     return where
 
 
