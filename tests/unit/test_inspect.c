@@ -343,6 +343,38 @@ wrong_lengths(void **state)
 	assert_int_equal(judge(&flight), INSPECT_BAD);
 }
 
+/* RFC 8446, 4.1.2: what the vectors in front of the extensions may hold. */
+static void
+vectors_out_of_bounds(void **state)
+{
+	static const struct {
+		size_t		session, suites, compression;
+		uint32_t	status;
+	} v[] = {
+		{ 32, 2, 1, INSPECT_NAMELESS }, { 0, 2, 2, INSPECT_NAMELESS },
+		{ 33, 2, 1, INSPECT_BAD }, { 0, 0, 1, INSPECT_BAD },
+		{ 0, 3, 1, INSPECT_BAD }, { 0, 2, 0, INSPECT_BAD },
+	};
+	static const uint8_t	zero[64];
+	size_t			i;
+
+	(void)state;
+	for (i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		message.len = 0;
+		put(&message, "\1\0\0\0\3\3", 6);
+		put(&message, zero, 32);
+		put_number(&message, 1, v[i].session);
+		put(&message, zero, v[i].session);
+		put_number(&message, 2, v[i].suites);
+		put(&message, zero, v[i].suites);
+		put_number(&message, 1, v[i].compression);
+		put(&message, zero, v[i].compression);
+		close_vector(&message, 4, 3);
+		hello_records(&flight, &message, 16384);
+		assert_int_equal(judge(&flight), v[i].status);
+	}
+}
+
 static void
 records_of_another_kind(void **state)
 {
@@ -432,6 +464,7 @@ the_longest(void **state)
 	assert_int_equal(status_of(flight.b, 16384), INSPECT_BAD);
 	s.pad = 40000;
 	build(&s);
+	assert_int_equal(judge(&flight), INSPECT_BAD);	/* nobody sends that much */
 	assert_int_equal(status_of(flight.b, 16384), INSPECT_BAD);
 }
 
@@ -470,6 +503,7 @@ main(void)
 		cmocka_unit_test(server_name_lists),
 		cmocka_unit_test(protocol_lists),
 		cmocka_unit_test(wrong_lengths),
+		cmocka_unit_test(vectors_out_of_bounds),
 		cmocka_unit_test(records_of_another_kind),
 		cmocka_unit_test(what_follows),
 		cmocka_unit_test(old_hellos),

@@ -150,6 +150,8 @@ refused(void **state)
 		"GET http://evil.org/ HTTP/1.1\r\n" HOST "\r\n",
 		"GET http://www.example.org/ HTTP/1.1\r\n\r\n",
 		"GET http://www.example.org/ HTTP/1.1\r\nHost:\r\n\r\n",
+		"GET http:/// HTTP/1.1\r\n\r\n",
+		"GET wxyz://www.example.org/ HTTP/1.1\r\n" HOST "\r\n",
 		"GET http:/// HTTP/1.1\r\nHost:\r\n\r\n",
 		"GET http://www.example.org:80/ HTTP/1.1\r\n" HOST "\r\n",
 		"GET http://www.example.org@evil.org/ HTTP/1.1\r\n" HOST "\r\n",
