@@ -84,6 +84,7 @@ int	enter_fds(const struct spawn *);
 
 /* nursery.c: a room that must not inherit the keeper's seal */
 int	nursery_open(struct keeper *);
+void	nursery_close(struct keeper *);
 int	nursery_spawn(const struct keeper *, int channel, int log,
 	    struct spawned *);
 
@@ -127,6 +128,7 @@ struct keeper {
 	int		 audit_dir;
 	int		 ca_bundle;	/* until the nursery has it */
 	int		 nursery;	/* channel to it */
+	int		 nursery_pidfd;
 	bool		 privileged;	/* may give its children other uids */
 	struct link	 link;
 	enum keeper_state state;

@@ -205,11 +205,13 @@ main(int argc, char **argv)
 	setup(&k);
 	if (start(&k) == -1) {
 		command_end(&k);
+		nursery_close(&k);
 		return 1;
 	}
 	if (chdir("/") == -1)
 		fatal("chdir /");
 	seal_keeper(&k);
 	event_base_dispatch(k.base);
+	nursery_close(&k);
 	return k.failed ? 1 : 0;
 }

@@ -11,11 +11,13 @@
  * the keeper, or look at anything that a guest, a broker or a policy wrote.
  */
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -139,8 +141,9 @@ nursery_open(struct keeper *k)
 
 	if (fd_channel(pair) == -1)
 		return -1;
-	/* a fork that nobody waits for: it ends with us */
-	pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+	/* a fork; CLONE_PIDFD answers where clone(2) has the parent's tid */
+	pid = (pid_t)syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL,
+	    &k->nursery_pidfd, NULL, NULL);
 	if (pid == 0)
 		nursery_main(k, pair[1]);
 	fd_drop(&pair[1]);
@@ -148,6 +151,15 @@ nursery_open(struct keeper *k)
 	if (pid == -1)
 		fd_drop(&k->nursery);
 	return pid == -1 ? -1 : 0;
+}
+
+void
+nursery_close(struct keeper *k)
+{
+	syscall(SYS_pidfd_send_signal, k->nursery_pidfd, SIGKILL, NULL, 0);
+	waitid(P_PIDFD, (id_t)k->nursery_pidfd, NULL, WEXITED);
+	fd_drop(&k->nursery_pidfd);
+	fd_drop(&k->nursery);
 }
 
 /* 0 and a child of ours, or -1 with errno. */

@@ -242,6 +242,7 @@ def test_usual(where):
         check(f[3:7] == (3, 2, 1000, 2000) and f[7] == 0, f"the summary passes: {f}")
     check(k.wait() == 0, "exit 0")
     check(gone(pids), "nobody is left")
+    check(not any(os.path.exists(f"/proc/{p}") for p in pids), "not even as a zombie")
     check(k.text() == "", f"no message: {k.text()!r}")
 
 
