@@ -23,24 +23,30 @@
 #define START_SECONDS	15	/* for the broker, the log and the frame */
 
 /*
- * Opened once: a package upgrade under a running keeper cannot mix builds.
+ * Opened once: a package upgrade under a running keeper cannot mix builds. Only
+ * rules by name need resolver and inspector, which may be packages apart (the
+ * first brings libunbound along): where one is missing and wanted, spawn() says so.
  */
 static void
 open_programs(struct keeper *k)
 {
-	static const struct { enum role role; const char *name; } all[] = {
-		{ ROLE_BROKER,	"sallyport-broker" },
-		{ ROLE_FRAME,	"sallyport-frame" },
-		{ ROLE_RECORDER, "sallyport-recorder" },
-		{ ROLE_PARSER,	"sallyport-parser" },
-		{ ROLE_RESOLVER, "sallyport-resolver" },
-		{ ROLE_INSPECTOR, "sallyport-inspector" },
+	static const struct {
+		enum role	 role;
+		const char	*name;
+		bool		 always;
+	} all[] = {
+		{ ROLE_BROKER, "sallyport-broker", true },
+		{ ROLE_FRAME, "sallyport-frame", true },
+		{ ROLE_RECORDER, "sallyport-recorder", true },
+		{ ROLE_PARSER, "sallyport-parser", true },
+		{ ROLE_RESOLVER, "sallyport-resolver", false },
+		{ ROLE_INSPECTOR, "sallyport-inspector", false },
 	};
 	size_t	i;
 
 	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if ((k->exe[all[i].role] = place_open(all[i].name)) == -1 &&
-		    all[i].role < ROLE_RESOLVER)
+		    all[i].always)
 			fatal("%s: is Sallyport installed completely?",
 			    all[i].name);
 }

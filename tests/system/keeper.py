@@ -312,6 +312,23 @@ def test_nursery_dies(where):
     check(k.recv()[0] == DOWN and k.wait() == 0 and gone(pids), "and all ends in order")
 
 
+def test_missing(where):
+    """Programs that only names need: the rest comes up without them, and it is said."""
+    names = [os.path.join(where, f"sallyport-{n}") for n in ("resolver", "inspector")]
+    for name in names:
+        os.rename(name, name + ".away")
+    try:
+        k = Keeper(where)
+        check(k.up(), "no resolver and no inspector installed: it comes up")
+        for n in ("resolver", "inspector"):
+            check(f"{n} cannot be started: No such file" in k.text(), f"{n}: it is said")
+        k.send(FINISH)
+        check(k.recv()[0] == DOWN and k.wait() == 0, "and ends in order")
+    finally:
+        for name in names:
+            os.rename(name + ".away", name)
+
+
 def test_rules(where):
     for level, what in ((1, "an unknown type"), (2, "a role that it may not")):
         k = Keeper(where, level)
@@ -376,7 +393,7 @@ def main():
     where = place()
     log = os.path.join(where, "log")
     tests = (test_usual, test_restart, test_broker_dies, test_keeper_dies,
-             test_command_dies, test_nursery_dies, test_rules, test_options, test_parser)
+             test_command_dies, test_nursery_dies, test_missing, test_rules, test_options, test_parser)
     try:
         for who in ([False, True] if os.geteuid() == 0 else [True]):
             as_user = who
