@@ -48,7 +48,8 @@ read_bundle(int fd, size_t *len)
 	if (text == NULL)
 		fatal("the CA certificates");
 	for (*len = 0; *len < BUNDLE_MAX; *len += (size_t)n) {
-		n = read(fd, text + *len, BUNDLE_MAX - *len);
+		/* the keeper's: its offset is where the last resolver left it */
+		n = pread(fd, text + *len, BUNDLE_MAX - *len, (off_t)*len);
 		if (n == -1)
 			fatal("the CA certificates");
 		if (n == 0)

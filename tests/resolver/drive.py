@@ -120,7 +120,8 @@ class Resolver:
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
         log_r, log_w = os.pipe()
         self.log, self.diag, self.next, self.early = log_r, b"", 1, []
-        bundle = os.open(ca or "/dev/null", os.O_RDONLY)
+        bundle = os.dup(ca) if isinstance(ca, int) else \
+            os.open(ca or "/dev/null", os.O_RDONLY)
         theirs.setblocking(False)
 
         def fds():

@@ -86,6 +86,15 @@ def test_right_name(engine):
         assert all(q.spelled == q.name for q in s.seen), "0x20 over TLS"
 
 
+def test_same_bundle_again(engine):
+    """A restarted resolver is given the very file description that was read."""
+    fd = os.open(bundle(), os.O_RDONLY)
+    with Server(honest(ZONE), tls=server_context("ca", NAME)) as s:
+        for _ in range(2):
+            with Resolver("unbound", [s.upstream(NAME)], ca=fd) as r:
+                assert r.ask("a.test").status == RESOLVED
+
+
 def test_wildcard_name(engine):
     with Server(honest(ZONE), tls=server_context("ca", "*.example.test")) as s, \
             Resolver("unbound", [s.upstream(NAME)], ca=bundle()) as r:
