@@ -16,6 +16,7 @@
 #include <unbound.h>
 #include <unbound-event.h>
 
+#include "anchors.h"
 #include "log.h"
 #include "message.h"
 #include "pluggable.h"
@@ -27,18 +28,6 @@
 /* of ub_event_callback_type's parameter `sec` */
 #define SEC_BOGUS	1
 #define SEC_SECURE	2
-
-/*
- * The root's keys as IANA publishes them (root-anchors.xml): KSK-2017 and its
- * successor KSK-2024, each as its DS record. A new one comes years ahead of its
- * use, so it comes with an update of this program.
- */
-static const char *const	root_keys[] = {
-	". IN DS 20326 8 2 "
-	"E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D",
-	". IN DS 38696 8 2 "
-	"683D2D0ACB8C9B712A1948B27F741219298D0A450D612C483AF444A4C0FB2B16",
-};
 
 struct option {
 	const char	*name, *value;
@@ -123,7 +112,7 @@ set_keys(struct ub_ctx *ctx)
 {
 	size_t	i;
 
-	for (i = 0; i < sizeof(root_keys) / sizeof(root_keys[0]); i++)
+	for (i = 0; root_keys[i] != NULL; i++)
 		if (ub_ctx_add_ta(ctx, root_keys[i]) != 0)
 			fatalx("libunbound takes no trust anchor");
 }

@@ -55,12 +55,12 @@ def soa(zone, ttl=300):
 
 
 def reply(q, answers=(), rcode=NOERROR, flags=QR | RD | RA, authority=(),
-          ident=None, question=None, count=None):
+          ident=None, question=None, count=None, more=()):
     return struct.pack("!6H", q.id if ident is None else ident, flags | rcode,
                        1, len(answers) if count is None else count,
-                       len(authority), 0) + \
+                       len(authority), len(more)) + \
         (q.question if question is None else question) + \
-        b"".join(answers) + b"".join(authority)
+        b"".join(answers) + b"".join(authority) + b"".join(more)
 
 
 class Server:
