@@ -266,6 +266,27 @@ def test_slow(engine):
             check(a, RESOLVED)
 
 
+def test_back_again(engine):
+    """An upstream that was silent is asked again soon after."""
+    up = [True]
+    with Server(lambda q: reply(q, [rr(None, A, "192.0.2.1")]) if up[0]
+                else None) as s, Resolver(engine, [s.upstream()]) as r:
+        check(r.ask("first.test"), RESOLVED)
+        up[0] = False
+        for i in range(60):
+            r.send(f"down{i}.test")
+            time.sleep(0.25)
+        up[0] = True
+        began = time.monotonic()
+        first = r.send("up.test")
+        while True:
+            got = r.answer()
+            if got.id == first:
+                break
+        check(got, RESOLVED)
+        assert time.monotonic() - began < 6
+
+
 def test_lame(engine):
     """A server that refers to others instead of answering is no help."""
     got = one(engine, lambda q: reply(q, flags=dns.QR | dns.RD, authority=[
