@@ -26,16 +26,6 @@ build_ascii(struct parse *p, const struct item *w)
 	report_error(p, &at, "a string holds printable ASCII without \" and \\");
 }
 
-/* A word that the grammar reads only at this place. */
-void
-build_word(struct parse *p, const struct item *w, const char *want,
-    const char *after)
-{
-	if (strcmp(w->text, want) != 0)
-		report_error(p, &w->at, "\"%.64s\" after %s: expected %s", w->text,
-		    after, want);
-}
-
 void
 build_patterns(struct parse *p, struct patterns *to, const struct items *from)
 {
@@ -214,8 +204,9 @@ build_dnssec(struct parse *p, const struct where *at, const struct item *w)
 {
 	once(p, RESOLVER_DNSSEC, at, "dnssec");
 	p->m->resolver.dnssec = strcmp(w->text, "yes") == 0;
-	if (p->m->resolver.dnssec == 0)
-		build_word(p, w, "no", "dnssec (yes or no)");
+	if (p->m->resolver.dnssec == 0 && strcmp(w->text, "no") != 0)
+		report_error(p, &w->at, "\"%.64s\" after dnssec: expected yes or "
+		    "no", w->text);
 }
 
 /* A duration; nothing at all is one, too, except for the longest. */
@@ -233,7 +224,7 @@ pin_value(struct parse *p, enum resolver_setting which, const struct item *w,
 }
 
 void
-build_pin(struct parse *p, const struct where *at, const struct items *words)
+build_pin(struct parse *p, const struct items *words)
 {
 	struct policy_resolver		*r = &p->m->resolver;
 	static const char *const	 names[] = { [RESOLVER_MIN] = "min",
@@ -259,7 +250,13 @@ build_pin(struct parse *p, const struct where *at, const struct items *words)
 		once(p, (enum resolver_setting)k, &w->at, names[k]);
 		pin_value(p, (enum resolver_setting)k, w + 1, to[k]);
 	}
-	if (r->pin_min > r->pin_max)
-		report_error(p, at, "min is more than max: no pin can live both "
-		    "that long and that short");
+}
+
+void
+build_resolver_end(struct parse *p, const struct where *at)
+{
+	if (p->m->resolver.pin_min > p->m->resolver.pin_max)
+		report_error(p, at, "pin: min is more than max (%us), and no pin "
+		    "lives both that long and that short",
+		    p->m->resolver.pin_max);
 }

@@ -66,6 +66,7 @@ static const struct keyword	keywords[] = {
 	{ "payload", UNSUPPORTED },
 	{ "pending", PENDING },
 	{ "pending-per-destination", PENDING_DST },
+	{ "per", PER },
 	{ "pin", PIN },
 	{ "policy", POLICY },
 	{ "port", PORT },

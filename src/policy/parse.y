@@ -75,7 +75,7 @@ marked(const char *text, struct where at, bool table)
 %token ICMP "icmp" IDLE "idle" INCLUDE "include" LABEL "label"
 %token LIFETIME "lifetime" LIMITS "limits" MODE "mode" NAME "name"
 %token NAMES "names" NET "net" ON_FAILURE "on-failure" PENDING "pending"
-%token PENDING_DST "pending-per-destination" PIN "pin" POLICY "policy"
+%token PENDING_DST "pending-per-destination" PER "per" PIN "pin" POLICY "policy"
 %token PORT "port" RATE "rate" RESOLVER "resolver" ROTATE "rotate"
 %token TABLE "table" TCP "tcp" TENANT "tenant" TICKET "ticket" TO "to"
 %token UDP "udp" UPSTREAM "upstream" VERIFY "verify" VERSION "version"
@@ -83,7 +83,7 @@ marked(const char *text, struct where at, bool table)
 %token MAIN "a policy" INCLUDED "an included file"
 
 %type <num>		proto mode durable tenant_mode setting_word ech
-%type <item>		word string entry
+%type <item>		word string entry verify address
 %type <items>		list items except addresses words
 %type <dest>		dest net_dest
 %type <services>	services port_clause
@@ -192,8 +192,7 @@ setting		: setting_word word		{ build_setting(p, $1, &$2); }
 			build_setting(p, SET_DNS, &$2);
 			build_setting(p, SET_DNS_BURST, &$4);
 		}
-		| NAMES word word word {
-			build_word(p, &$3, "per", "names");
+		| NAMES word PER word {
 			build_setting(p, SET_NAMES, &$2);
 			build_setting(p, SET_NAMES_PER, &$4);
 		}
@@ -234,10 +233,15 @@ floor		: FLOOR BUILTIN
 		;
 host		: HOST string addresses		{ build_host(p, &$2, $3); }
 		;
-addresses	: entry				{ $$ = build_items(p, NULL, &$1); }
-		| addresses entry		{ $$ = build_items(p, $1, &$2); }
+addresses	: address			{ $$ = build_items(p, NULL, &$1); }
+		| addresses address		{ $$ = build_items(p, $1, &$2); }
 		;
-resolver	: RESOLVER { build_resolver(p, &@1); } LBRACE resolver_settings RBRACE
+address		: word
+		| MACRO				{ $$ = marked($1, @1, false); }
+		;
+resolver	: RESOLVER { build_resolver(p, &@1); } LBRACE resolver_settings RBRACE {
+			build_resolver_end(p, &@1);
+		}
 		;
 resolver_settings : resolver_setting
 		| resolver_settings resolver_setting
@@ -245,7 +249,7 @@ resolver_settings : resolver_setting
 resolver_setting : UPSTREAM words		{ build_upstream(p, &@1, $2, NULL); }
 		| UPSTREAM words NAME string	{ build_upstream(p, &@1, $2, &$4); }
 		| DNSSEC word			{ build_dnssec(p, &@1, &$2); }
-		| PIN words			{ build_pin(p, &@1, $2); }
+		| PIN words			{ build_pin(p, $2); }
 		;
 words		: word				{ $$ = build_items(p, NULL, &$1); }
 		| words word			{ $$ = build_items(p, $1, &$2); }
@@ -318,8 +322,11 @@ clauses		: %empty
 		| clauses LABEL string		{ build_label(p, p->rule, &$3); }
 		| clauses MODE mode		{ build_mode(p, p->rule, &@2, $3); }
 		| clauses port_clause		{ build_services(p, &p->rule->services, $2); }
-		| clauses VERIFY word		{ build_verify(p, p->rule, &@2, &$3); }
+		| clauses VERIFY verify		{ build_verify(p, p->rule, &@2, &$3); }
 		| clauses ECH ech		{ build_ech(p, p->rule, &@2, $3 != 0); }
+		;
+verify		: word
+		| HOST				{ $$ = item("host", @1); }
 		;
 ech		: ALLOW				{ $$ = 1; }
 		| DENY				{ $$ = 0; }
@@ -377,9 +384,10 @@ word_means(int before)
 	case TCP:
 	case UDP:
 		return "a port";
-	case TENANT:
-	case LIMITS:
 	case HOST_SERVICE:
+	case LIMITS:
+	case NAME:
+	case TENANT:
 		return "a name";
 	case CONNS:
 	case PENDING:
@@ -392,7 +400,7 @@ word_means(int before)
 	case RATE:
 		return "a rate, as 50/s";
 	case VERIFY:
-		return "sni, host or none";
+		return "sni, none";
 	case DNSSEC:
 		return "yes or no";
 	case PIN:
@@ -401,6 +409,7 @@ word_means(int before)
 		return "an address, or tls and an address";
 	case IDLE:
 	case LIFETIME:
+	case PER:
 		return "a duration, as 5m";
 	case ROTATE:
 		return "a size, as 256M";
@@ -408,6 +417,7 @@ word_means(int before)
 		return "1";
 	case LBRACE:
 	case COMMA:
+	case STRING:
 	case WORD:
 		return "an entry";
 	default:

@@ -76,8 +76,8 @@ bad_name(struct parse *p, const struct item *w, const char *text)
 	struct endpoint	e;
 
 	if (addr_parse(text, &e) == 0)
-		report_error(p, &w->at, "\"%.64s\" is an address: write net "
-		    "%.64s, without quotes", w->text, text);
+		report_error(p, &w->at, "\"%.64s\" is an address, not a name: "
+		    "a rule on an address is written to net", w->text);
 	else if (strchr(text, '/') != NULL || strchr(text, ':') != NULL)
 		report_error(p, &w->at, "\"%.64s\" is not a host name: no scheme, "
 		    "port or path belongs to one", w->text);
@@ -86,7 +86,8 @@ bad_name(struct parse *p, const struct item *w, const char *text)
 		    "* (one label) or ** (one or more)", w->text);
 	else if (ends_in_number(text))
 		report_error(p, &w->at, "\"%.64s\" ends in a number and so reads "
-		    "as an address: for addresses write net", w->text);
+		    "as an address: a rule on an address is written to net",
+		    w->text);
 	else
 		report_error(p, &w->at, "\"%.64s\" is not a host name: labels of 1 "
 		    "to 63 letters, digits, - and _, no - at their ends, at most "

@@ -70,12 +70,15 @@ check_names(struct parse *p, const struct rule *r)
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (name_from_text(names[i], strlen(names[i]), &n) == -1 ||
 		    (by = find_pattern(&r->dest.names, &n)) == NULL ||
-		    find_pattern(&r->dest.xnames, &n) != NULL)
+		    find_pattern(&r->dest.xnames, &n) != NULL ||
+		    (by->name.wild != NAME_EXACT &&
+		    suffix_find(&by->name) == SUFFIX_ICANN))
 			continue;
 		report_error(p, &by->at, "this allows %s, a public resolver: a "
 		    "guest that asks there is under no rule by name%s (E110)",
 		    names[i], by->name.wild == NAME_EXACT ? "" :
-		    "; subtract it with except");
+		    "; subtract such names with except");
+		return;
 	}
 }
 

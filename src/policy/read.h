@@ -134,8 +134,6 @@ void	build_version(struct parse *, const struct item *);
 
 /* build_names.c: those about names */
 void	build_ascii(struct parse *, const struct item *);
-void	build_word(struct parse *, const struct item *, const char *want,
-	    const char *after);
 void	build_patterns(struct parse *, struct patterns *, const struct items *);
 void	build_verify(struct parse *, struct rule *, const struct where *,
 	    const struct item *);
@@ -145,7 +143,8 @@ void	build_resolver(struct parse *, const struct where *);
 void	build_upstream(struct parse *, const struct where *,
 	    const struct items *, const struct item *name);
 void	build_dnssec(struct parse *, const struct where *, const struct item *);
-void	build_pin(struct parse *, const struct where *, const struct items *);
+void	build_pin(struct parse *, const struct items *);
+void	build_resolver_end(struct parse *, const struct where *);
 
 enum setting { SET_CONNS, SET_PENDING, SET_PENDING_DST, SET_RATE, SET_BURST,
 	SET_IDLE, SET_LIFETIME, SET_DNS, SET_DNS_BURST, SET_NAMES,

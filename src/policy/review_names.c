@@ -57,18 +57,25 @@ check_exact(struct parse *p, const struct pattern *n)
 /* ---- pairs of rules --------------------------------------------------------------- */
 
 static bool
-share_tcp(const struct services *a, const struct services *b)
+share_ports(const struct services *a, const struct services *b, uint32_t proto)
 {
 	size_t	i, k;
 
 	for (i = 0; i < a->range.n; i++)
 		for (k = 0; k < b->range.n; k++)
-			if (a->range.v[i].proto == PROTO_TCP &&
-			    b->range.v[k].proto == PROTO_TCP &&
+			if (a->range.v[i].proto == proto &&
+			    b->range.v[k].proto == proto &&
 			    a->range.v[i].lo <= b->range.v[k].hi &&
 			    b->range.v[k].lo <= a->range.v[i].hi)
 				return true;
 	return false;
+}
+
+static bool
+share_services(const struct services *a, const struct services *b)
+{
+	return (a->echo && b->echo) || share_ports(a, b, PROTO_TCP) ||
+	    share_ports(a, b, PROTO_UDP);
 }
 
 /* All that the one stands for, the other stands for too. */
@@ -111,13 +118,13 @@ check_attributes(struct parse *p, const struct tenant *t, const struct rule *r)
 	for (o = t->rule.v; o < r; o++) {
 		if (o->deny || o->dest.kind != KIND_NAME ||
 		    (o->verify == r->verify && o->ech == r->ech) ||
-		    !share_tcp(&o->services, &r->services))
+		    !share_ports(&o->services, &r->services, PROTO_TCP))
 			continue;
 		n = find_covered(p, &o->dest.names, &r->dest.names);
 		if (n == NULL)
 			continue;
 		report_warning(p, &n->at, "\"%.64s\" is allowed in line %u "
-		    "already, which says what is verified (W120)",
+		    "already, and that rule says what is verified (W120)",
 		    pattern_print(&n->name, buf), o->at.line);
 		return;
 	}
@@ -134,7 +141,9 @@ check_deny(struct parse *p, const struct tenant *t, const struct rule *r)
 		const struct rule *o = &t->rule.v[i];
 
 		if (o->deny || o->dest.kind == KIND_SERVICE ||
-		    (o->dest.kind == KIND_NAME && o->verify != VERIFY_NONE))
+		    (o->dest.kind == KIND_NAME && (o->verify_at.line == 0 ||
+		    o->verify != VERIFY_NONE)) ||
+		    !share_services(&o->services, &r->services))
 			continue;
 		report_warning(p, &r->dest.at, "this stops the name, not its "
 		    "addresses: the allow in line %u may still reach them (W203)",
@@ -166,21 +175,14 @@ check_allow(struct parse *p, const struct tenant *t, const struct rule *r)
 static void
 use_exceptions(struct parse *p, const struct rule *r, uint32_t tenant)
 {
-	size_t	i, k, l;
+	size_t	i;
 
 	for (i = 0; i < p->m->except.n; i++) {
 		struct except *e = &p->m->except.v[i];
 
-		for (k = 0; e->tenant.index == tenant &&
-		    k < e->services.range.n; k++)
-			for (l = 0; l < r->services.range.n; l++)
-				e->used = e->used ||
-				    (e->services.range.v[k].proto ==
-				    r->services.range.v[l].proto &&
-				    e->services.range.v[k].lo <=
-				    r->services.range.v[l].hi &&
-				    r->services.range.v[l].lo <=
-				    e->services.range.v[k].hi);
+		if (e->tenant.index == tenant &&
+		    share_services(&e->services, &r->services))
+			e->used = true;
 	}
 }
 
