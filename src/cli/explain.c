@@ -15,8 +15,8 @@
 #include <string.h>
 
 #include "explain.h"
+#include "grammar.h"
 #include "policy_cmds.h"
-#include "read.h"
 
 static void
 line_to_stderr(void *arg, const char *text)
@@ -86,17 +86,6 @@ parse_destination(const char *word, uint32_t proto, struct endpoint *out)
 
 /* ---- names ---------------------------------------------------------------------- */
 
-/* As the policy reads them: other scripts, too. */
-static int
-parse_name(struct model *m, const char *word, struct name *out)
-{
-	struct grammar_sink	sink = { .line = line_to_stderr };
-	struct parse		p = { .m = m, .sink = &sink };
-	const struct item	w = { .text = word, .at = { "explain", 0, 0 } };
-
-	return pattern_name(&p, &w, out);
-}
-
 static int
 compare_names(const void *a, const void *b)
 {
@@ -104,12 +93,13 @@ compare_names(const void *a, const void *b)
 }
 
 static int
-parse_names(struct model *m, struct question *q)
+parse_names(struct question *q)
 {
-	size_t	i, n = 0;
+	struct grammar_sink	sink = { .line = line_to_stderr };
+	size_t			i, n = 0;
 
 	for (i = 0; i < q->nnames; i++)
-		if (parse_name(m, q->name[i], &q->names[i]) == -1)
+		if (grammar_name(q->name[i], &sink, &q->names[i]) == -1)
 			return -1;
 	qsort(q->names, q->nnames, sizeof(q->names[0]), compare_names);
 	for (i = 0; i < q->nnames; i++)
@@ -121,20 +111,21 @@ parse_names(struct model *m, struct question *q)
 		return 0;
 	q->query.shown = &q->flight;
 	q->flight.named = *q->shown != '\0';
-	return q->flight.named ? parse_name(m, q->shown, &q->flight.name) : 0;
+	return q->flight.named ? grammar_name(q->shown, &sink,
+	    &q->flight.name) : 0;
 }
 
 /* ---- the answer ------------------------------------------------------------------ */
 
 static int
-ask(const struct policy *p, struct model *m, struct question *q)
+ask(const struct policy *p, const struct model *m, struct question *q)
 {
 	unsigned int	i;
 	int		tenant = policy_tenant(p, q->tenant);
 
 	if (tenant != -1) {
 		q->query.tenant = (unsigned int)tenant;
-		if (parse_names(m, q) == -1)
+		if (parse_names(q) == -1)
 			return EXIT_DOUBT;
 		return q->dns ? explain_name(p, m, q) : explain_flow(p, m, q);
 	}

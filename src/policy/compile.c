@@ -260,7 +260,8 @@ join(struct out *o, size_t *len)
 {
 	struct bytes	*part[] = { &o->tenants, &o->rules, &o->excepts,
 			    &o->services, &o->ranges, &o->refs, &o->sets,
-			    &o->prefixes, &o->names, &o->hosts, &o->addrs, &o->text, &o->locs, &o->loctext };
+			    &o->prefixes, &o->names, &o->hosts, &o->addrs,
+			    &o->text, &o->locs, &o->loctext };
 	struct bytes	 blob = { NULL, 0, 0 };
 	size_t		 i;
 

@@ -10,10 +10,10 @@
 
 /*
  * The blob: head, struct policy_resolver, then the sections in the order of the
- * counts in the head, then what is not law and not hashed: one uint32_t per rule (an offset into the
- * rest), and the rest, the "file:line" texts. Offsets of sections are never
- * stored, so none can lie. Integers are in host byte order: the blob does not
- * leave the machine.
+ * counts in the head, then what is not law and not hashed: one uint32_t per rule
+ * (an offset into the rest), and the rest, the "file:line" texts. Offsets of
+ * sections are never stored, so none can lie. Integers are in host byte order: the
+ * blob does not leave the machine.
  */
 #define BLOB_MAGIC	UINT32_C(0x4c4f5053)	/* "SPOL" */
 #define BLOB_VERSION	2u
