@@ -22,7 +22,7 @@ static const char	text[] =
     "\tallow to host-service m\n"
     "\tdeny to any except <t> port udp 53 icmp echo\n"
     "\tallow to name { \"a.example.com\" \"*.example.com\" } except "
-    "\"b.example.com\" port tcp 443 port udp 443 ech allow\n"
+    "{ \"b.example.com\" \"c.example.com\" } port tcp 443 port udp 443 ech allow\n"
     "\tallow to name \"h.example.com\" port tcp 80 verify host\n"
     "\tdeny to name \"**.d.example.com\"\n"
     "}\n"
@@ -348,6 +348,8 @@ names_and_hosts(void **state)
 	/* "a.example.com" and "*.example.com" of one rule */
 	refused(b, p->blob, p->name, sizeof(n), &two[0]);
 	refused(b, p->blob, p->name + 1, sizeof(n), &two[1]);
+	two[0] = p->name[3];			/* of its except */
+	refused(b, p->blob, p->name + 2, sizeof(n), &two[0]);
 	n.base.text[0] = 'A';
 	refused(b, p->blob, p->name, sizeof(n), &n);
 	n = p->name[0];
@@ -368,12 +370,40 @@ names_and_hosts(void **state)
 	policy_free(p);
 }
 
+static void
+the_resolver(void **state)
+{
+	const struct blob	*b = *state;
+	struct policy		*p = load(b->data, b->len);
+	const uint32_t		 many = UPSTREAM_MAX + 1, two = 2;
+	const struct policy_resolver *r = p->resolver;
+	struct policy_upstream	 u = r->upstream[0];
+	struct blob_except	 x = p->except[0];
+
+	refused(b, p->blob, &r->nupstreams, sizeof(many), &many);
+	refused(b, p->blob, &r->nupstreams, sizeof(two), &two);
+	refused(b, p->blob, &r->dnssec, sizeof(two), &two);
+	refused(b, p->blob, &r->upstream[3], sizeof(u), &u);
+	refused(b, p->blob, &r->pin_max, sizeof(two), &two);	/* < min */
+	u.addr.port = 0;
+	refused(b, p->blob, &r->upstream[0], sizeof(u), &u);
+	u = r->upstream[0];
+	u.tls = 0;				/* but with a name */
+	refused(b, p->blob, &r->upstream[0], sizeof(u), &u);
+	x.match.kind = KIND_NAME;
+	x.match.nrefs = 0;
+	x.match.nnames = 1;
+	refused(b, p->blob, p->except, sizeof(x), &x);
+	policy_free(p);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest	tests[] = {
 		cmocka_unit_test(rules_by_name),
 		cmocka_unit_test(names_and_hosts),
+		cmocka_unit_test(the_resolver),
 		cmocka_unit_test(whole),
 		cmocka_unit_test(cut),
 		cmocka_unit_test(every_byte),

@@ -77,6 +77,51 @@ stages(void **state)
 	policy_free(p);
 }
 
+/* Of a flight that names nothing no name is read, whatever lies there. */
+static void
+unnamed(void **state)
+{
+	struct policy		*p = law(HEAD "tenant t {\n"
+	    "\tallow to name \"a.example.com\" port tcp 443\n"
+	    "\tallow to net 203.0.115.0/24 port tcp 443\n"
+	    "\tdeny to name \"b.example.com\" port tcp 443\n}\n");
+	struct policy_query	 q = query(PROTO_TCP, A443);
+	struct law_names	 n;
+
+	(void)state;
+	bind_names(&q, &n, "a.example.com");
+	show_name(&q, &n, PEEK_TLS, "a.example.com", false);
+	n.shown.named = false;
+	assert_verdict(policy_decide(p, &q), VERDICT_DENY, REASON_SNI_MISSING);
+	q.dst = query(PROTO_TCP, "203.0.115.1:443").dst;
+	n.shown.name = name_of("b.example.com");
+	assert_verdict(policy_decide(p, &q), VERDICT_ALLOW, REASON_NONE);
+	n.shown.named = true;
+	assert_verdict(policy_decide(p, &q), VERDICT_DENY, REASON_DENY_RULE);
+	policy_free(p);
+}
+
+/* One rule for TCP and UDP: only TCP is asked for its proof. */
+static void
+both_protocols(void **state)
+{
+	struct policy	*p = law(HEAD "host-service h 127.0.0.1:443 tcp\n"
+	    "tenant t {\n\tallow to name \"a.example.com\" port tcp 443 "
+	    "port udp 443\n}\n");
+	struct verdict	 v = syn(p, PROTO_UDP, A443, "a.example.com");
+
+	(void)state;
+	assert_verdict(v, VERDICT_ALLOW, REASON_NONE);
+	assert_int_equal(v.peek, VERIFY_NONE);
+	assert_int_equal(v.assurance, ASSURANCE_DNS);
+	assert_int_equal(syn(p, PROTO_TCP, A443, "a.example.com").peek,
+	    VERIFY_SNI);
+	/* and no name leads to a service of the host */
+	assert_verdict(syn(p, PROTO_TCP, "10.0.2.2:443", "a.example.com"),
+	    VERDICT_DENY, REASON_DEFAULT_DENY);
+	policy_free(p);
+}
+
 static void
 no_name(void **state)
 {
@@ -308,8 +353,14 @@ resolution(void **state)
 	    "tenant u {\n\tallow to any port tcp 443\n"
 	    "\tallow to name \"e.example.com\" port tcp 443\n}\n"
 	    "tenant v {\n\tallow to any\n\tdeny to any\n}\n"
-	    "tenant w {\n\tallow to net 203.0.114.1\n}\n");
+	    "tenant w {\n\tallow to net 203.0.114.1\n}\n"
+	    "tenant x mode audit { }\n"
+	    "tenant y {\n\tallow to any\n"
+	    "\tallow to name \"e.example.com\" port udp 1\n"
+	    "\tallow to name \"e.example.com\" port udp 2\n"
+	    "\tdeny to any except 203.0.114.0/24\n}\n");
 	struct name	 n = name_of("e.example.com");
+	uint32_t	 y = 5;
 
 	(void)state;
 	assert_int_equal(ask(p, "a.w.example.com").kind, VERDICT_ALLOW);
@@ -330,18 +381,24 @@ resolution(void **state)
 	assert_int_equal(ask(p, "p.example.com").kind, VERDICT_ALLOW);
 	assert_int_equal(policy_name(p, 1, &n).kind, VERDICT_ALLOW);
 	assert_false(policy_name(p, 1, &n).counted);
+	/* the first that names it; and a deny of some addresses is not one of all */
+	assert_int_equal(policy_name(p, y, &n).kind, VERDICT_ALLOW);
+	assert_string_equal(policy_rule_loc(p, policy_name(p, y, &n).rule),
+	    "test:24");
 	n = name_of("f.example.com");
 	assert_true(policy_name(p, 1, &n).counted);
 	assert_int_equal(policy_name(p, 2, &n).reason, REASON_DENY_RULE);
 	assert_int_equal(policy_name(p, 3, &n).reason, REASON_NAME_NOT_ALLOWED);
-	assert_int_equal(policy_name(p, 4, &n).kind, VERDICT_DENY);
+	assert_int_equal(policy_name(p, 4, &n).kind, VERDICT_AUDIT_DENY);
+	assert_int_equal(policy_name(p, 6, &n).kind, VERDICT_DENY);
 	n.text[0] = 'F';
 	assert_int_equal(policy_name(p, 1, &n).reason, REASON_NAME_INVALID);
 	assert_int_equal(policy_needs(p, 0), NEEDS_RESOLVER | NEEDS_INSPECTOR);
 	assert_int_equal(policy_needs(p, 1), NEEDS_RESOLVER | NEEDS_INSPECTOR);
 	assert_int_equal(policy_needs(p, 2), NEEDS_RESOLVER);
 	assert_int_equal(policy_needs(p, 3), 0);
-	assert_int_equal(policy_needs(p, 4), 0);
+	assert_int_equal(policy_needs(p, 4), NEEDS_RESOLVER);
+	assert_int_equal(policy_needs(p, 6), 0);
 	policy_free(p);
 }
 
@@ -509,6 +566,8 @@ main(void)
 {
 	const struct CMUnitTest	tests[] = {
 		cmocka_unit_test(stages),
+		cmocka_unit_test(unnamed),
+		cmocka_unit_test(both_protocols),
 		cmocka_unit_test(no_name),
 		cmocka_unit_test(floored),
 		cmocka_unit_test(first_decides),
