@@ -1,6 +1,8 @@
 /* Rules by name: at the SYN, at the first flight, and of names to resolve. */
 #include "law_unit.h"
 
+#include <time.h>
+
 #define HEAD	"policy version 1\n"
 
 static struct verdict
@@ -561,6 +563,42 @@ lists(void **state)
 	assert_true(matched > 1000);
 }
 
+/* 20 000 names in a list, 2 000 rules: a verdict is no long matter. */
+static void
+large_lists(void **state)
+{
+	struct text		 t = { NULL, 0, 0 };
+	struct policy		*p;
+	struct policy_query	 q = query(PROTO_TCP, A443);
+	struct law_names	 n;
+	struct timespec		 from, to;
+	unsigned int		 i;
+	double			 us;
+
+	(void)state;
+	text_add(&t, HEAD "tenant t {\n");
+	for (i = 0; i < 2000; i++)
+		text_add(&t, "\tallow to name \"**.r%u.example.net\" port tcp "
+		    "443\n", i);
+	text_add(&t, "\tallow to name {\n");
+	for (i = 0; i < 20000; i++)
+		text_add(&t, "\"h%u.d%u.example.com\"\n", i, i % 977);
+	text_add(&t, "} port tcp 443\n}\n");
+	p = law(t.buf);
+	bind_names(&q, &n, "h19999.d459.example.com");
+	show_name(&q, &n, PEEK_TLS, "h19999.d459.example.com", false);
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	for (i = 0; i < 200; i++)
+		assert_int_equal(policy_decide(p, &q).kind, VERDICT_ALLOW);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	us = ((double)(to.tv_sec - from.tv_sec) * 1e6 +
+	    (double)(to.tv_nsec - from.tv_nsec) / 1e3) / 200;
+	print_message("%.2f us per verdict\n", us);
+	assert_true(us < 5000);
+	policy_free(p);
+	free(t.buf);
+}
+
 int
 main(void)
 {
@@ -579,6 +617,7 @@ main(void)
 		cmocka_unit_test(settings),
 		cmocka_unit_test(hash),
 		cmocka_unit_test(lists),
+		cmocka_unit_test(large_lists),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
