@@ -66,6 +66,11 @@ ask 0 'answered by this policy' example.conf ci dns cache.corp.example
 ask 0 '10.20.7.10, which the floor takes away (rebinding-stripped)' example.conf trial dns cache.corp.example
 ask 0 'name       xn--bcher-kva.example' open.conf open dns bücher.example
 ask 2 'is an address, not a name' names.conf web dns 203.0.114.10
+# no spelling of an address is a name (B14)
+for address in 127.1 0x7f000001 2130706433 0177.0.0.1 127.0.0.01 1.2.3 a.0x7F 127.0.0.1. ::1; do
+	ask 2 'address' open.conf open dns "$address"
+	ask 2 'address' open.conf open tcp 203.0.114.10:443 --name "$address"
+done
 ask 2 'stands for many names' names.conf web tcp 203.0.114.10:443 --name '*.example.com'
 ask 64 'usage:' names.conf web udp 203.0.114.10:443 --sni www.example.com
 ask 64 'usage:' names.conf web dns www.example.com --name www.example.com

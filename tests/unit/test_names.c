@@ -468,6 +468,33 @@ settings(void **state)
 	policy_free(p);
 }
 
+/* Labels, never substrings (B12); case and a dot at the end are nothing. */
+static void
+suffix_confusion(void **state)
+{
+	static const char *const	others[] = { "evil-example.org",
+	    "evilexample.org", "example.org.evil.net", "example.org",
+	    "a.example.orgx", "a.example.or", "a.xexample.org", "org",
+	    "www.example.net.evil.org", "wwww.example.net", "ww.example.net",
+	    "www.example.ne", "a.www.example.net", "www-example.net" };
+	struct policy	*p = law(HEAD "tenant t {\n"
+	    "\tallow to name { \"**.Example.ORG.\" \"www.example.net\" } "
+	    "port tcp 443\n}\n");
+	size_t		 i;
+
+	(void)state;
+	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		assert_int_equal(ask(p, others[i]).kind, VERDICT_DENY);
+		assert_verdict(syn(p, PROTO_TCP, A443, others[i]), VERDICT_DENY,
+		    REASON_NO_PIN);
+		assert_verdict(tls(p, A443, "www.example.net", others[i], false),
+		    VERDICT_DENY, REASON_SNI_MISMATCH);
+	}
+	assert_int_equal(ask(p, "A.example.org.").kind, VERDICT_ALLOW);
+	assert_int_equal(ask(p, "WWW.EXAMPLE.NET").kind, VERDICT_ALLOW);
+	policy_free(p);
+}
+
 /* One spelling of a name, one law; another name, another law. */
 static void
 hash(void **state)
@@ -613,6 +640,7 @@ main(void)
 		cmocka_unit_test(denied_names),
 		cmocka_unit_test(under_audit),
 		cmocka_unit_test(resolution),
+		cmocka_unit_test(suffix_confusion),
 		cmocka_unit_test(hosts),
 		cmocka_unit_test(settings),
 		cmocka_unit_test(hash),
