@@ -59,7 +59,7 @@ hello_byte(struct flight *s, uint8_t c)
 static bool
 tls_byte(struct flight *s, uint8_t c)
 {
-	if (s->left == 0)
+	if (s->left == 0 || s->head_len > 0)
 		return !record_head(s, c);
 	if (!hello_byte(s, c))
 		return true;

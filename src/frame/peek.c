@@ -84,23 +84,28 @@ send_flight(struct tcp_flow *f)
  * what is needed then is looked for again in a moment.
  */
 static void
-open_window(struct tcp_flow *f)
+want_more(struct tcp_flow *f)
 {
 	up_want_window(f, WIRE_FLIGHT_MAX);
-	stack_open_window(f);
 	if (f->up_bytes > 0 && f->window < WIRE_FLIGHT_MAX)
 		relay_later(f);
+}
+
+static void
+gather(struct tcp_flow *f)
+{
+	if (!is_whole(f) && !f->guest_fin)
+		want_more(f);
+	else if (f->up_bytes > 0)
+		send_flight(f);
+	else
+		f->quit = REASON_GUEST_CANCEL;
 }
 
 void
 peek_serve(struct tcp_flow *f)
 {
-	if (f->flow.flight > 0)
-		return;
-	if (!is_whole(f) && !f->guest_fin)
-		open_window(f);
-	else if (f->up_bytes > 0)
-		send_flight(f);
-	else
-		f->quit = REASON_GUEST_CANCEL;
+	if (f->flow.flight == 0)
+		gather(f);
+	stack_open_window(f);
 }
