@@ -3,8 +3,10 @@
  * in which it can end before there is a server. And flight.c by itself.
  */
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -14,6 +16,7 @@
 #include "fd.h"
 #include "flight.h"
 #include "frame_room.h"
+#include "log.h"
 
 #define ISS	1000u
 
@@ -615,6 +618,91 @@ test_denied_early(void **state)
 	assert_int_equal(ncloses, 0);
 }
 
+/* ---- a broker that breaks the protocol ---- */
+
+/* The frame must end; it does so in a child, which takes the message. */
+static void
+must_end(void)
+{
+	int	status;
+	pid_t	pid = fork();
+
+	assert_true(pid != -1);
+	if (pid == 0) {
+		log_init("room", open("/dev/null", O_WRONLY), LOG_LEVEL_WARN);
+		room_turn();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), FATAL_STATUS);
+}
+
+static void
+must_not_grant(uint64_t written)
+{
+	int	pair[2];
+
+	room_tcp_pair(pair);
+	room_grant_written(id, pair[0], written);
+	must_end();
+	close(pair[0]);
+	close(pair[1]);
+}
+
+static void
+test_violations(void **state)
+{
+	struct wire_answer	a;
+	uint64_t		tcp;
+	size_t			len = hello(bytes, 500, 16384);
+
+	(void)state;
+	must_not_grant(1);			/* no PEEK, no flight */
+	room_peek(id, (enum peek_kind)0);
+	must_end();
+	room_peek(id, (enum peek_kind)3);
+	must_end();
+	room_peek(id + 1, PEEK_TLS);		/* not yet made */
+	must_end();
+	wire_begin(&a, sizeof(a), WIRE_ANSWER, id);
+	a.code = ANSWER_NXDOMAIN;		/* it was no question */
+	room_broker_send(&a, sizeof(a), -1);
+	must_end();
+	peek(PEEK_TLS);
+	room_peek(id, PEEK_TLS);
+	must_end();
+	room_revoke(id);
+	must_end();
+	must_not_grant(0);			/* before the flight */
+	say(S_PSH, bytes, len);
+	assert_int_equal(nflights, 1);
+	must_not_grant(0);
+	must_not_grant(len - 1);
+	must_not_grant(len + 1);
+	grant();
+	room_peek(id, PEEK_TLS);
+	must_end();
+	tcp = id;
+	/* UDP has no first flight; a question is no flow */
+	room_guest_datagram(false, 999, 54, bytes, 5);
+	turn();
+	room_peek(id, PEEK_TLS);
+	must_end();
+	room_deny(id, DENY_SILENT);
+	turn();
+	room_guest_datagram(false, 999, 53, (const uint8_t *)
+	    "\0\1\1\0\0\1\0\0\0\0\0\0\1a\0\0\1\0\1", 19);
+	turn();
+	id++;
+	room_deny(id, DENY_RESET);
+	must_end();
+	must_not_grant(0);
+	room_peek(id, PEEK_TLS);
+	must_end();
+	id = tcp;
+}
+
 /* ---- time ---- */
 
 static void
@@ -748,7 +836,7 @@ main(void)
 		T(test_largest), T(test_back_pressure), T(test_http_flow),
 		T(test_garbage), T(test_fin_after), T(test_fin_between),
 		T(test_fin_before), T(test_fin_of_nothing), T(test_rst),
-		T(test_rst_with_grant), T(test_denied_early), T(test_timeouts),
+		T(test_rst_with_grant), T(test_violations), T(test_denied_early), T(test_timeouts),
 		T(test_channel_full), T(test_dies_waiting),
 	};
 
