@@ -86,8 +86,8 @@ send_flight(struct tcp_flow *f)
 static void
 want_more(struct tcp_flow *f)
 {
-	up_want_window(f, WIRE_FLIGHT_MAX);
-	if (f->up_bytes > 0 && f->window < WIRE_FLIGHT_MAX)
+	up_want_window(f, PEEK_WINDOW);
+	if (f->up_bytes > 0 && f->window < PEEK_WINDOW)
 		relay_later(f);
 }
 

@@ -134,6 +134,12 @@ void	stack_unpin(struct span *);
 
 bool	stack_owes_ack(const struct tcp_flow *);
 
+/*
+ * Of a flow whose bytes nobody takes yet. More than a flight: a window is told in
+ * 128s, and a sender waits for room for a whole segment.
+ */
+#define PEEK_WINDOW	(2 * WIRE_FLIGHT_MAX)
+
 /* One flow's share of a turn, each way. */
 #define TURN_BYTES	(4 * 65536)
 

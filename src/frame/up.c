@@ -95,13 +95,12 @@ window_limit(const struct tcp_flow *f)
 	return limit > WINDOW_MAX ? WINDOW_MAX : (uint32_t)limit;
 }
 
-/* Nobody takes the bytes of a peeked flow for a while, and DNS is small. */
 uint32_t
 up_first_window(struct tcp_flow *f)
 {
 	uint32_t	limit = window_limit(f), first;
 
-	first = f->far == FAR_HOST ? WINDOW_FIRST : WIRE_FLIGHT_MAX;
+	first = f->far == FAR_HOST ? WINDOW_FIRST : PEEK_WINDOW;
 	f->window = limit < first ? limit : first;
 	return f->window;
 }

@@ -142,9 +142,10 @@ peek(enum peek_kind kind)
 	room_peek(id, kind);
 	turn();
 	assert_int_equal(nsyn_acks, 1);
-	assert_int_equal(seen.window, WIRE_FLIGHT_MAX);
+	assert_int_equal(seen.window, 2 * WIRE_FLIGHT_MAX);
 	down_next = seen.seq + 1;
-	say(0, NULL, 0);
+	send_raw(S_ACK, seq, NULL, 0);
+	turn();
 	assert_int_equal(nflights, 0);
 }
 
@@ -390,6 +391,28 @@ test_largest(void **state)
 	assert_memory_equal(got, bytes, len);
 }
 
+/* A sender of whole segments only, which keeps to what it was told. */
+static void
+test_whole_segments(void **state)
+{
+	size_t		at = 0;
+	uint32_t	edge;
+
+	(void)state;
+	hello(bytes, 16384, 16384);
+	peek(PEEK_TLS);
+	edge = seq + seen.window;	/* not yet scaled: the SYN|ACK's */
+	while (nflights == 0) {
+		assert_true(edge - seq >= 1460);
+		say(S_PSH, bytes + at, 1460);
+		at += 1460;
+		edge = seen.ack + ((uint32_t)seen.window << 7);
+	}
+	assert_in_range(at, WIRE_FLIGHT_MAX, WIRE_FLIGHT_MAX + 1459);
+	assert_int_equal(flight_len, WIRE_FLIGHT_MAX);
+	assert_memory_equal(flight, bytes, flight_len);
+}
+
 /* More than was announced is not kept; nobody takes a byte for minutes. */
 static void
 test_back_pressure(void **state)
@@ -406,7 +429,7 @@ test_back_pressure(void **state)
 	while (((uint32_t)seen.window << 7) >= 1000) {
 		say(S_PSH, bytes, 1000);
 		sent += 1000;
-		assert_true(sent <= 2 * WIRE_FLIGHT_MAX);
+		assert_true(sent <= 3 * WIRE_FLIGHT_MAX);
 	}
 	right = seen.ack;
 	say(S_PSH, bytes, 20000);
@@ -422,7 +445,7 @@ test_back_pressure(void **state)
 		turn();
 	}
 	assert_int_equal(have, len + sent);
-	assert_true(((uint32_t)seen.window << 7) > WIRE_FLIGHT_MAX);
+	assert_true(((uint32_t)seen.window << 7) > 2 * WIRE_FLIGHT_MAX);
 }
 
 static void
@@ -833,7 +856,7 @@ main(void)
 	const struct CMUnitTest	tests[] = {
 		cmocka_unit_test(test_tls), cmocka_unit_test(test_http),
 		T(test_at_once), T(test_byte_by_byte), T(test_odd_segments),
-		T(test_largest), T(test_back_pressure), T(test_http_flow),
+		T(test_largest), T(test_whole_segments), T(test_back_pressure), T(test_http_flow),
 		T(test_garbage), T(test_fin_after), T(test_fin_between),
 		T(test_fin_before), T(test_fin_of_nothing), T(test_rst),
 		T(test_rst_with_grant), T(test_violations), T(test_denied_early), T(test_timeouts),
