@@ -20,7 +20,7 @@ unsigned int		fake_tcp, fake_released, fake_asked, fake_closed;
 enum wire_how		fake_how;
 enum reason		fake_reason;
 unsigned int		fake_nresolves;
-uint64_t		fake_first_id;
+uint64_t		fake_first_id, fake_last_id;
 struct name		fake_name;
 uint16_t		fake_qtype;
 bool			fake_channel_full;
@@ -88,7 +88,7 @@ ask_resolve(uint16_t qtype, const struct name *name)
 	fake_qtype = qtype;
 	if (fake_nresolves++ == 0)
 		fake_first_id = next_id;
-	return next_id++;
+	return fake_last_id = next_id++;
 }
 
 bool

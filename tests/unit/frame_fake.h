@@ -20,10 +20,9 @@ extern unsigned int		fake_drops[REASON_MAX];
 extern unsigned int		fake_tcp, fake_released, fake_asked, fake_closed;
 extern enum wire_how		fake_how;
 extern enum reason		fake_reason;
-/* The RESOLVEs since fake_forget(); their ids are first_id and up. */
-#define FAKE_ASKED_MAX	1200
+/* The RESOLVEs since fake_forget(), and the ids of the first and the last. */
 extern unsigned int		fake_nresolves;
-extern uint64_t			fake_first_id;
+extern uint64_t			fake_first_id, fake_last_id;
 extern struct name		fake_name;	/* of the last */
 extern uint16_t			fake_qtype;
 extern bool			fake_channel_full;
