@@ -17,6 +17,7 @@
 
 int	LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
+#define OUT_MAX		(DNS_UDP_MIN + 4096)
 #define CHECK(x)	do { if (!(x)) abort(); } while (0)
 
 static void
@@ -45,11 +46,14 @@ answer(const struct dns_query *q, enum dns_rcode rcode, bool blocked,
 		.rcode = rcode, .blocked = blocked, .ttl = 60, .n = n,
 		.addr = addr,
 	};
-	uint8_t			*out = malloc(size);
+	static uint8_t		*buf;
+	uint8_t			*out;
 
-	CHECK(out != NULL);
+	/* it ends where the buffer does, for the sanitizer */
+	if (buf == NULL)
+		CHECK((buf = malloc(OUT_MAX)) != NULL);
+	out = buf + OUT_MAX - size;
 	check_answer(q, &a, out, dns_write(q, &a, out, size), size);
-	free(out);
 }
 
 static void
@@ -84,11 +88,11 @@ static void
 flight(enum peek_kind kind, size_t part, const uint8_t *p, size_t len)
 {
 	struct flight	a, b;
-	size_t		i, at = len + 1;
+	size_t		i, at = SIZE_MAX;
 
 	flight_start(&a, kind);
 	for (i = 0; i < len; i++)
-		if (flight_whole(&a, p + i, 1) && at > len)
+		if (flight_whole(&a, p + i, 1) && at == SIZE_MAX)
 			at = i;
 	flight_start(&b, kind);
 	for (i = 0; i < len; i += part)
@@ -99,20 +103,13 @@ flight(enum peek_kind kind, size_t part, const uint8_t *p, size_t len)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	uint8_t	*copy;
-
 	if (len < 4)
 		return 0;
-	/* exactly as long as it is, for the sanitizer */
-	copy = malloc(len - 4 + (len == 4));
-	CHECK(copy != NULL);
-	memcpy(copy, data + 4, len - 4);
 	if ((data[0] & 2) == 0)
 		question(data[0], data[1] % (ANSWER_MAX + 1), get16(data + 2),
-		    copy, len - 4);
+		    data + 4, len - 4);
 	else
-		flight(data[0] & 1 ? PEEK_HTTP : PEEK_TLS, 1u + data[1], copy,
-		    len - 4);
-	free(copy);
+		flight(data[0] & 1 ? PEEK_HTTP : PEEK_TLS, 1u + data[1],
+		    data + 4, len - 4);
 	return 0;
 }

@@ -24,7 +24,7 @@
 #include "bytes.h"
 #include "fd.h"
 #include "frame_room.h"
-#include "pool.h"
+#include "tcp.h"
 
 #define FLOWS	6
 
@@ -503,9 +503,9 @@ end_all(void)
 	broker_acts();
 	broker_answers_all();
 	broker_acts();
-	for (i = 0; i < 9000 && (!pools_full() || i < 300); i++)
+	for (i = 0; i < 9000 && (!pools_full() || stack_count() > 0); i++)
 		room_wait(100);		/* what was not acknowledged is given up */
-	if (!pools_full())
+	if (!pools_full() || stack_count() > 0)
 		errx(1, "memory is left behind");
 	for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
 		left += ids[i] != 0;

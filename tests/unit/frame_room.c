@@ -3,6 +3,7 @@
  * stream.c stay out; clock_gettime(2) is, so libevent's timers obey us.
  */
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -40,10 +41,12 @@ static unsigned int free_count;
 
 /* ---- the clock ---- */
 
+/* libFuzzer looks at the wall clock, and is to see the real one. */
 int
 clock_gettime(clockid_t id, struct timespec *ts)
 {
-	(void)id;
+	if (id == CLOCK_REALTIME)
+		return (int)syscall(SYS_clock_gettime, id, ts);
 	ts->tv_sec = (time_t)(now_ns / 1000000000);
 	ts->tv_nsec = (long)(now_ns % 1000000000);
 	return 0;
