@@ -17,6 +17,7 @@
 #include "flight.h"
 #include "frame_room.h"
 #include "log.h"
+#include "pool.h"
 
 #define ISS	1000u
 
@@ -481,6 +482,52 @@ test_garbage(void **state)
 	assert_int_equal(ncloses, 0);
 }
 
+/*
+ * Others hold all of the memory: the window is small, nothing is lost, and when
+ * there is room again the flight goes on although the guest only waits.
+ */
+static void
+test_short_of_memory(void **state)
+{
+	TAILQ_HEAD(, chunk)	 held = TAILQ_HEAD_INITIALIZER(held);
+	struct chunk		*c;
+	size_t			 len = hello(bytes, 6000, 16384), at = 0, n;
+	uint32_t		 edge;
+
+	(void)state;
+	while ((c = chunk_get(true, 4)) != NULL)
+		TAILQ_INSERT_TAIL(&held, c, entry);
+	room_peek(id, PEEK_TLS);
+	turn();
+	assert_in_range(seen.window, 1, 1000);
+	down_next = seen.seq + 1;
+	send_raw(S_ACK, seq, NULL, 0);
+	turn();
+	edge = seq + 896;
+	while (at < 896) {
+		n = 896 - at < 100 ? 896 - at : 100;
+		say(S_PSH, bytes + at, n);
+		at += n;
+	}
+	assert_int_equal(seen.ack, edge);
+	assert_int_equal(seen.window, 0);
+	room_wait(2000);
+	turn();
+	assert_int_equal(seen.window, 0);
+	assert_int_equal(nflights, 0);
+	while ((c = TAILQ_FIRST(&held)) != NULL) {
+		TAILQ_REMOVE(&held, c, entry);
+		chunk_put(c);
+	}
+	room_wait(200);
+	turn();
+	assert_true((uint32_t)seen.window << 7 >= len - at);
+	say(S_PSH, bytes + at, len - at);
+	assert_int_equal(nflights, 1);
+	assert_int_equal(flight_len, len);
+	assert_memory_equal(flight, bytes, len);
+}
+
 /* ---- the guest ends ---- */
 
 static void
@@ -857,7 +904,7 @@ main(void)
 		cmocka_unit_test(test_tls), cmocka_unit_test(test_http),
 		T(test_at_once), T(test_byte_by_byte), T(test_odd_segments),
 		T(test_largest), T(test_whole_segments), T(test_back_pressure), T(test_http_flow),
-		T(test_garbage), T(test_fin_after), T(test_fin_between),
+		T(test_garbage), T(test_short_of_memory), T(test_fin_after), T(test_fin_between),
 		T(test_fin_before), T(test_fin_of_nothing), T(test_rst),
 		T(test_rst_with_grant), T(test_violations), T(test_denied_early), T(test_timeouts),
 		T(test_channel_full), T(test_dies_waiting),
