@@ -26,7 +26,7 @@ struct conn {
 	size_t		in_len;
 };
 
-static struct conn	*conns[CONNS_MAX + 2];
+static struct conn	*conns[CONNS_MAX + 8];
 static unsigned int	 nconns;
 static uint16_t		 next_port = 5000;
 
@@ -385,6 +385,33 @@ test_thousand(void **state)
 	assert_int_equal(ndrops[REASON_DNS_BUDGET], 0);
 }
 
+/* What is asked beyond the bound waits, and is not lost. */
+static void
+test_bound(void **state)
+{
+	static uint8_t	 q[400 * 40];
+	struct conn	*c = dial(false);
+	struct dns_seen	 s;
+	size_t		 len = 0;
+	unsigned int	 k;
+
+	(void)state;
+	for (k = 0; k < 400; k++)
+		len += query(q + len, k, 1);
+	assert_true(len < 2 * 16384);
+	say(c, S_PSH, q, len);
+	assert_int_equal(nasked, CONN_ASKED_MAX);
+	answer(0, 1);
+	assert_int_equal(nasked, CONN_ASKED_MAX + 1);
+	for (k = 1; k < 400; k++)
+		answer(k, 1);
+	assert_int_equal(nasked, 400);
+	for (k = 0; k < 400; k++) {
+		say(c, 0, NULL, 0);
+		assert_int_equal(take_answer(c, &s), k);
+	}
+}
+
 /* What is answered at once, and what is not answered. */
 static void
 test_odd(void **state)
@@ -539,21 +566,31 @@ test_places(void **state)
 	assert_int_equal(c[CONNS_MAX]->nsyn_acks, 0);
 	assert_true(c[CONNS_MAX]->rst);
 	/* those that wait for an answer stay; the longest idle one goes */
-	say(c[0], S_PSH, q, query(q, 1, 1));
+	say(c[0], S_PSH, q, query(q, 100, 1));
+	for (i = 1; i < CONNS_MAX; i++) {
+		if (i == 2)
+			continue;
+		say(c[i], S_PSH, q, query(q, i, 1));
+		answer(nasked - 1, 1);
+		assert_int_equal(take_answer(c[i], &s), i);
+	}
+	nconns--;
+	free(c[CONNS_MAX]);
+	c[CONNS_MAX] = dial_half(false);	/* nobody is idle yet */
+	assert_true(c[CONNS_MAX]->rst);
 	room_wait(1500);
-	say(c[1], S_PSH, q, query(q, 2, 1));
-	answer(1, 1);
 	nconns--;
 	free(c[CONNS_MAX]);
 	c[CONNS_MAX] = dial(false);
 	assert_true(c[2]->rst);
-	assert_false(c[0]->rst || c[1]->rst || c[3]->rst);
+	dial(false);
+	assert_true(c[1]->rst);
+	assert_false(c[0]->rst || c[3]->rst);
 	answer(0, 1);
-	assert_int_equal(take_answer(c[0], &s), 1);
-	assert_int_equal(take_answer(c[1], &s), 2);
+	assert_int_equal(take_answer(c[0], &s), 100);
 	room_wait(1100);
 	turn();
-	assert_int_equal(ndrops[REASON_CONNS], 1);
+	assert_int_equal(ndrops[REASON_CONNS], 2);
 }
 
 /* A guest that does not read makes us keep so much and no more. */
@@ -590,7 +627,7 @@ main(void)
 {
 	const struct CMUnitTest	tests[] = {
 		T(test_one), T(test_half_closed), T(test_byte_by_byte),
-		T(test_pipeline), T(test_thousand), T(test_odd),
+		T(test_pipeline), T(test_thousand), T(test_bound), T(test_odd),
 		T(test_reset_with_questions), T(test_late), T(test_idle),
 		T(test_places), T(test_deaf),
 	};
