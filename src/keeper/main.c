@@ -19,6 +19,7 @@
 #include "keeperd.h"
 #include "place.h"
 
+#define SYSTEM_CA_BUNDLE	"/etc/ssl/certs/ca-certificates.crt"
 #define START_SECONDS	15	/* for the broker, the log and the frame */
 
 /*
@@ -32,11 +33,14 @@ open_programs(struct keeper *k)
 		{ ROLE_FRAME,	"sallyport-frame" },
 		{ ROLE_RECORDER, "sallyport-recorder" },
 		{ ROLE_PARSER,	"sallyport-parser" },
+		{ ROLE_RESOLVER, "sallyport-resolver" },
+		{ ROLE_INSPECTOR, "sallyport-inspector" },
 	};
 	size_t	i;
 
 	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if ((k->exe[all[i].role] = place_open(all[i].name)) == -1)
+		if ((k->exe[all[i].role] = place_open(all[i].name)) == -1 &&
+		    all[i].role < ROLE_RESOLVER)
 			fatal("%s: is Sallyport installed completely?",
 			    all[i].name);
 }
@@ -48,6 +52,22 @@ open_audit(struct keeper *k)
 	    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (k->audit_dir == -1)
 		fatal("%s: the audit log's directory", k->opt.audit_dir);
+}
+
+/*
+ * The authorities that vouch for a resolver's name in DNS over TLS. A host without
+ * the usual file has none; one that was asked for must be there.
+ */
+static void
+open_ca_bundle(struct keeper *k)
+{
+	const char	*path = k->opt.ca_bundle;
+
+	if (path == NULL)
+		path = SYSTEM_CA_BUNDLE;
+	k->ca_bundle = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (k->ca_bundle == -1 && k->opt.ca_bundle != NULL)
+		fatal("%s: the authorities for DNS over TLS", path);
 }
 
 static struct event_base *
@@ -115,6 +135,8 @@ on_deadline(int fd, short what, void *arg)
 	child_kill(k, ROLE_BROKER);
 	child_kill(k, ROLE_FRAME);
 	child_kill(k, ROLE_RECORDER);
+	child_kill(k, ROLE_RESOLVER);
+	child_kill(k, ROLE_INSPECTOR);
 }
 
 static void
@@ -131,6 +153,11 @@ setup(struct keeper *k)
 		    "run as uid 0 without a capability");
 	open_programs(k);
 	open_audit(k);
+	open_ca_bundle(k);
+	if (nursery_open(k) == -1)
+		fatal("the nursery cannot be started");
+	fd_drop(&k->ca_bundle);
+	fd_drop(&k->exe[ROLE_RESOLVER]);
 	k->base = new_base();
 	k->deadline = event_new(k->base, -1, 0, on_deadline, k);
 	if (k->deadline == NULL)
