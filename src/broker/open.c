@@ -88,14 +88,15 @@ echo_works(struct broker *b, const struct wire_open *m)
 	return false;
 }
 
-/* The name that a verdict is about, as far as pins know it. */
+/* The name that a verdict is about. What a rule for addresses allows has none. */
 void
 open_name(struct named *n, const struct verdict *v, const struct bound *bound)
 {
-	if (v->name < 0 || (size_t)v->name >= bound->n)
-		return;
-	n->name = *bound->name[v->name];
 	n->assurance = v->assurance;
+	if (v->name >= 0 && (size_t)v->name < bound->n)
+		n->name = *bound->name[v->name];
+	else if (v->kind == VERDICT_ALLOW)
+		memset(&n->name, 0, sizeof(n->name));
 }
 
 /* REASON_NONE: the flow lives, or has been denied, or its end recorded. */

@@ -183,7 +183,7 @@ line(const struct record *r)
 	struct slice	body;
 
 	setup(NULL);
-	line_record(&j, &o, 42, r, &body);
+	line_record(&j, &o, 42, r, NULL, &body);
 	assert_false(j.over);
 	assert_true(body.p > buf && body.p + body.len < j.p);
 	return buf;
@@ -267,7 +267,7 @@ longest(void **state)
 	memset(far.host, 1, sizeof(far.host) - 1);
 	assert_true(line_acceptable(&r));
 	setup(NULL);
-	line_record(&j, &far, UINT64_MAX, &r, &body);
+	line_record(&j, &far, UINT64_MAX, &r, NULL, &body);
 	assert_false(j.over);
 	assert_true(j.p - buf > 3000);
 	assert_true(j.p - buf < LINE_ROOM);

@@ -138,9 +138,9 @@ queue(void **state)
 	for (i = 0; i < 100; i++) {
 		while (queue_used(&q) < QUEUE_MAX) {
 			r.head.id = ++rec;
-			assert_non_null(queue_push(&q, &r));
+			assert_non_null(queue_push(&q, &r, NULL));
 		}
-		assert_null(queue_push(&q, &r));
+		assert_null(queue_push(&q, &r, NULL));
 		q.written = q.head + 1000;
 		q.e[q.head].body = malloc(4);
 		if (i % 3 == 0) {
