@@ -84,6 +84,7 @@ int	enter_fds(const struct spawn *);
 
 /* nursery.c: a room that must not inherit the keeper's seal */
 int	nursery_open(struct keeper *);
+void	nursery_close(struct keeper *);
 int	nursery_spawn(const struct keeper *, int channel, int log,
 	    struct spawned *);
 
@@ -125,8 +126,9 @@ struct keeper {
 	struct child	 child[ROLES];
 	int		 exe[ROLES];
 	int		 audit_dir;
-	int		 ca_bundle;	/* -1 = none; nursery.c has the copy that counts */
+	int		 ca_bundle;	/* until the nursery has it */
 	int		 nursery;	/* channel to it */
+	int		 nursery_pidfd;
 	bool		 privileged;	/* may give its children other uids */
 	struct link	 link;
 	enum keeper_state state;

@@ -11,11 +11,13 @@
  * the keeper, or look at anything that a guest, a broker or a policy wrote.
  */
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,6 +58,9 @@ give_birth(struct spawn *s)
 	struct spawned	p = { .pidfd = -1 };
 	struct birth	b = { 0 };
 
+	/* the last one read it to its end, and the place in it is shared */
+	if (s->object != -1)
+		lseek(s->object, 0, SEEK_SET);
 	b.pid = spawn(s, &p) == -1 ? -1 : p.pid;
 	b.err = b.pid == -1 ? errno : 0;
 	if (fd_send(NURSERY_CHAN, &b, sizeof(b), p.pidfd) == -1)
@@ -136,8 +141,9 @@ nursery_open(struct keeper *k)
 
 	if (fd_channel(pair) == -1)
 		return -1;
-	/* a fork that nobody waits for: it ends with us */
-	pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+	/* a fork; CLONE_PIDFD answers where clone(2) has the parent's tid */
+	pid = (pid_t)syscall(SYS_clone, CLONE_PIDFD | SIGCHLD, NULL,
+	    &k->nursery_pidfd, NULL, NULL);
 	if (pid == 0)
 		nursery_main(k, pair[1]);
 	fd_drop(&pair[1]);
@@ -145,6 +151,15 @@ nursery_open(struct keeper *k)
 	if (pid == -1)
 		fd_drop(&k->nursery);
 	return pid == -1 ? -1 : 0;
+}
+
+void
+nursery_close(struct keeper *k)
+{
+	syscall(SYS_pidfd_send_signal, k->nursery_pidfd, SIGKILL, NULL, 0);
+	waitid(P_PIDFD, (id_t)k->nursery_pidfd, NULL, WEXITED);
+	fd_drop(&k->nursery_pidfd);
+	fd_drop(&k->nursery);
 }
 
 /* 0 and a child of ours, or -1 with errno. */

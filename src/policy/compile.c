@@ -25,7 +25,7 @@ struct out {
 	const struct model *m;
 	struct blob_head head;
 	struct bytes	tenants, rules, excepts, services, ranges, refs, sets,
-			prefixes, names, hosts, addrs, text, locs, loctext;
+			names, hosts, addrs, prefixes, text, locs, loctext;
 	uint32_t	*table_set;	/* of each table, or BLOB_NONE */
 };
 
@@ -260,7 +260,8 @@ join(struct out *o, size_t *len)
 {
 	struct bytes	*part[] = { &o->tenants, &o->rules, &o->excepts,
 			    &o->services, &o->ranges, &o->refs, &o->sets,
-			    &o->prefixes, &o->names, &o->hosts, &o->addrs, &o->text, &o->locs, &o->loctext };
+			    &o->names, &o->hosts, &o->addrs, &o->prefixes,
+			    &o->text, &o->locs, &o->loctext };
 	struct bytes	 blob = { NULL, 0, 0 };
 	size_t		 i;
 

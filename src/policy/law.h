@@ -10,10 +10,10 @@
 
 /*
  * The blob: head, struct policy_resolver, then the sections in the order of the
- * counts in the head, then what is not law and not hashed: one uint32_t per rule (an offset into the
- * rest), and the rest, the "file:line" texts. Offsets of sections are never
- * stored, so none can lie. Integers are in host byte order: the blob does not
- * leave the machine.
+ * counts in the head, then what is not law and not hashed: one uint32_t per rule
+ * (an offset into the rest), and the rest, the "file:line" texts. Offsets of
+ * sections are never stored, so none can lie. Integers are in host byte order: the
+ * blob does not leave the machine.
  */
 #define BLOB_MAGIC	UINT32_C(0x4c4f5053)	/* "SPOL" */
 #define BLOB_VERSION	2u
@@ -26,8 +26,9 @@ struct blob_head {
 	uint32_t	durable;		/* enum policy_durable */
 	uint64_t	rotate;
 	uint32_t	tenants, rules, excepts, services;
-	uint32_t	ranges, refs, sets, prefixes;
+	uint32_t	ranges, refs, sets;
 	uint32_t	names, hosts, addrs;
+	uint32_t	prefixes;		/* not aligned from here on */
 	uint32_t	text;			/* bytes of NUL-ended strings */
 };
 static_assert(sizeof(struct blob_head) == 72, "blob_head has no padding");
@@ -103,6 +104,7 @@ struct blob_host {				/* sorted by name */
 	uint32_t	addr, naddrs;		/* of addrs: IPv4 first, port 0 */
 };
 static_assert(sizeof(struct blob_host) == 264, "blob_host");
+static_assert(_Alignof(struct prefix) == 1, "prefixes follow anything");
 
 /* load.c */
 struct policy {

@@ -89,10 +89,11 @@ lay_out(struct policy *p, size_t len, const struct check *c)
 	p->range = section(&at, end, h->ranges, sizeof(*p->range));
 	p->ref = section(&at, end, h->refs, sizeof(*p->ref));
 	p->set = section(&at, end, h->sets, sizeof(*p->set));
-	p->prefix = section(&at, end, h->prefixes, sizeof(*p->prefix));
 	p->name = section(&at, end, h->names, sizeof(*p->name));
 	p->host = section(&at, end, h->hosts, sizeof(*p->host));
 	p->addr = section(&at, end, h->addrs, sizeof(*p->addr));
+	/* bytes from here on, which nothing needs to be aligned for */
+	p->prefix = section(&at, end, h->prefixes, sizeof(*p->prefix));
 	p->text = section(&at, end, h->text, 1);
 	if (at == NULL)
 		return bad(c, "its sections are longer than it is");
@@ -113,7 +114,7 @@ check_head(const struct blob_head *h, const struct check *c)
 {
 	const uint32_t	count[] = { h->tenants, h->rules, h->excepts,
 			    h->services, h->ranges, h->refs, h->sets,
-			    h->prefixes, h->names, h->hosts, h->addrs, h->text };
+			    h->names, h->hosts, h->addrs, h->prefixes, h->text };
 	size_t		i;
 
 	if (h->magic != BLOB_MAGIC || h->version != BLOB_VERSION)

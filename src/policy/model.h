@@ -20,6 +20,7 @@ struct item {				/* an entry of a list, as written */
 	struct where	at;
 	bool		table;		/* <text> */
 	bool		macro;		/* $text; only until it is expanded */
+	bool		quoted;		/* "text": the form of names */
 	uint32_t	index;		/* of the table, from review.c */
 };
 struct items { VEC(struct item) list; };

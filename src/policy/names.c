@@ -37,14 +37,48 @@ verifies(const struct policy_query *q, const struct blob_rule *r)
 	return r->verify != VERIFY_NONE && q->proto == PROTO_TCP;
 }
 
-/* The flight names just this, in the way that the rule asks for. */
-static bool
-is_shown(const struct policy_shown *s, const struct blob_rule *r,
-    const struct name *name)
+static int
+find_bound(const struct policy_query *q, const struct name *name)
 {
-	return s->named && name_equal(&s->name, name) &&
-	    s->kind == (r->verify == VERIFY_SNI ? PEEK_TLS : PEEK_HTTP) &&
-	    (!s->ech || r->ech != 0);
+	size_t	lo = 0, hi = q->nbound, mid;
+	int	c;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if ((c = name_compare(q->bound[mid], name)) == 0)
+			return (int)mid;
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return -1;
+}
+
+/* The name that the flight shows, in the way that the rule asks for. */
+static int
+find_shown(const struct policy_query *q, const struct blob_rule *r)
+{
+	const struct policy_shown	*s = q->shown;
+
+	if (!s->named || (s->ech && r->ech == 0) ||
+	    s->kind != (r->verify == VERIFY_SNI ? PEEK_TLS : PEEK_HTTP))
+		return -1;
+	return find_bound(q, &s->name);
+}
+
+static bool
+lets_through(const struct policy *p, const struct policy_query *q,
+    const struct blob_rule *r, size_t i, struct judgement *j)
+{
+	uint32_t	denied;
+
+	if (!match_names(p, &r->match, q->bound[i]))
+		return false;
+	denied = names_denied(p, q, q->bound[i], false);
+	if (denied != POLICY_NO_RULE)
+		j->barred = denied;
+	return denied == POLICY_NO_RULE;
 }
 
 int
@@ -52,20 +86,17 @@ names_match(const struct policy *p, const struct policy_query *q,
     uint32_t rule, struct judgement *j)
 {
 	const struct blob_rule	*r = &p->rule[rule];
-	uint32_t		 denied;
 	size_t			 i;
+	int			 shown;
 
-	for (i = 0; i < q->nbound; i++) {
-		if (q->shown != NULL && verifies(q, r) &&
-		    !is_shown(q->shown, r, q->bound[i]))
-			continue;
-		if (!match_names(p, &r->match, q->bound[i]))
-			continue;
-		denied = names_denied(p, q, q->bound[i], false);
-		if (denied == POLICY_NO_RULE)
-			return (int)i;
-		j->barred = denied;
+	if (q->shown != NULL && verifies(q, r)) {
+		shown = find_shown(q, r);
+		return shown != -1 && lets_through(p, q, r, (size_t)shown, j) ?
+		    shown : -1;
 	}
+	for (i = 0; i < q->nbound; i++)
+		if (lets_through(p, q, r, i, j))
+			return (int)i;
 	return -1;
 }
 

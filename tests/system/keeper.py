@@ -242,6 +242,7 @@ def test_usual(where):
         check(f[3:7] == (3, 2, 1000, 2000) and f[7] == 0, f"the summary passes: {f}")
     check(k.wait() == 0, "exit 0")
     check(gone(pids), "nobody is left")
+    check(not any(os.path.exists(f"/proc/{p}") for p in pids), "not even as a zombie")
     check(k.text() == "", f"no message: {k.text()!r}")
 
 
@@ -259,6 +260,8 @@ def test_restart(where):
         took = time.time() - began
         check(new not in (old, None), f"{name}: started again")
         check(0.08 < took < 1, f"{name}: after the back-off, {took * 1000:.0f} ms")
+        time.sleep(0.05)
+        check(k.room(name) == new, f"{name}: and stays")
     k.send(FINISH)
     check(k.recv()[0] == DOWN and k.wait() == 0, "and ended in order")
 
@@ -307,6 +310,23 @@ def test_nursery_dies(where):
     pids = [k.room(n) for n in LIVE if n != "resolver"]
     k.send(FINISH)
     check(k.recv()[0] == DOWN and k.wait() == 0 and gone(pids), "and all ends in order")
+
+
+def test_missing(where):
+    """Programs that only names need: the rest comes up without them, and it is said."""
+    names = [os.path.join(where, f"sallyport-{n}") for n in ("resolver", "inspector")]
+    for name in names:
+        os.rename(name, name + ".away")
+    try:
+        k = Keeper(where)
+        check(k.up(), "no resolver and no inspector installed: it comes up")
+        for n in ("resolver", "inspector"):
+            check(f"{n} cannot be started: No such file" in k.text(), f"{n}: it is said")
+        k.send(FINISH)
+        check(k.recv()[0] == DOWN and k.wait() == 0, "and ends in order")
+    finally:
+        for name in names:
+            os.rename(name + ".away", name)
 
 
 def test_rules(where):
@@ -363,8 +383,8 @@ def place():
         shutil.copy(os.path.join(BUILD, "tests/system/standin"),
                     os.path.join(where, f"sallyport-{name}"))
     os.mkdir(os.path.join(where, "log"), 0o700)
-    with open(os.path.join(where, "ca.pem"), "w"):
-        pass
+    with open(os.path.join(where, "ca.pem"), "w") as f:
+        f.write("CA\n")
     return where
 
 
@@ -373,7 +393,7 @@ def main():
     where = place()
     log = os.path.join(where, "log")
     tests = (test_usual, test_restart, test_broker_dies, test_keeper_dies,
-             test_command_dies, test_nursery_dies, test_rules, test_options, test_parser)
+             test_command_dies, test_nursery_dies, test_missing, test_rules, test_options, test_parser)
     try:
         for who in ([False, True] if os.geteuid() == 0 else [True]):
             as_user = who

@@ -144,6 +144,10 @@ main(int argc, char **argv)
 		return 12;
 	if (strcmp(argv[0], "sallyport-parser") == 0)
 		return write(FD_OBJECT, argv[2], strlen(argv[2])) > 0 ? 0 : 1;
+	if (strcmp(argv[0], "sallyport-resolver") == 0 &&
+	    (read(FD_OBJECT, &in, sizeof(in)) != 3 ||
+	    memcmp(&in, "CA\n", 3) != 0))
+		return 14;	/* the bundle is to be read from its beginning */
 	if (strcmp(argv[0], "sallyport-broker") == 0)
 		broker(argv[1][0] - '0');
 	room(1);
