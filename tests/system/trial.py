@@ -112,6 +112,9 @@ class Trial:
     def skip(self, why):
         raise Skip(why)
 
+    def fail(self, why):
+        raise Failure(why)
+
     # what a case asks of the log
 
     def records(self, *types):
