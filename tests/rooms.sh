@@ -57,7 +57,7 @@ only() {
 only '(^|[^_a-z])(sendmsg|recvmsg|sendmmsg|recvmmsg)\(' lib/fd.c
 only '#include ["<]lwip/' frame/stack.c frame/netif.c frame/port.c \
     frame/port.h
-only '#include <jansson' cli/demo.c cli/log.c
+only '#include <jansson' cli/learn.c
 only '#include <(linux/seccomp|seccomp)\.h' lib/seal.c frame/seal.c broker/seal.c \
     recorder/seal.c keeper/seal.c policy/seal.c resolver/seal.c inspector/seal.c cli/init.c cli/guard.c
 only '(^|[^_a-z])socket\(' broker/connect.c broker/publish.c broker/locals.c \
