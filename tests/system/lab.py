@@ -37,7 +37,8 @@ NOBODY4, NOBODY6 = "203.0.114.200", "2600:1f00::200"
 METADATA4 = "169.254.169.254"
 
 PROGRAMS = ("sallyport", "sallyportd", "sallyport-broker", "sallyport-frame",
-            "sallyport-recorder", "sallyport-parser")
+            "sallyport-recorder", "sallyport-parser", "sallyport-resolver",
+            "sallyport-inspector")
 
 
 def scratch_dir(avoid):
