@@ -169,7 +169,8 @@ def denied_name(t):
         t.equal((plain.rcode, plain.edns), (dnswire.NXDOMAIN, None),
                 "without EDNS")
         if names_lab.have("kdig"):
-            out = guest.call("run", ["kdig", f"@{GATEWAYS[0]}", OTHER])[1]
+            out = guest.call("run", ["kdig", f"@{GATEWAYS[0]}", "+edns",
+                                       OTHER])[1]
             t.check("NXDOMAIN" in out and ("EDE: 15" in out or "Blocked" in
                                            out), out)
     del world
@@ -779,7 +780,7 @@ def disturbed(t, program, disturb, seconds, rounds):
     """
     names_lab.World(t)
     server = t.keep(tls_lab.VhostServer(t.lab, [API]))
-    t.serve(servers.greet(b"x"), port=2222)
+    t.serve(servers.sink, port=2222)
     rules = RULES + f'allow to net {names_lab.STRAY4} port tcp 2222\n'
     outcomes = set()
     with t.guest(policy=names_lab.policy(rules), fds=False) as guest:

@@ -4,6 +4,7 @@ query() and reply() build; Message takes apart. Names are bytes of labels or
 text with dots; nothing here cares whether a label is a good one, because the
 cases about bad ones are the point.
 """
+import errno
 import socket
 import struct
 import threading
@@ -145,13 +146,26 @@ class Authority:
             tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
             for sock in (udp, tcp):
-                sock.bind((address, port))
+                self._bind(sock, address, port)
                 self.sockets.append(sock)
             tcp.listen(1024)
             threading.Thread(target=self._datagrams, args=(udp,),
                              daemon=True).start()
             threading.Thread(target=self._accept, args=(tcp,),
                              daemon=True).start()
+
+    @staticmethod
+    def _bind(sock, address, port):
+        """The last case's server may be a thread's wake-up from its end."""
+        end = time.monotonic() + 2
+        while True:
+            try:
+                sock.bind((address, port))
+                return
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > end:
+                    raise
+                time.sleep(0.01)
 
     def names(self):
         return [name for name, _, _, _ in self.asked]
