@@ -98,7 +98,7 @@ def busybox_fetches(t):
     rule = f'allow to name "{API}" port tcp 80 verify host\n'
     with t.guest(policy=names_lab.policy(rule)) as guest:
         code, out, err = guest.call("run", [
-            "busybox", "wget", "-q", "-T", "10", "-O", "-", f"http://{API}/"])
+            "busybox", "wget", "-q", "-O", "-", f"http://{API}/"])
         t.equal((code, out), (0, "body"), err)
 
 
@@ -324,8 +324,7 @@ def malformed_questions(t):
         for place in GATEWAYS:
             for data in junk:
                 try:
-                    back = bytes.fromhex(guest.call(
-                        "udp_raw", place, 53, data.hex(), timeout=0.1))
+                    back = names_lab.raw(guest, data, place, 0.1)
                     t.equal(dnswire.Message(back).addresses() and
                             len(data) <= len(good), [], data)
                 except gateway.GuestError:

@@ -234,7 +234,12 @@ def ask(guest, name, qtype=dnswire.A, dst=gateway.GATEWAY4, timeout=12.0,
         **how):
     """One question of the guest; the answer taken apart."""
     data = dnswire.query(name, qtype, **how)
-    return dnswire.Message(bytes.fromhex(guest.call(
+    return dnswire.Message(raw(guest, data, dst, timeout))
+
+
+def raw(guest, data, dst=gateway.GATEWAY4, timeout=12.0):
+    """What a datagram brings back."""
+    return bytes.fromhex(guest.finish(guest.start(
         "udp_raw", dst, 53, data.hex(), timeout=timeout)))
 
 
