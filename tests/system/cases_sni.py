@@ -329,12 +329,12 @@ def slow_hellos(t):
             t.check(4 < seconds < 6.5, f"over after {seconds:.1f} s")
         t.equal(guest.call("connect", SITE4, 443)[0], "ok", "afterwards")
     untouched(t, server)
-    denied(t, "tls-timeout", 3)
+    t.equal(names_lab.all_denied(t), {"tls-timeout": 3, "guest-cancel": 1})
 
 
 @case(quick=True, gateways=OURS)
 def first_flight_never_comes(t):
-    """FIN or RST instead of a hello: no record of a refusal, nothing left."""
+    """FIN or RST instead of a hello, or in its midst: the server sees nothing."""
     _, server = site(t)
     with t.guest(policy=names_lab.policy(RULES)) as guest:
         guest.call("lookup", API)
@@ -343,6 +343,8 @@ def first_flight_never_comes(t):
         guest.call("abort", SITE4, 443, send=100)
         t.equal(curl(guest, server, f"https://{API}/")[0], 0)
     t.equal(len(server.log), 1, "connections")
+    t.check(set(names_lab.all_denied(t)) <= {"guest-cancel",
+                                             "sni-unparseable"}, "reasons")
 
 
 # ---- other ways to verify ----------------------------------------------------------

@@ -272,10 +272,13 @@ def count(reasons):
 
 
 def all_denied(t):
-    """{reason: how many flows}, those counted in deny.agg included."""
+    """{reason: how many flows}, those counted in deny.agg included.
+
+    What the frame refuses by itself is no flow: a guest's kernel sends multicast.
+    """
     found = count(r["reason"] for r in t.records("flow.deny"))
     for record in t.records("deny.agg"):
-        if not record.get("name") or "g.dst" in record or "g" in record:
+        if "name" not in record and record.get("csrc") != "frame":
             found[record["reason"]] = found.get(record["reason"], 0) \
                 + record["n"]
     return found
