@@ -13,7 +13,8 @@
 enum fixed_fd {
 	FD_CHANNEL = 3,		/* to the broker (the broker's: to the keeper) */
 	FD_OBJECT = 4,		/* frame: guest link; recorder: log directory;
-				   parser: the memfd it fills; broker: unused */
+				   parser: the memfd it fills; resolver: the CA
+				   bundle, or /dev/null; others: unused */
 	FD_LOG = 5,		/* diagnostics, write end */
 	FD_SHARED = 6,		/* frame on a byte stream: struct link_shared */
 	FD_FIRST_FREE = 7

@@ -50,8 +50,9 @@ struct keeper_policy {			/* + memfd */
 	char		tenant[TENANT_MAX];	/* "" = the only one there is */
 	uint32_t	audit_mode;	/* durable: enum policy_durable + 1; 0 = the policy's */
 	uint32_t	zero;
-	struct endpoint	upstream[3];	/* the host's own, for a policy without a resolver */
-	uint32_t	zero2;
+	struct endpoint	upstream[3];	/* the host's own, for a policy without a
+					   resolver: port 53, or ADDR_NONE */
+	uint32_t	quiet;		/* 1: who uses them need not say so */
 };
 static_assert(sizeof(struct keeper_policy) == 16 + 8 + 64 + 8 + 64,
     "keeper_policy");

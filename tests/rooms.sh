@@ -69,7 +69,7 @@ only '(^|[^_a-z])(system|popen|strcpy|strcat|sprintf|gets|alloca|atoi)\(' none
 only '(^|[^_a-z.>])getenv\(' cli/where.c cli/hide.c cli/demo.c cli/init.c
 
 # Each sealed room seals exactly once.
-for room in frame broker recorder keeper policy; do
+for room in frame broker recorder keeper policy resolver inspector; do
 	[ -f "$src/src/$room/seal.c" ] || continue
 	n=$(cat "$src/src/$room"/*.c | grep -c '[^_a-z]seal_filter(')
 	[ "$n" -eq 1 ] || oops "$room calls seal_filter $n times"

@@ -58,13 +58,23 @@ int	where_audit(const char *given, char *buf, size_t size);
 /* "before-data", "before-connect", "async" */
 bool	durable_word(const char *);
 
+/* upstream.c: the host's name servers */
+#define UPSTREAMS_MAX	3		/* resolv.conf(5) */
+struct upstreams {
+	size_t		n;
+	char		text[UPSTREAMS_MAX][ENDPOINT_STRLEN];
+};
+void	upstreams_read(struct upstreams *);
+void	upstreams_parse(const char *, size_t, struct upstreams *);
+
 /* machine.c: the keeper and what it starts */
 struct machine_spec {
 	const char	*policy, *audit, *tenant, *guest, *durable;
 	const char	*link;			/* "tap" or "stream" */
 	const char	*address[2], *gateway[2];	/* "A/LEN"; NULL = none */
 	uint32_t	mtu;
-	bool		trust_csum;
+	const char	*ca_bundle;		/* NULL = the system's */
+	bool		trust_csum, quiet;
 	int		level;
 	int		listener;		/* -1 on a tap */
 };
@@ -134,7 +144,7 @@ struct run {
 	int		level;
 	int		*keep;		/* descriptors for CMD */
 	size_t		nkeep;
-	const char	**expose;
+	const char	**expose, *ca_bundle;
 	size_t		nexpose;
 	char		**cmd;
 	char		policy_path[4096], audit_path[4096];

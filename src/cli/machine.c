@@ -27,13 +27,14 @@
 #include "place.h"
 
 #define FIRST_FD	3	/* channel; then the listener */
-#define ARGS_MAX	40
+#define ARGS_MAX	48
 #define FINISH_SECONDS	20	/* the keeper's own deadlines are shorter */
 
 struct args {
 	const char	*v[ARGS_MAX];
 	size_t		 n;
 	char		 mtu[16], level[16];
+	struct upstreams host;
 };
 
 static void
@@ -67,8 +68,14 @@ build_args(struct args *a, const struct machine_spec *s)
 		add(a, "--address", s->address[i]);
 		add(a, "--gateway", s->gateway[i]);
 	}
+	upstreams_read(&a->host);
+	for (i = 0; i < a->host.n; i++)
+		add(a, "--upstream", a->host.text[i]);
+	add(a, "--ca-bundle", s->ca_bundle);
 	if (s->trust_csum)
 		a->v[a->n++] = "--trust-csum";
+	if (s->quiet)
+		a->v[a->n++] = "--quiet";
 }
 
 /*

@@ -22,7 +22,7 @@
 #include "place.h"
 
 enum { OPT_TENANT = 256, OPT_AUDIT, OPT_DURABLE, OPT_MTU, OPT_USER, OPT_KEEP,
-	OPT_EXPOSE, OPT_PLAIN, OPT_LEARN };
+	OPT_EXPOSE, OPT_PLAIN, OPT_LEARN, OPT_CA };
 
 static const struct option longopts[] = {
 	{ "policy",	required_argument,	NULL, 'p' },
@@ -34,6 +34,7 @@ static const struct option longopts[] = {
 	{ "keep-fd",	required_argument,	NULL, OPT_KEEP },
 	{ "expose",	required_argument,	NULL, OPT_EXPOSE },
 	{ "learn",	required_argument,	NULL, OPT_LEARN },
+	{ "ca-bundle",	required_argument,	NULL, OPT_CA },
 	{ "no-offload",	no_argument,		NULL, OPT_PLAIN },
 	{ "ipv4-only",	no_argument,		NULL, '4' },
 	{ "ipv6-only",	no_argument,		NULL, '6' },
@@ -88,6 +89,8 @@ one_option(struct run *r, int c, char *arg)
 		r->expose[r->nexpose++] = arg;
 	else if (c == OPT_LEARN)
 		r->learn = arg;
+	else if (c == OPT_CA)
+		r->ca_bundle = arg;
 	else if (c == OPT_PLAIN)
 		r->offload = false;
 	else if (c == '4')
@@ -162,6 +165,8 @@ start_machine(struct machine *m, const struct run *r, const struct guestns *g)
 				    .tenant = r->tenant,
 				    .durable = r->durable, .guest = "run",
 				    .link = "tap", .mtu = r->mtu,
+				    .ca_bundle = r->ca_bundle,
+				    .quiet = r->quiet,
 				    .level = r->level, .listener = -1 };
 	char			v4[64], v6[64];
 

@@ -25,7 +25,7 @@
 #include "fd.h"
 
 enum { OPT_STREAM = 256, OPT_TENANT, OPT_AUDIT, OPT_DURABLE, OPT_GUEST,
-	OPT_ADDRESS, OPT_GATEWAY, OPT_MTU, OPT_CHECKSUM, OPT_READY };
+	OPT_ADDRESS, OPT_GATEWAY, OPT_MTU, OPT_CHECKSUM, OPT_READY, OPT_CA };
 
 static const struct option longopts[] = {
 	{ "policy",	required_argument,	NULL, 'p' },
@@ -37,6 +37,7 @@ static const struct option longopts[] = {
 	{ "guest-address", required_argument,	NULL, OPT_ADDRESS },
 	{ "gateway",	required_argument,	NULL, OPT_GATEWAY },
 	{ "mtu",	required_argument,	NULL, OPT_MTU },
+	{ "ca-bundle",	required_argument,	NULL, OPT_CA },
 	{ "checksum",	required_argument,	NULL, OPT_CHECKSUM },
 	{ "ready-fd",	required_argument,	NULL, OPT_READY },
 	{ "quiet",	no_argument,		NULL, 'q' },
@@ -53,7 +54,6 @@ struct serve {
 	size_t		 naddress, ngateway;
 	int		 ready;		/* -1 = a line on stdout */
 	int		 signals;
-	bool		 quiet;
 	char		 policy_path[4096], audit_path[4096];
 	struct stat	 made;		/* our socket */
 };
@@ -122,8 +122,10 @@ one_option(struct serve *s, int c, char *arg)
 		    arg);
 	else if (c == OPT_GATEWAY)
 		return add(s->spec.gateway, &s->ngateway, "--gateway", arg);
+	else if (c == OPT_CA)
+		s->spec.ca_bundle = arg;
 	else if (c == 'q')
-		s->quiet = true;
+		s->spec.quiet = true;
 	else if (c == 'v')
 		s->spec.level += s->spec.level < LOG_LEVEL_DEBUG;
 	else if (c == OPT_MTU || c == OPT_READY)
@@ -333,7 +335,7 @@ serve(struct serve *s)
 	asked = loop(s, &m);
 	if (!machine_finish(&m) || !asked)
 		return EXIT_MACHINERY;
-	if (!s->quiet)
+	if (!s->spec.quiet)
 		machine_report(&m, s->audit_path);
 	return 0;
 }

@@ -67,7 +67,7 @@
 #define TCP_MSS				65480	/* 65520 - 40 */
 #define LWIP_WND_SCALE			1
 #define TCP_RCV_SCALE			7
-#define TCP_WND				(1024 * 1024)
+#define TCP_WND				(4096 * 1024)
 #define TCP_SND_BUF			(1024 * 1024)	/* down.c stops far below */
 #define TCP_SND_QUEUELEN		8192	/* pbufs; as above */
 #define TCP_OVERSIZE			0	/* every write is without copy */

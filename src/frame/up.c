@@ -17,7 +17,11 @@
 #define IOV_FLUSH	64
 
 #define WINDOW_FIRST	65535u
-#define WINDOW_MAX	(1024u * 1024)
+/*
+ * PIN_FLOW segments of the largest kind: with less the guest's sends are clocked
+ * by our acknowledgments, one short batch after the other.
+ */
+#define WINDOW_MAX	(4096u * 1024)
 #define WINDOW_MIN	896u	/* in a small chunk; the scale makes it 128s */
 /* All windows together: the large chunks and what may be pinned, less a little. */
 #define WINDOW_BUDGET	(24u << 20)

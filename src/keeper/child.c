@@ -32,6 +32,8 @@ static const char *const exe_name[ROLES] = {
 	[ROLE_FRAME] = "sallyport-frame",
 	[ROLE_RECORDER] = "sallyport-recorder",
 	[ROLE_PARSER] = "sallyport-parser",
+	[ROLE_RESOLVER] = "sallyport-resolver",
+	[ROLE_INSPECTOR] = "sallyport-inspector",
 };
 
 static uint64_t
@@ -82,6 +84,10 @@ child_ids(const struct keeper *k, enum role role, uid_t *uid, gid_t *gid)
 		return;
 	if (role == ROLE_BROKER)
 		*uid = *gid = UID_BASE + 1;
+	else if (role == ROLE_RESOLVER)
+		*uid = *gid = UID_BASE + 2;
+	else if (role == ROLE_INSPECTOR)
+		*uid = *gid = UID_BASE + 3;
 	else if (role == ROLE_FRAME)
 		*uid = *gid = UID_BASE + 16 + FRAME_SLOT;
 	else if (role == ROLE_RECORDER && fstat(k->audit_dir, &st) == 0 &&
@@ -92,8 +98,8 @@ child_ids(const struct keeper *k, enum role role, uid_t *uid, gid_t *gid)
 }
 
 /* What the room is called with, and its object. */
-static void
-describe(const struct keeper *k, enum role role, struct spawn *s)
+void
+child_describe(const struct keeper *k, enum role role, struct spawn *s)
 {
 	memset(s, 0, sizeof(*s));
 	s->role = role;
@@ -108,7 +114,17 @@ describe(const struct keeper *k, enum role role, struct spawn *s)
 	} else if (role == ROLE_FRAME) {
 		s->object = k->link.fd;
 		s->shared = k->link.shared;
-	}
+	} else if (role == ROLE_RESOLVER)
+		s->object = k->ca_bundle;
+}
+
+/* The resolver makes sockets, which nothing that inherits our seal can. */
+static int
+bring_up(const struct keeper *k, const struct spawn *s, struct spawned *out)
+{
+	if (s->role == ROLE_RESOLVER)
+		return nursery_spawn(k, s->channel, s->log, out);
+	return spawn(s, out);
 }
 
 static void
@@ -130,13 +146,13 @@ child_start(struct keeper *k, enum role role)
 	struct spawn	 s;
 	int		 chan[2] = { -1, -1 }, log[2] = { -1, -1 }, r = -1;
 
-	describe(k, role, &s);
+	child_describe(k, role, &s);
 	if (fd_channel(chan) == -1 || (role != ROLE_BROKER &&
 	    pipe2(log, O_CLOEXEC | O_NONBLOCK) == -1))
 		goto out;
 	s.channel = chan[1];
 	s.log = role == ROLE_BROKER ? STDERR_FILENO : log[1];
-	if ((r = spawn(&s, &c->proc)) == -1)
+	if ((r = bring_up(k, &s, &c->proc)) == -1)
 		goto out;
 	backoff_started(&c->backoff, now_ms());
 	watch(k, c);

@@ -3,7 +3,7 @@
  *
  * Trusts: nothing but the table below; the broker talks to the street.
  * Must not: act on a name, a path or a number of the broker's. It may choose
- * among two roles, and one slot.
+ * among four roles, and one slot.
  */
 #include <errno.h>
 #include <string.h>
@@ -54,12 +54,13 @@ on_hello(void *arg, const void *msg, int fd)
 	return 0;
 }
 
-/* Only these two are the broker's to ask for. */
+/* Only these four are the broker's to ask for. */
 static bool
 known(const struct keeper_child *c)
 {
 	return c->head.id == 0 && c->pid == 0 &&
-	    (c->role == ROLE_FRAME || c->role == ROLE_RECORDER);
+	    (c->role == ROLE_FRAME || c->role == ROLE_RECORDER ||
+	    c->role == ROLE_RESOLVER || c->role == ROLE_INSPECTOR);
 }
 
 static int
@@ -182,11 +183,15 @@ void
 hatch_policy(struct keeper *k, int memfd, uint64_t len)
 {
 	struct keeper_policy	p;
+	size_t			i;
 
 	wire_begin(&p, sizeof(p), KEEPER_POLICY, 0);
 	p.len = len;
 	p.audit_mode = k->opt.durable;
 	memcpy(p.tenant, k->opt.tenant, strlen(k->opt.tenant));
+	for (i = 0; i < k->opt.nupstreams; i++)
+		p.upstream[i] = k->opt.upstream[i];
+	p.quiet = k->opt.quiet;
 	tell(k, &p, sizeof(p), memfd);
 }
 

@@ -16,14 +16,16 @@
 
 struct event;
 struct event_base;
+struct keeper;
 
 /* What the command gives at exec. */
 enum { COMMAND_FD = 3, LISTENER_FD = 4 };
 
-#define ROLES		(ROLE_PARSER + 1)
+#define ROLES		(ROLE_INSPECTOR + 1)
 #define FRAME_LINK_GONE	3	/* a frame's exit status: the client hung up */
 
 /* options.c */
+#define UPSTREAMS	3	/* as many as resolv.conf(5) may have */
 struct options {
 	const char	*policy;
 	const char	*tenant;
@@ -36,6 +38,10 @@ struct options {
 	uint32_t	 mtu;
 	struct wire_lease v4, v6;
 	enum log_level	 level;
+	const char	*ca_bundle;	/* NULL = the system's */
+	struct endpoint	 upstream[UPSTREAMS];
+	size_t		 nupstreams;
+	bool		 quiet;
 };
 /* Fatal, with words, on anything unknown. Cuts the texts it is given. */
 void	options_parse(struct options *, int argc, char **argv);
@@ -59,12 +65,14 @@ struct spawn {
 	uid_t		 uid;
 	gid_t		 gid;
 	int		 channel, object, log, shared;	/* -1 = none */
+	bool		 sibling;	/* our parent's child, not ours */
 };
 struct spawned {
 	pid_t		 pid;
 	int		 pidfd;
 };
-/* 0, or -1 with errno. */
+/* 0, or -1 with errno. A sibling that was born and failed then is no error: its
+   pidfd tells. */
 int	spawn(const struct spawn *, struct spawned *);
 /* The namespaces of a role: flags of clone(2). */
 unsigned long spawn_namespaces(enum role);
@@ -73,6 +81,12 @@ unsigned long spawn_namespaces(enum role);
 void	enter_empty_root(void);
 void	enter_ids(uid_t, gid_t);
 int	enter_fds(const struct spawn *);
+
+/* nursery.c: a room that must not inherit the keeper's seal */
+int	nursery_open(struct keeper *);
+void	nursery_close(struct keeper *);
+int	nursery_spawn(const struct keeper *, int channel, int log,
+	    struct spawned *);
 
 struct child {
 	struct keeper	*keeper;
@@ -112,6 +126,9 @@ struct keeper {
 	struct child	 child[ROLES];
 	int		 exe[ROLES];
 	int		 audit_dir;
+	int		 ca_bundle;	/* until the nursery has it */
+	int		 nursery;	/* channel to it */
+	int		 nursery_pidfd;
 	bool		 privileged;	/* may give its children other uids */
 	struct link	 link;
 	enum keeper_state state;
@@ -125,6 +142,7 @@ void	child_init(struct keeper *);
 int	child_start(struct keeper *, enum role);
 void	child_want(struct keeper *, enum role);
 void	child_kill(struct keeper *, enum role);
+void	child_describe(const struct keeper *, enum role, struct spawn *);
 bool	child_running(const struct keeper *, enum role);
 void	child_ids(const struct keeper *, enum role, uid_t *, gid_t *);
 

@@ -4,8 +4,8 @@
  *   START -> GREETED -> READY -> STOPPING -> ENDING -> exit
  *
  * STOPPING: the broker closes flows and log; it ends by itself. ENDING: it is
- * gone; the frame is killed, and the recorder ends by the end of its channel,
- * never by a signal: it has a log to close.
+ * gone; frame, resolver and inspector are killed, and the recorder ends by the
+ * end of its channel, never by a signal: it has a log to close.
  *
  * Trusts: the pidfds. Must not: leave anyone behind, or wait for ever.
  */
@@ -51,6 +51,8 @@ life_broker_gone(struct keeper *k, bool clean)
 	chan_free(k->broker);
 	k->broker = NULL;
 	child_kill(k, ROLE_FRAME);
+	child_kill(k, ROLE_RESOLVER);
+	child_kill(k, ROLE_INSPECTOR);
 	life_deadline(k, END_SECONDS);
 	life_check_end(k);
 }
@@ -59,7 +61,9 @@ void
 life_check_end(struct keeper *k)
 {
 	if (k->state != KEEPER_S_ENDING || child_running(k, ROLE_FRAME) ||
-	    child_running(k, ROLE_RECORDER))
+	    child_running(k, ROLE_RECORDER) ||
+	    child_running(k, ROLE_RESOLVER) ||
+	    child_running(k, ROLE_INSPECTOR))
 		return;
 	life_deadline(k, 0);
 	command_end(k);

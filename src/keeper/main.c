@@ -19,24 +19,34 @@
 #include "keeperd.h"
 #include "place.h"
 
+#define SYSTEM_CA_BUNDLE	"/etc/ssl/certs/ca-certificates.crt"
 #define START_SECONDS	15	/* for the broker, the log and the frame */
 
 /*
- * Opened once: a package upgrade under a running keeper cannot mix builds.
+ * Opened once: a package upgrade under a running keeper cannot mix builds. Only
+ * rules by name need resolver and inspector, which may be packages apart (the
+ * first brings libunbound along): where one is missing and wanted, spawn() says so.
  */
 static void
 open_programs(struct keeper *k)
 {
-	static const struct { enum role role; const char *name; } all[] = {
-		{ ROLE_BROKER,	"sallyport-broker" },
-		{ ROLE_FRAME,	"sallyport-frame" },
-		{ ROLE_RECORDER, "sallyport-recorder" },
-		{ ROLE_PARSER,	"sallyport-parser" },
+	static const struct {
+		enum role	 role;
+		const char	*name;
+		bool		 always;
+	} all[] = {
+		{ ROLE_BROKER, "sallyport-broker", true },
+		{ ROLE_FRAME, "sallyport-frame", true },
+		{ ROLE_RECORDER, "sallyport-recorder", true },
+		{ ROLE_PARSER, "sallyport-parser", true },
+		{ ROLE_RESOLVER, "sallyport-resolver", false },
+		{ ROLE_INSPECTOR, "sallyport-inspector", false },
 	};
 	size_t	i;
 
 	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if ((k->exe[all[i].role] = place_open(all[i].name)) == -1)
+		if ((k->exe[all[i].role] = place_open(all[i].name)) == -1 &&
+		    all[i].always)
 			fatal("%s: is Sallyport installed completely?",
 			    all[i].name);
 }
@@ -48,6 +58,24 @@ open_audit(struct keeper *k)
 	    O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (k->audit_dir == -1)
 		fatal("%s: the audit log's directory", k->opt.audit_dir);
+}
+
+/*
+ * The authorities that vouch for a resolver's name in DNS over TLS. On a host
+ * without the usual file there is none; one that was asked for must be there.
+ */
+static void
+open_ca_bundle(struct keeper *k)
+{
+	const char	*path = k->opt.ca_bundle;
+
+	if (path == NULL)
+		path = SYSTEM_CA_BUNDLE;
+	k->ca_bundle = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	if (k->ca_bundle == -1 && k->opt.ca_bundle == NULL)
+		k->ca_bundle = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (k->ca_bundle == -1)
+		fatal("%s: the authorities for DNS over TLS", path);
 }
 
 static struct event_base *
@@ -115,6 +143,8 @@ on_deadline(int fd, short what, void *arg)
 	child_kill(k, ROLE_BROKER);
 	child_kill(k, ROLE_FRAME);
 	child_kill(k, ROLE_RECORDER);
+	child_kill(k, ROLE_RESOLVER);
+	child_kill(k, ROLE_INSPECTOR);
 }
 
 static void
@@ -131,6 +161,11 @@ setup(struct keeper *k)
 		    "run as uid 0 without a capability");
 	open_programs(k);
 	open_audit(k);
+	open_ca_bundle(k);
+	if (nursery_open(k) == -1)
+		fatal("the nursery cannot be started");
+	fd_drop(&k->ca_bundle);
+	fd_drop(&k->exe[ROLE_RESOLVER]);
 	k->base = new_base();
 	k->deadline = event_new(k->base, -1, 0, on_deadline, k);
 	if (k->deadline == NULL)
@@ -176,11 +211,13 @@ main(int argc, char **argv)
 	setup(&k);
 	if (start(&k) == -1) {
 		command_end(&k);
+		nursery_close(&k);
 		return 1;
 	}
 	if (chdir("/") == -1)
 		fatal("chdir /");
 	seal_keeper(&k);
 	event_base_dispatch(k.base);
+	nursery_close(&k);
 	return k.failed ? 1 : 0;
 }

@@ -18,7 +18,7 @@
 
 enum { OPT_ONE = 256, OPT_POLICY, OPT_TENANT, OPT_GUEST, OPT_AUDIT,
 	OPT_DURABLE, OPT_LINK, OPT_MTU, OPT_TRUST, OPT_ADDRESS, OPT_GATEWAY,
-	OPT_LEVEL, OPT_VERSION };
+	OPT_LEVEL, OPT_UPSTREAM, OPT_CA, OPT_QUIET, OPT_VERSION };
 
 static const struct option longopts[] = {
 	{ "one-guest",	no_argument,		NULL, OPT_ONE },
@@ -33,6 +33,9 @@ static const struct option longopts[] = {
 	{ "address",	required_argument,	NULL, OPT_ADDRESS },
 	{ "gateway",	required_argument,	NULL, OPT_GATEWAY },
 	{ "level",	required_argument,	NULL, OPT_LEVEL },
+	{ "upstream",	required_argument,	NULL, OPT_UPSTREAM },
+	{ "ca-bundle",	required_argument,	NULL, OPT_CA },
+	{ "quiet",	no_argument,		NULL, OPT_QUIET },
 	{ "version",	no_argument,		NULL, OPT_VERSION },
 	{ NULL, 0, NULL, 0 }
 };
@@ -106,6 +109,20 @@ gateway(struct options *o, const char *text)
 	lease_of(o, &e)->gateway = e;
 }
 
+/* One of the host's name servers; 53 is where they all listen (RFC 1035, 4.2). */
+static void
+upstream(struct options *o, const char *text)
+{
+	struct endpoint	e;
+
+	if (addr_parse(text, &e) == -1)
+		fatalx("--upstream %s: not an address", text);
+	if (o->nupstreams == UPSTREAMS)
+		fatalx("--upstream: more than %d", UPSTREAMS);
+	e.port = 53;
+	o->upstream[o->nupstreams++] = e;
+}
+
 /* A directory to open and a file name for the recorder to open in it. */
 static void
 audit(struct options *o, char *path)
@@ -133,6 +150,20 @@ check_lease(const struct wire_lease *l)
 	if (!prefix_contains(&net, &l->gateway) ||
 	    addr_equal(&l->guest, &l->gateway))
 		fatalx("the gateway must be another address of the guest's net");
+}
+
+static bool
+name_option(struct options *o, int c, const char *arg)
+{
+	if (c == OPT_UPSTREAM)
+		upstream(o, arg);
+	else if (c == OPT_CA)
+		o->ca_bundle = arg;
+	else if (c == OPT_QUIET)
+		o->quiet = true;
+	else
+		return false;
+	return true;
 }
 
 static void
@@ -165,7 +196,7 @@ one_option(struct options *o, int c, char *arg)
 	else if (c == OPT_LEVEL)
 		o->level = number("level", arg, LOG_LEVEL_WARN,
 		    LOG_LEVEL_DEBUG);
-	else if (c != OPT_ONE)
+	else if (c != OPT_ONE && !name_option(o, c, arg))
 		fatalx("unknown option; sallyportd is started by "
 		    "`sallyport run' and `sallyport serve'");
 }

@@ -35,9 +35,11 @@
  * recorder: no network, and nobody to signal. It keeps the mount namespace: its
  *   loader and libraries are in it, and it names files by the directory it was
  *   given; Landlock shuts the rest.
+ * inspector: as the frame; it has no socket but its channel.
  * broker: not the network, whose addresses and routes are its work. The user
  *   namespace takes every capability over the host's network away, which is
  *   right as long as no rule asks for one (a mark, a low port).
+ * resolver: as the broker; it asks the host's or the policy's upstreams.
  * parser: none. It reads the policy and what that includes by path and checks
  *   who owns them: in a user namespace of one id root's files look like
  *   nobody's, and an ordinary user gets no other namespace without that one.
@@ -51,6 +53,10 @@ static const unsigned long namespaces[ROLES] = {
 	[ROLE_BROKER] = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWIPC |
 	    CLONE_NEWUTS | CLONE_NEWCGROUP,
 	[ROLE_PARSER] = 0,
+	[ROLE_RESOLVER] = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWIPC |
+	    CLONE_NEWUTS | CLONE_NEWCGROUP,
+	[ROLE_INSPECTOR] = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET |
+	    CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP,
 };
 
 unsigned long
@@ -113,16 +119,25 @@ release(const struct spawn *s, pid_t pid, int sync)
 	return write(sync, "g", 1) == 1 ? 0 : -1;
 }
 
-/* It never got as far as to be a room. */
 static void
-abandon(struct spawned *p)
+kill_child(const struct spawned *p)
 {
 	int	saved = errno;
 
 	syscall(SYS_pidfd_send_signal, p->pidfd, SIGKILL, NULL, 0);
+	errno = saved;
+}
+
+/* It never got as far as to be a room. */
+static int
+abandon(struct spawned *p)
+{
+	int	saved = errno;
+
 	waitid(P_PIDFD, (id_t)p->pidfd, NULL, WEXITED);
 	fd_drop(&p->pidfd);
 	errno = saved;
+	return -1;
 }
 
 int
@@ -131,11 +146,16 @@ spawn(const struct spawn *s, struct spawned *out)
 	int	sync[2], r;
 
 	out->pidfd = -1;
+	if (s->exe == -1) {
+		errno = ENOENT;		/* it is not installed */
+		return -1;
+	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sync) == -1)
 		return -1;
 	/* A fork: no stack of its own. ptid is where CLONE_PIDFD answers. */
 	out->pid = (pid_t)syscall(SYS_clone, namespaces[s->role] |
-	    CLONE_PIDFD | SIGCHLD, NULL, &out->pidfd, NULL, NULL);
+	    (s->sibling ? CLONE_PARENT : 0) | CLONE_PIDFD | SIGCHLD, NULL,
+	    &out->pidfd, NULL, NULL);
 	if (out->pid == 0) {
 		close(sync[0]);
 		child_main(s, sync[1]);
@@ -143,7 +163,8 @@ spawn(const struct spawn *s, struct spawned *out)
 	fd_drop(&sync[1]);
 	r = out->pid == -1 ? -1 : release(s, out->pid, sync[0]);
 	fd_drop(&sync[0]);
-	if (r == -1 && out->pid != -1)
-		abandon(out);
-	return r;
+	if (r == 0 || out->pid == -1)
+		return r;
+	kill_child(out);
+	return s->sibling ? 0 : abandon(out);
 }

@@ -24,8 +24,11 @@ static const struct {
 	{ "sallyport-frame",	LIBEXECDIR },
 	{ "sallyport-recorder",	LIBEXECDIR },
 	{ "sallyport-parser",	LIBEXECDIR },
+	{ "sallyport-resolver",	LIBEXECDIR },
+	{ "sallyport-inspector", LIBEXECDIR },
 };
 #define NPROGRAMS	(sizeof(program) / sizeof(program[0]))
+#define TREE_PROGRAMS	6	/* the first ones: enough to know a build tree by */
 
 static int
 join(char *buf, size_t size, const char *dir, const char *name)
@@ -55,7 +58,7 @@ own_dir(char *buf, size_t size)
 	return 0;
 }
 
-/* True in a build tree, and only there: all six programs side by side. */
+/* True in a build tree, and only there: programs of all three places together. */
 static bool
 tree(char *dir, size_t size)
 {
@@ -64,7 +67,7 @@ tree(char *dir, size_t size)
 
 	if (own_dir(dir, size) == -1)
 		return false;
-	for (i = 0; i < NPROGRAMS; i++)
+	for (i = 0; i < TREE_PROGRAMS; i++)
 		if (join(path, sizeof(path), dir, program[i].name) == -1 ||
 		    access(path, X_OK) == -1)
 			return false;

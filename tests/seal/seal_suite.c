@@ -31,6 +31,7 @@
 
 static const struct seal_table *const	tables[] = {
 	&frame_seal, &broker_seal, &recorder_seal, &keeper_seal, &parser_seal,
+	&inspector_seal,
 };
 
 /* An address that no call can do harm with, should it get through. */
@@ -211,8 +212,8 @@ flipped(const struct seal_table *t)
 }
 
 /*
- * What the keeper starts after its own seal inherits it: whatever frame and
- * recorder may do, the keeper's filter must let through.
+ * What the keeper starts after its own seal inherits it: whatever frame, recorder
+ * and inspector may do, the keeper's filter must let through.
  */
 static void
 keeper_covers(const struct seal_table *t)
@@ -275,7 +276,7 @@ main(int argc, char **argv)
 	t = find(argv[1]);
 	unlisted(t);
 	flipped(t);
-	if (t == &frame_seal || t == &recorder_seal)
+	if (t == &frame_seal || t == &recorder_seal || t == &inspector_seal)
 		keeper_covers(t);
 #ifdef __x86_64__
 	other_doors(t);

@@ -6,7 +6,8 @@ keeper that is root's, and with one that is a user's, looked at by root."""
 import os, shutil, signal, socket, struct, subprocess, sys, tempfile, time
 
 BUILD = os.environ.get("builddir", ".")
-ROOMS = ("broker", "frame", "recorder", "parser")
+ROOMS = ("broker", "frame", "recorder", "parser", "resolver", "inspector")
+LIVE = ("broker", "recorder", "resolver", "inspector", "frame")
 LINK, FINISH, UP, DOWN, FAILED = 192, 193, 224, 225, 226
 SUMMARY = struct.Struct("<IIQ QQQQ II")
 UID_BASE = 2013265920
@@ -34,7 +35,8 @@ class Keeper:
         argv = [os.path.join(where, "sallyportd"), "--one-guest", "--policy",
                 "/some/policy", "--audit", os.path.join(log, "audit.jsonl"),
                 "--guest", "test", "--address", "10.0.2.100/24", "--gateway",
-                "10.0.2.2", "--level", str(level), *extra]
+                "10.0.2.2", "--level", str(level), "--ca-bundle", os.path.join(where, "ca.pem"),
+                *extra]
         n = theirs.fileno()
         if as_user and os.geteuid() == 0:
             argv = ["setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups",
@@ -74,6 +76,13 @@ class Keeper:
                 if comm(pid) == f"sallyport-{name}"[:15]:
                     return pid
             time.sleep(0.01)
+        return None
+
+    def nursery(self):
+        for pid in children(self.proc.pid):
+            with open(f"/proc/{pid}/comm") as f:
+                if f.read() == "sp-nursery\n":
+                    return pid
         return None
 
     def wait(self, seconds=10):
@@ -135,13 +144,16 @@ def ns(pid, kind):
 def rooms_look(k):
     """Everything that processes.md promises about a child, seen from outside."""
     own = {"frame": "user pid net mnt ipc uts cgroup", "broker": "user pid ipc uts cgroup",
-           "recorder": "user pid net ipc uts cgroup"}
+           "recorder": "user pid net ipc uts cgroup", "resolver": "user pid ipc uts cgroup",
+           "inspector": "user pid net mnt ipc uts cgroup"}
     want = {"frame": {0, 1, 2, 3, 4, 5}, "broker": {0, 1, 2, 3, 5},
-            "recorder": {0, 1, 2, 3, 4, 5}}
+            "recorder": {0, 1, 2, 3, 4, 5}, "resolver": {0, 1, 2, 3, 4, 5},
+            "inspector": {0, 1, 2, 3, 5}}
     root = not as_user
     me = USER if as_user and os.geteuid() == 0 else os.geteuid()
-    uid = {"frame": UID_BASE + 16, "broker": UID_BASE + 1}
-    for name in ("broker", "recorder", "frame"):
+    uid = {"frame": UID_BASE + 16, "broker": UID_BASE + 1, "resolver": UID_BASE + 2,
+           "inspector": UID_BASE + 3}
+    for name in LIVE:
         pid = k.room(name)
         check(pid is not None, f"{name} runs")
         if pid is None:
@@ -155,6 +167,10 @@ def rooms_look(k):
             check(s["Groups"].strip() == "", f"{name}: no groups")
         for cap in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
             check(int(s[cap], 16) == 0, f"{name}: {cap} is empty")
+        # the resolver is not the keeper's to hold back: it makes sockets
+        check(s["Seccomp"] == ("2" if SEALED and name not in ("broker", "resolver") else "0"),
+              f"{name}: the keeper's filter, or none")
+        check(int(s["PPid"]) == k.proc.pid, f"{name}: the keeper's child")
         check(s["NoNewPrivs"] == ("0" if name == "broker" else "1"),
               f"{name}: no_new_privs as the keeper had it then")
         for kind in "user pid net mnt ipc uts cgroup".split():
@@ -169,7 +185,7 @@ def rooms_look(k):
         extra = {n for n, t in got.items() if n not in want[name] and "eventpoll" not in t
                  and name != "broker"}
         check(want[name] <= set(got) and not extra, f"{name}: fds are {sorted(want[name])}, not {got}")
-        check(all(got[n] == "/dev/null" or (name == "frame" and "null" in got[n])
+        check(all(got[n] == "/dev/null" or (name in ("frame", "inspector") and "null" in got[n])
                   for n in (0, 1, 2)), f"{name}: 0, 1 and 2 are /dev/null")
         with open(f"/proc/{pid}/environ", "rb") as f:
             check(f.read() == b"", f"{name}: the environment is empty")
@@ -177,13 +193,15 @@ def rooms_look(k):
             argv = f.read().split(b"\0")[:-1]
         check(argv == [b"sallyport-" + name.encode(), b"0"] +
               ([b"audit.jsonl"] if name == "recorder" else []), f"{name}: argv is {argv}")
-        if name == "frame" and SEALED:
+        if name == "resolver":
+            check(got.get(4, "").endswith("/ca.pem"), f"{name}: holds the CA bundle: {got.get(4)}")
+        if name in ("frame", "inspector") and SEALED:
             with open(f"/proc/{pid}/mountinfo") as f:
                 mounts = f.read().splitlines()
             check(len(mounts) == 1 and " ro," in mounts[0] and "nr_inodes=2" in mounts[0],
-                  f"frame: one mount, read-only, without room: {mounts}")
-            check(os.listdir(f"/proc/{pid}/root") == [], "frame: its root is empty")
-            check(s["NSpid"].split()[-1] == "1", "frame: pid 1 of its own")
+                  f"{name}: one mount, read-only, without room: {mounts}")
+            check(os.listdir(f"/proc/{pid}/root") == [], f"{name}: its root is empty")
+            check(s["NSpid"].split()[-1] == "1", f"{name}: pid 1 of its own")
 
 
 def keeper_looks(k):
@@ -193,13 +211,29 @@ def keeper_looks(k):
     check(int(s["CapEff"], 16) & ~keep == 0, f"keeper: capabilities {s['CapEff']}")
 
 
+def nursery_looks(k):
+    """What the resolver is started by: no filter, and nothing to use its absence for."""
+    pid = k.nursery()
+    check(pid is not None, "the nursery is there")
+    s = status(pid)
+    keep = 0 if as_user else 1 << 6 | 1 << 7               # SETGID, SETUID
+    check(int(s["CapPrm"], 16) & ~keep == 0 and s["NoNewPrivs"] == "1",
+          f"nursery: capabilities {s['CapPrm']}")
+    if os.geteuid() == 0:
+        got = fds(pid)
+        check(set(got) == {0, 1, 2, 3, 4, 5} and got[3].startswith("socket:") and
+              got[4].endswith("/sallyport-resolver") and got[5].endswith("/ca.pem"),
+              f"nursery: fds are {got}")
+
+
 def test_usual(where):
     k = Keeper(where)
     check(k.up(), "the set comes up")
     if os.geteuid() == 0:
         rooms_look(k)
     keeper_looks(k)
-    pids = [k.room(n) for n in ("broker", "recorder", "frame")]
+    nursery_looks(k)
+    pids = [k.room(n) for n in LIVE] + [k.nursery()]
     k.send(FINISH)
     kind, data = k.recv()
     check(kind == DOWN, "FINISH is answered by DOWN")
@@ -208,13 +242,14 @@ def test_usual(where):
         check(f[3:7] == (3, 2, 1000, 2000) and f[7] == 0, f"the summary passes: {f}")
     check(k.wait() == 0, "exit 0")
     check(gone(pids), "nobody is left")
+    check(not any(os.path.exists(f"/proc/{p}") for p in pids), "not even as a zombie")
     check(k.text() == "", f"no message: {k.text()!r}")
 
 
 def test_restart(where):
     k = Keeper(where)
     k.up()
-    for name in ("recorder", "frame"):
+    for name in LIVE[1:]:
         old = k.room(name)
         began = time.time()
         os.kill(old, signal.SIGKILL)
@@ -225,6 +260,8 @@ def test_restart(where):
         took = time.time() - began
         check(new not in (old, None), f"{name}: started again")
         check(0.08 < took < 1, f"{name}: after the back-off, {took * 1000:.0f} ms")
+        time.sleep(0.05)
+        check(k.room(name) == new, f"{name}: and stays")
     k.send(FINISH)
     check(k.recv()[0] == DOWN and k.wait() == 0, "and ended in order")
 
@@ -232,7 +269,7 @@ def test_restart(where):
 def test_broker_dies(where):
     k = Keeper(where)
     k.up()
-    pids = [k.room(n) for n in ("broker", "recorder", "frame")]
+    pids = [k.room(n) for n in LIVE] + [k.nursery()]
     os.kill(pids[0], signal.SIGKILL)
     kind, data = k.recv()
     check(kind == DOWN and SUMMARY.unpack(data)[7] == 1, "broker killed: DOWN, failed")
@@ -243,7 +280,7 @@ def test_broker_dies(where):
 def test_keeper_dies(where):
     k = Keeper(where)
     k.up()
-    pids = [k.room(n) for n in ("broker", "recorder", "frame")]
+    pids = [k.room(n) for n in LIVE] + [k.nursery()]
     k.proc.kill()
     k.wait()
     check(gone(pids), "keeper killed: nobody is left")
@@ -252,14 +289,48 @@ def test_keeper_dies(where):
 def test_command_dies(where):
     k = Keeper(where)
     k.up()
-    pids = [k.room(n) for n in ("broker", "recorder", "frame")]
+    pids = [k.room(n) for n in LIVE] + [k.nursery()]
     k.chan.close()
     check(k.wait() == 0, "the command hung up: the keeper ends")
     check(gone(pids), "and nobody is left")
 
 
+def test_nursery_dies(where):
+    """Then no resolver can be started; the rest goes on and ends in order."""
+    k = Keeper(where)
+    k.up()
+    old = k.room("resolver")
+    os.kill(k.nursery(), signal.SIGKILL)
+    os.kill(old, signal.SIGKILL)
+    end = time.time() + 5
+    while "resolver cannot be started" not in k.text() and time.time() < end:
+        time.sleep(0.02)
+    check("resolver cannot be started" in k.text(), "nursery killed: it is said")
+    check(k.room("frame") is not None, "the frame lives")
+    pids = [k.room(n) for n in LIVE if n != "resolver"]
+    k.send(FINISH)
+    check(k.recv()[0] == DOWN and k.wait() == 0 and gone(pids), "and all ends in order")
+
+
+def test_missing(where):
+    """Programs that only names need: the rest comes up without them, and it is said."""
+    names = [os.path.join(where, f"sallyport-{n}") for n in ("resolver", "inspector")]
+    for name in names:
+        os.rename(name, name + ".away")
+    try:
+        k = Keeper(where)
+        check(k.up(), "no resolver and no inspector installed: it comes up")
+        for n in ("resolver", "inspector"):
+            check(f"{n} cannot be started: No such file" in k.text(), f"{n}: it is said")
+        k.send(FINISH)
+        check(k.recv()[0] == DOWN and k.wait() == 0, "and ends in order")
+    finally:
+        for name in names:
+            os.rename(name + ".away", name)
+
+
 def test_rules(where):
-    for level, what in ((1, "an unknown type"), (2, "a third role")):
+    for level, what in ((1, "an unknown type"), (2, "a role that it may not")):
         k = Keeper(where, level)
         k.link()
         kinds = [k.recv()[0]]
@@ -275,7 +346,11 @@ def test_options(where):
                         ([], "--one-guest only"),
                         (["--one-guest", "--mtu", "1"], "from 1280 to 65520"),
                         (["--one-guest", "--policy", "p", "--audit", "a", "--address",
-                          "10.0.0.1/24"], "an address needs a gateway")):
+                          "10.0.0.1/24"], "an address needs a gateway"),
+                        (["--one-guest", "--upstream", "localhost"], "not an address"),
+                        (["--one-guest", "--policy", "p", "--audit", "a", "--address",
+                          "10.0.0.1/24", "--gateway", "10.0.0.2", "--ca-bundle", "/none"],
+                         "/none: the authorities")):
         r = subprocess.run([exe, *argv], capture_output=True, text=True)
         check(r.returncode == 70 and words in r.stderr, f"{argv}: {r.stderr.strip()!r}")
 
@@ -308,6 +383,8 @@ def place():
         shutil.copy(os.path.join(BUILD, "tests/system/standin"),
                     os.path.join(where, f"sallyport-{name}"))
     os.mkdir(os.path.join(where, "log"), 0o700)
+    with open(os.path.join(where, "ca.pem"), "w") as f:
+        f.write("CA\n")
     return where
 
 
@@ -316,7 +393,7 @@ def main():
     where = place()
     log = os.path.join(where, "log")
     tests = (test_usual, test_restart, test_broker_dies, test_keeper_dies,
-             test_command_dies, test_rules, test_options, test_parser)
+             test_command_dies, test_nursery_dies, test_missing, test_rules, test_options, test_parser)
     try:
         for who in ([False, True] if os.geteuid() == 0 else [True]):
             as_user = who

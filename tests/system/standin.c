@@ -1,9 +1,9 @@
 /*
- * Stand-ins for broker, frame, recorder and parser, chosen by argv[0]: enough of
+ * Stand-ins for all rooms, chosen by argv[0]: enough of
  * the wire to bring the keeper up, and nothing else. tests/system/keeper.py looks
  * at them from outside. The log level picks what the broker does:
  *
- *   0 the usual  1 breaks the rules once it is up  2 asks for a third role
+ *   0 the usual  1 breaks the rules once it is up  2 asks for a role that it must not
  *
  * Trusts: the test. Must not: be installed.
  */
@@ -23,7 +23,7 @@ static union {
 	unsigned char		bytes[1024];
 } in;
 
-static int	rooms[ROLE_PARSER + 1] = { -1, -1, -1, -1, -1 };
+static int	rooms[ROLE_INSPECTOR + 1] = { -1, -1, -1, -1, -1, -1, -1 };
 
 static void
 send_to(int chan, void *msg, size_t len)
@@ -100,6 +100,8 @@ broker_message(int type, int fd, int mode)
 	if (type == KEEPER_POLICY) {
 		hello(FD_CHANNEL, KEEPER_HELLO);
 		ask(KEEPER_SPAWN, ROLE_RECORDER);
+		ask(KEEPER_SPAWN, ROLE_RESOLVER);
+		ask(KEEPER_SPAWN, ROLE_INSPECTOR);
 	} else if (type == KEEPER_GUEST)
 		ask(KEEPER_SPAWN, ROLE_FRAME);
 	else if (type == KEEPER_CHILD) {
@@ -142,6 +144,10 @@ main(int argc, char **argv)
 		return 12;
 	if (strcmp(argv[0], "sallyport-parser") == 0)
 		return write(FD_OBJECT, argv[2], strlen(argv[2])) > 0 ? 0 : 1;
+	if (strcmp(argv[0], "sallyport-resolver") == 0 &&
+	    (read(FD_OBJECT, &in, sizeof(in)) != 3 ||
+	    memcmp(&in, "CA\n", 3) != 0))
+		return 14;	/* the bundle is to be read from its beginning */
 	if (strcmp(argv[0], "sallyport-broker") == 0)
 		broker(argv[1][0] - '0');
 	room(1);

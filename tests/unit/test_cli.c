@@ -270,10 +270,61 @@ border_stops_signals(void **state)
 	assert_int_equal(hit(false), 1);
 }
 
+static void
+resolv_conf_is_read(void **state)
+{
+	static const char	text[] =
+		"; nameserver 192.0.2.9\n"
+		"# nameserver 192.0.2.9\n"
+		"search nameserver 192.0.2.9\n"
+		" nameserver 192.0.2.9\n"
+		"nameserver\n"
+		"nameserver \n"
+		"nameservers 192.0.2.9\n"
+		"nameserver192.0.2.9\n"
+		"nameserver dns.example\n"
+		"nameserver 192.0.2\n"
+		"nameserver 0x7f000001\n"
+		"nameserver fe80::1%eth0\n"
+		"nameserver [2001:db8::1]:53\n"
+		"nameserver 192.0.2.1#53\n"
+		"nameserver 127.0.0.53\n"
+		"options edns0\n"
+		"nameserver\t 2001:DB8:0::1 \t# the second\n"
+		"\n"
+		"nameserver 192.0.2.3";
+	struct upstreams	u;
+	char			more[256];
+	size_t			len;
+
+	(void)state;
+	upstreams_parse(text, sizeof(text) - 1, &u);
+	assert_int_equal(u.n, 3);
+	assert_string_equal(u.text[0], "127.0.0.53");
+	assert_string_equal(u.text[1], "2001:db8::1");
+	assert_string_equal(u.text[2], "192.0.2.3");
+	for (len = 0; len < sizeof(text); len++)
+		upstreams_parse(text, len, &u);		/* for the sanitizer */
+	snprintf(more, sizeof(more), "nameserver ::1\nnameserver ::2\n"
+	    "nameserver ::3\nnameserver ::4\n");
+	upstreams_parse(more, strlen(more), &u);
+	assert_int_equal(u.n, 3);
+	assert_string_equal(u.text[2], "::3");
+	upstreams_parse("nameserver ::1\0nameserver\n", 26, &u);
+	assert_int_equal(u.n, 0);
+	upstreams_parse("nameserver "
+	    "1111111111111111111111111111111111111111111111111111111111111111",
+	    75, &u);
+	assert_int_equal(u.n, 0);
+	upstreams_parse("", 0, &u);
+	assert_int_equal(u.n, 0);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest	tests[] = {
+		cmocka_unit_test(resolv_conf_is_read),
 		cmocka_unit_test(netlink_is_laid_out),
 		cmocka_unit_test(netlink_never_overflows),
 		cmocka_unit_test(netlink_brings_errors_back),

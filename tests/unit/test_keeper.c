@@ -50,8 +50,8 @@ backoff_forgets_after_health(void **state)
 static void
 parse(struct options *o, const char *const *argv)
 {
-	static char	text[32][64];
-	char		*copy[33];
+	static char	text[48][64];
+	char		*copy[49];
 	int		n;
 
 	for (n = 0; argv[n] != NULL; n++) {
@@ -69,7 +69,8 @@ options_are_taken(void **state)
 			    "--durable", "async", "--link", "stream", "--mtu",
 			    "1500", "--trust-csum", "--level", "2",
 			    "--address", "fd00::2/64", "--gateway", "fd00::1",
-			    NULL };
+			    "--upstream", "192.0.2.53", "--upstream", "::1",
+			    "--ca-bundle", "ca.pem", "--quiet", NULL };
 	struct options	o;
 	char		buf[ENDPOINT_STRLEN];
 
@@ -89,6 +90,13 @@ options_are_taken(void **state)
 	assert_int_equal(o.v4.prefix_len, 24);
 	assert_string_equal(addr_print(&o.v6.gateway, buf), "fd00::1");
 	assert_int_equal(o.v6.prefix_len, 64);
+	assert_int_equal(o.nupstreams, 2);
+	assert_string_equal(endpoint_print(&o.upstream[0], buf),
+	    "192.0.2.53:53");
+	assert_string_equal(endpoint_print(&o.upstream[1], buf), "[::1]:53");
+	assert_int_equal(o.upstream[2].family, ADDR_NONE);
+	assert_string_equal(o.ca_bundle, "ca.pem");
+	assert_true(o.quiet);
 }
 
 static void
@@ -105,6 +113,9 @@ options_have_defaults(void **state)
 	assert_int_equal(o.mtu, 65520);
 	assert_int_equal(o.durable, 0);
 	assert_int_equal(o.v6.guest.family, ADDR_NONE);
+	assert_int_equal(o.nupstreams, 0);
+	assert_null(o.ca_bundle);
+	assert_false(o.quiet);
 }
 
 static int
@@ -140,6 +151,11 @@ options_are_refused(void **state)
 		{ BASE, V4, "--level", "3", NULL },
 		{ BASE, V4, "--link", "fd", NULL },
 		{ BASE, V4, "--durable", "never", NULL },
+		{ BASE, V4, "--upstream", "dns.example", NULL },
+		{ BASE, V4, "--upstream", "fe80::1%eth0", NULL },
+		{ BASE, V4, "--upstream", "192.0.2.1:53", NULL },
+		{ BASE, V4, "--upstream", "::1", "--upstream", "::2",
+		    "--upstream", "::3", "--upstream", "::4", NULL },
 		{ BASE, "--address", "10.0.2.100", NULL },
 		{ BASE, "--address", "10.0.2/24", NULL },
 		{ BASE, "--address", "10.0.2.1/33", NULL },

@@ -45,7 +45,7 @@ bad(void **state)
 	static const char *const text[] = {
 		"", ".", "..", "a..b", ".a", "a..", "a b", "-a.com", "a-.com",
 		"127.0.0.1", "1.2.3", "0x7f000001", "2130706433", "a.0x1f",
-		"a.0x", "a.123", "b\xc3\xbc" "cher.de", "a%b.com", "*.com",
+		"a.0x", "a.123", "b\xc3\xbc\x63her.de", "a%b.com", "*.com",
 		"a/b", "[::1]", "a:1",
 	};
 	struct name	n;
