@@ -476,6 +476,25 @@ def rebinding(t):
 
 
 @case(quick=True, gateways=OURS)
+def pins_cost(t):
+    """20 000 live pins: what the broker grows by."""
+    table = {"*.lie.example.net": lambda name, _: {dnswire.AAAA: (600, [
+        f"2600:1f00:0:2:{int(name.split('.')[0][1:]):x}::{n:x}"
+        for n in range(64)])}}
+    names_lab.World(t, liar=table)
+    queries = [dnswire.query(f"n{n}.lie.example.net", dnswire.AAAA, edns=4096)
+               for n in range(313)]
+    with t.guest(policy=names_lab.policy(LIE), fds=False) as guest:
+        before = lab.rss(t.pid("sallyport-broker"))
+        got = names_lab.answers(guest, queries)
+        pins = sum(len(m.addresses()) for m, _ in got.values())
+        grown = lab.rss(t.pid("sallyport-broker")) - before
+    t.equal(pins, 313 * 64, "pins")
+    t.note(f"{grown / 2 ** 20:.1f} MB")
+    t.check(grown <= 8 << 20, f"{grown} bytes for {pins} pins")
+
+
+@case(quick=True, gateways=OURS)
 def partly_floored(t):
     """What is left of an answer is given; what was taken away is counted."""
     names_lab.World(t)
