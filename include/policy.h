@@ -116,12 +116,14 @@ struct verdict {
 	bool		local_ok;	/* the peer may be this host (host-service, floor except) */
 	struct endpoint	dial;		/* what to connect to: the only address that may be used */
 	/*
-	 * Not VERIFY_NONE in an allow without `shown`: nothing may be dialled yet.
-	 * The guest's first flight is to be seen, and the question asked again.
+	 * Not VERIFY_NONE in an allow or audit-deny without `shown`: nothing may be
+	 * dialled yet. The guest's first flight is to be seen, and the question asked
+	 * again.
 	 */
 	uint32_t	peek;		/* enum verify */
 	uint32_t	assurance;	/* enum assurance of record.h: of `name` */
-	int		name;		/* index in query.bound that the rule matched; -1 */
+	int		name;		/* index in query.bound that the rule matched, or
+					   would have but for what was shown; -1 */
 };
 
 /*
@@ -133,7 +135,8 @@ struct verdict {
  * allow that matches says whether the flight must be seen. With `shown` a name
  * rule that verifies matches only if the shown name is bound to the address and
  * matches the rule (and, unless `ech allow`, no ECH is offered); net rules match
- * as ever; a deny by name matches the shown name.
+ * as ever; a deny by name matches the shown name. Where ECH is offered and allowed
+ * the outer name proves little: the assurance stays ASSURANCE_DNS.
  */
 struct verdict policy_decide(const struct policy *,
 	    const struct policy_query *);
@@ -142,7 +145,7 @@ struct verdict policy_decide(const struct policy *,
  * May this tenant's guests resolve this name? Allowed by any allow rule that
  * matches the name, whatever its ports; an allow to `any` lets every name be
  * resolved, because it lets the guest send its bytes anywhere as it is. A deny
- * by name without ports stops it.
+ * by name without ports stops it, and so does a deny to `any` without any.
  */
 struct name_verdict {
 	uint32_t	kind, reason, rule;

@@ -58,6 +58,8 @@ only '(^|[^_a-z])(sendmsg|recvmsg|sendmmsg|recvmmsg)\(' lib/fd.c
 only '#include ["<]lwip/' frame/stack.c frame/netif.c frame/port.c \
     frame/port.h
 only '#include <jansson' cli/learn.c
+only '#include <libpsl' policy/suffix.c
+only '#include <idn2' policy/pattern.c
 only '#include <(linux/seccomp|seccomp)\.h' lib/seal.c frame/seal.c broker/seal.c \
     recorder/seal.c keeper/seal.c policy/seal.c resolver/seal.c inspector/seal.c cli/init.c cli/guard.c
 only '(^|[^_a-z])socket\(' broker/connect.c broker/publish.c broker/locals.c \
@@ -90,6 +92,12 @@ if [ -f "$build/libbroker.a" ]; then
 	    grep -qE ' (tcp_|pbuf_|ub_|json_|fork|vfork|clone|execve|fexecve|setns|yyparse)'; then
 		oops "libbroker.a refers to lwIP, libunbound, jansson, the grammar, or starts processes"
 	fi
+fi
+
+# What the broker links of the law reads no text, and no list of suffixes.
+if [ -f "$build/libpolicy.a" ] &&
+    nm -u "$build/libpolicy.a" | grep -qE ' (psl_|idn2_|yyparse|grammar_|open|openat|read$)'; then
+	oops "libpolicy.a refers to libpsl, libidn2, the grammar or files"
 fi
 
 # Every public header compiles alone.

@@ -31,7 +31,9 @@ static const struct command commands[] = {
 	{ "check", cmd_check, "[-npq] FILE",
 	    "read a policy and say what is wrong with it" },
 	{ "explain", cmd_explain,
-	    "FILE TENANT tcp|udp|icmp ADDRESS[:PORT]",
+	    "FILE TENANT tcp|udp|icmp ADDRESS[:PORT]\n"
+	    "           [--name NAME]... [--sni NAME [--ech] | --host NAME]\n"
+	    "       sallyport explain FILE TENANT dns NAME",
 	    "show, step by step, what a policy says of one destination" },
 	{ "demo", cmd_demo, "",
 	    "show it, without any network: in namespaces of its own" },

@@ -8,23 +8,15 @@
 #include <sys/types.h>
 #include <ifaddrs.h>
 
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "explain.h"
 #include "grammar.h"
-#include "law.h"
-#include "model.h"
 #include "policy_cmds.h"
-
-#define LOCALS_MAX	4096
-
-struct question {
-	const char		*path, *tenant;
-	struct policy_query	 query;
-	struct endpoint		 local[LOCALS_MAX];
-};
 
 static void
 line_to_stderr(void *arg, const char *text)
@@ -71,7 +63,7 @@ parse_proto(const char *word, uint32_t *out)
 			*out = protos[i];
 			return 0;
 		}
-	fprintf(stderr, "explain: \"%s\" is not tcp, udp or icmp\n", word);
+	fprintf(stderr, "explain: \"%s\" is not tcp, udp, icmp or dns\n", word);
 	return -1;
 }
 
@@ -92,125 +84,38 @@ parse_destination(const char *word, uint32_t proto, struct endpoint *out)
 	return -1;
 }
 
-/* ---- the steps of the answer ------------------------------------------------ */
+/* ---- names ---------------------------------------------------------------------- */
 
-static void
-show_rule(const struct policy *p, const struct model *m, const char *step,
-    uint32_t rule)
+static int
+compare_names(const void *a, const void *b)
 {
-	struct text	t = { NULL, 0, 0 };
-	uint32_t	n = rule;
-	size_t		i;
-
-	if (rule == POLICY_NO_RULE) {
-		printf("%-10s no rule\n", step);
-		return;
-	}
-	for (i = 0; n >= m->tenant.v[i].rule.n; i++)
-		n -= (uint32_t)m->tenant.v[i].rule.n;
-	print_rule(&t, &m->tenant.v[i].rule.v[n]);
-	printf("%-10s %s (%s): %s\n", step, policy_rule_loc(p, rule),
-	    policy_rule_id(p, rule), t.buf);
-	free(t.buf);
-}
-
-static void
-show_address(const struct judgement *j)
-{
-	char	buf[ENDPOINT_STRLEN];
-	size_t	i;
-
-	printf("address    %s", addr_print(&j->forms.form[0], buf));
-	for (i = 1; i < j->forms.n; i++)
-		printf("%s%s", i == 1 ? ", which a translator may take for " : ", ",
-		    addr_print(&j->forms.form[i], buf));
-	printf("\n");
-}
-
-static const char *
-ticket(const struct policy *p, uint32_t except)
-{
-	return p->text + p->except[except].ticket;
-}
-
-static void
-show_floor(const struct policy *p, const struct judgement *j)
-{
-	char	buf[ENDPOINT_STRLEN], entry[ENDPOINT_STRLEN];
-
-	if (j->gateway) {
-		printf("gateway    this is the guest's gateway: %s\n",
-		    j->service == BLOB_NONE ? "no host-service has this port" :
-		    p->text + p->service[j->service].name);
-		return;
-	}
-	if (j->floor == NULL && !j->local && j->port == NULL)
-		printf("floor      clear\n");
-	if (j->floor != NULL || j->local) {
-		printf("floor      %s", addr_print(&j->forms.form[j->form], buf));
-		if (j->local)
-			printf(" is an address of this host%s",
-			    j->floor != NULL ? ", and" : "");
-		if (j->floor != NULL && strcmp(prefix_print(&j->floor->prefix,
-		    entry), buf) != 0)
-			printf(" is in %s", entry);
-		if (j->floor != NULL)
-			printf(" (%s)", j->floor->what);
-		printf("\n");
-	}
-	if (j->lifted != BLOB_NONE)
-		printf("floor      excepted: %s\n", ticket(p, j->lifted));
-	if (j->port != NULL)
-		printf("floor      port %u: %s\n", j->port->port, j->port->what);
-	if (j->lifted_port != BLOB_NONE)
-		printf("floor      excepted: %s\n", ticket(p, j->lifted_port));
-}
-
-static bool
-floor_reason(uint32_t reason)
-{
-	return reason >= REASON_FLOOR_SPECIAL && reason <= REASON_FLOOR_PORT;
+	return name_compare(a, b);
 }
 
 static int
-show_verdict(const struct policy *p, const struct judgement *j)
+parse_names(struct question *q)
 {
-	static const char *const	words[] = {
-		[VERDICT_ALLOW] = "allow", [VERDICT_DENY] = "deny",
-		[VERDICT_AUDIT_DENY] = "audit-deny: recorded as denied, let through" };
-	const struct verdict		*v = &j->verdict;
-	char				 buf[ENDPOINT_STRLEN];
+	struct grammar_sink	sink = { .line = line_to_stderr };
+	size_t			i, n = 0;
 
-	printf("verdict    %s", words[v->kind]);
-	if (v->kind != VERDICT_ALLOW)
-		printf(" (%s)", reason_name(v->reason));
-	if (v->rule != POLICY_NO_RULE)
-		printf(" by %s", policy_rule_loc(p, v->rule));
-	if (v->kind != VERDICT_DENY)
-		printf(", dials %s", v->dial.port == 0 ?
-		    addr_print(&v->dial, buf) : endpoint_print(&v->dial, buf));
-	printf("\n");
-	return v->kind == VERDICT_DENY ? EXIT_BAD : EXIT_GOOD;
+	for (i = 0; i < q->nnames; i++)
+		if (grammar_name(q->name[i], &sink, &q->names[i]) == -1)
+			return -1;
+	qsort(q->names, q->nnames, sizeof(q->names[0]), compare_names);
+	for (i = 0; i < q->nnames; i++)
+		if (i == 0 || !name_equal(&q->names[i - 1], &q->names[i]))
+			q->bound[n++] = &q->names[i];
+	q->query.bound = q->bound;
+	q->query.nbound = n;
+	if (q->shown == NULL)
+		return 0;
+	q->query.shown = &q->flight;
+	q->flight.named = *q->shown != '\0';
+	return q->flight.named ? grammar_name(q->shown, &sink,
+	    &q->flight.name) : 0;
 }
 
-static int
-answer(const struct policy *p, const struct model *m, const struct question *q)
-{
-	struct judgement	j;
-
-	law_judge(p, &q->query, &j);
-	show_address(&j);
-	show_floor(p, &j);
-	if (!floor_reason(j.verdict.reason)) {
-		show_rule(p, m, "deny", j.deny);
-		if (j.audited != POLICY_NO_RULE)
-			show_rule(p, m, "audit", j.audited);
-		show_rule(p, m, "allow", j.allow);
-		if (j.allow == POLICY_NO_RULE && j.deny == POLICY_NO_RULE)
-			printf("default    deny\n");
-	}
-	return show_verdict(p, &j);
-}
+/* ---- the answer ------------------------------------------------------------------ */
 
 static int
 ask(const struct policy *p, const struct model *m, struct question *q)
@@ -220,7 +125,9 @@ ask(const struct policy *p, const struct model *m, struct question *q)
 
 	if (tenant != -1) {
 		q->query.tenant = (unsigned int)tenant;
-		return answer(p, m, q);
+		if (parse_names(q) == -1)
+			return EXIT_DOUBT;
+		return q->dns ? explain_name(p, m, q) : explain_flow(p, m, q);
 	}
 	fprintf(stderr, "explain: %s has no tenant \"%s\"; it has:", q->path,
 	    q->tenant);
@@ -256,19 +163,73 @@ explain(struct question *q)
 	return fflush(stdout) == 0 ? status : EXIT_DOUBT;
 }
 
+/* ---- the command line --------------------------------------------------------------- */
+
+static int
+usage(void)
+{
+	fprintf(stderr, "usage: sallyport " EXPLAIN_USAGE "\n"
+	    "       sallyport " EXPLAIN_DNS_USAGE "\n");
+	return EXIT_MISUSE;
+}
+
+static int
+parse_options(struct question *q, int argc, char **argv)
+{
+	static const struct option	options[] = {
+		{ "name", required_argument, NULL, 'n' },
+		{ "sni", required_argument, NULL, 's' },
+		{ "host", required_argument, NULL, 'h' },
+		{ "ech", no_argument, NULL, 'e' },
+		{ NULL, 0, NULL, 0 } };
+	int				c;
+
+	optind = 0;		/* glibc: begin again, options anywhere */
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (c == 'e')
+			q->flight.ech = true;
+		else if (c == 'n' && q->nnames < EXPLAIN_NAMES)
+			q->name[q->nnames++] = optarg;
+		else if ((c == 's' || c == 'h') && q->shown == NULL) {
+			q->shown = optarg;
+			q->flight.kind = c == 's' ? PEEK_TLS : PEEK_HTTP;
+		} else
+			return -1;
+	}
+	/* ECH stands in a ClientHello, and a flight is TCP's */
+	if (argc - optind != 4 || (q->flight.ech && q->flight.kind != PEEK_TLS))
+		return -1;
+	return 0;
+}
+
+/* tcp ADDRESS:PORT, or dns NAME. */
+static int
+parse_question(struct question *q, const char *what, const char *word)
+{
+	if ((q->dns = strcmp(what, "dns") == 0)) {
+		q->name[0] = word;
+		q->nnames = 1;
+		return 0;
+	}
+	return parse_proto(what, &q->query.proto) == -1 ||
+	    parse_destination(word, q->query.proto, &q->query.dst) == -1 ?
+	    -1 : 0;
+}
+
 int
 cmd_explain(int argc, char **argv)
 {
 	static struct question	q;
 
-	if (argc != 5) {
-		fprintf(stderr, "usage: sallyport " EXPLAIN_USAGE "\n");
-		return EXIT_MISUSE;
-	}
-	q.path = argv[1];
-	q.tenant = argv[2];
-	if (parse_proto(argv[3], &q.query.proto) == -1 ||
-	    parse_destination(argv[4], q.query.proto, &q.query.dst) == -1)
+	if (parse_options(&q, argc, argv) == -1)
+		return usage();
+	argv += optind;
+	q.path = argv[0];
+	q.tenant = argv[1];
+	if (strcmp(argv[2], "dns") == 0 ? q.nnames > 0 || q.shown != NULL :
+	    q.shown != NULL && strcmp(argv[2], "tcp") != 0)
+		return usage();
+	if (parse_question(&q, argv[2], argv[3]) == -1)
 		return EXIT_DOUBT;
 	/* the addresses that `run` gives to its guest's gateway */
 	addr_parse("10.0.2.2", &q.query.gateway4);

@@ -12,7 +12,9 @@
 #define EXIT_MISUSE	64	/* sysexits.h EX_USAGE */
 
 #define CHECK_USAGE	"check [-npq] FILE"
-#define EXPLAIN_USAGE	"explain FILE TENANT tcp|udp|icmp ADDRESS[:PORT]"
+#define EXPLAIN_USAGE	"explain FILE TENANT tcp|udp|icmp ADDRESS[:PORT] "	\
+			"[--name NAME]... [--sni NAME [--ech] | --host NAME]"
+#define EXPLAIN_DNS_USAGE "explain FILE TENANT dns NAME"
 
 /* argv[0] is the command's name. Return the exit status. */
 int	cmd_check(int argc, char **argv);

@@ -3,8 +3,8 @@
  * other half of each call is the broker's answer.c.
  *
  * Trusts: the broker, but not with a message that makes no sense: two builds
- * that disagree must not go on. Must not: send an fd (the seal forbids it), lose
- * a CLOSE, or report a drop more than once per reason and second.
+ * that disagree must not go on. Must not: send an fd (the seal forbids it), reuse
+ * an id, lose a CLOSE, or report a drop more than once per reason and second.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -21,13 +21,14 @@
 enum ask_state { ASK_GREETED = 1 << 0, ASK_READY = 1 << 1 };
 
 /*
- * ACKs and PONGs are answers, and a flow has one CLOSE; OPENs are not queued
- * here. So this is a bound on the broker's own messages, not on the guest's.
+ * ACKs and PONGs are answers, and a flow has one CLOSE; OPENs, RESOLVEs and
+ * FLIGHTs are not queued here. So this is a bound on the broker's own messages, not on the guest's.
  */
 #define QUEUE_MAX	(1 << 17)
 
 static struct chan	*chan;
 static enum ask_state	 state;
+static uint64_t		 next_id = 1;	/* of OPENs and RESOLVEs alike */
 static uint64_t		 drops[REASON_MAX];
 static struct event	 drops_timer;
 
@@ -63,7 +64,16 @@ told_config(void *room, const void *msg, int fd)
 	return 0;
 }
 
-/* The flow, or NULL for one that we have closed; a foreign id is a violation. */
+bool
+ask_id_used(uint64_t id)
+{
+	return id != 0 && id < next_id;
+}
+
+/*
+ * The flow, or NULL for one that we have closed; an id that is foreign or a
+ * question's is a violation.
+ */
 static int
 find(const void *msg, struct flow **f)
 {
@@ -71,7 +81,23 @@ find(const void *msg, struct flow **f)
 
 	memcpy(&head, msg, sizeof(head));
 	*f = flow_by_id(head.id);
-	return *f != NULL || flow_id_used(head.id) ? 0 : -1;
+	return *f != NULL ||
+	    (ask_id_used(head.id) && !dns_outstanding(head.id)) ? 0 : -1;
+}
+
+/* Has the broker still to grant or to deny it? */
+static bool
+is_asked(const struct flow *f)
+{
+	return f->state == FLOW_ASKED || f->state == FLOW_PEEKED;
+}
+
+/* After a PEEK a grant says what the broker has written: all of the flight. */
+static bool
+may_grant(const struct flow *f, uint64_t written)
+{
+	return is_asked(f) && written == f->flight &&
+	    (f->state == FLOW_PEEKED) == (f->flight > 0);
 }
 
 static int
@@ -83,7 +109,7 @@ told_grant(void *room, const void *msg, int fd)
 	(void)room;
 	memcpy(&m, msg, sizeof(m));
 	send_id(WIRE_ACK, m.head.id);
-	if (find(msg, &f) == -1 || (f != NULL && f->state != FLOW_ASKED)) {
+	if (find(msg, &f) == -1 || (f != NULL && !may_grant(f, m.written))) {
 		close(fd);
 		return -1;
 	}
@@ -98,6 +124,39 @@ told_grant(void *room, const void *msg, int fd)
 }
 
 static int
+told_peek(void *room, const void *msg, int fd)
+{
+	struct wire_peek	 m;
+	struct flow		*f;
+
+	(void)room;
+	(void)fd;
+	memcpy(&m, msg, sizeof(m));
+	if (find(msg, &f) == -1 || m.zero != 0 ||
+	    (m.kind != PEEK_TLS && m.kind != PEEK_HTTP) ||
+	    (f != NULL && (f->state != FLOW_ASKED || f->ops->peeked == NULL)))
+		return -1;
+	if (f == NULL)
+		return 0;
+	f->state = FLOW_PEEKED;
+	f->ops->peeked(f, (enum peek_kind)m.kind);
+	return 0;
+}
+
+static int
+told_answer(void *room, const void *msg, int fd)
+{
+	struct wire_answer	m;
+
+	(void)room;
+	(void)fd;
+	memcpy(&m, msg, sizeof(m));
+	if (!ask_id_used(m.head.id) || flow_by_id(m.head.id) != NULL)
+		return -1;
+	return dns_answered(&m);
+}
+
+static int
 told_deny(void *room, const void *msg, int fd)
 {
 	struct wire_deny	 m;
@@ -106,7 +165,7 @@ told_deny(void *room, const void *msg, int fd)
 	(void)room;
 	(void)fd;
 	memcpy(&m, msg, sizeof(m));
-	if (find(msg, &f) == -1 || (f != NULL && f->state != FLOW_ASKED) ||
+	if (find(msg, &f) == -1 || (f != NULL && !is_asked(f)) ||
 	    m.code < DENY_RESET || m.code > DENY_SILENT)
 		return -1;
 	if (f == NULL)
@@ -149,6 +208,9 @@ static const struct wire_rule rules[] = {
 	{ WIRE_DENY, ASK_READY, sizeof(struct wire_deny), false, told_deny, 0 },
 	{ WIRE_REVOKE, ASK_READY, sizeof(struct wire_revoke), false,
 	    told_revoke, 0 },
+	{ WIRE_PEEK, ASK_READY, sizeof(struct wire_peek), false, told_peek, 0 },
+	{ WIRE_ANSWER, ASK_READY, sizeof(struct wire_answer), false,
+	    told_answer, 0 },
 	{ WIRE_PING, ASK_GREETED | ASK_READY, sizeof(struct wire_id), false,
 	    told_ping, 0 },
 };
@@ -181,7 +243,7 @@ on_fd_lost(void *arg, const void *buf, size_t len)
 	memcpy(&head, buf, sizeof(head));
 	send_id(WIRE_ACK, head.id);
 	f = flow_by_id(head.id);
-	if (f == NULL || f->state != FLOW_ASKED)
+	if (f == NULL || !is_asked(f))
 		return;
 	log_warnx("no room for another fd: a flow is given up");
 	f->state = FLOW_OPEN;
@@ -201,6 +263,9 @@ static void
 on_writable(void *arg)
 {
 	(void)arg;
+	frame_clock();
+	dns_channel_writable();
+	tcp_channel_writable();
 	flow_channel_writable();
 }
 
@@ -212,16 +277,48 @@ ask_drain(void)
 
 /* ---- what we say ---- */
 
-int
+/* An id is spent when its message is out: they rise one by one on the channel. */
+static uint64_t
+try_new(const void *m, size_t len)
+{
+	return chan_try(chan, m, len, -1) == 0 ? next_id++ : 0;
+}
+
+uint64_t
 ask_open(const struct flow *f)
 {
 	struct wire_open	m;
 
-	wire_begin(&m, sizeof(m), WIRE_OPEN, f->id);
+	wire_begin(&m, sizeof(m), WIRE_OPEN, next_id);
 	m.proto = f->key.proto;
 	m.guest = f->key.guest;
 	m.dst = f->key.dst;
-	return chan_try(chan, &m, sizeof(m), -1);
+	return try_new(&m, sizeof(m));
+}
+
+uint64_t
+ask_resolve(uint16_t qtype, const struct name *name)
+{
+	struct wire_resolve	m;
+
+	wire_begin(&m, sizeof(m), WIRE_RESOLVE, next_id);
+	m.qtype = qtype;
+	m.name = *name;
+	return try_new(&m, sizeof(m));
+}
+
+int
+ask_flight(const struct flow *f, const uint8_t *bytes, uint32_t len)
+{
+	static struct {
+		struct wire_flight	m;
+		uint8_t			bytes[WIRE_FLIGHT_MAX];
+	} out;
+
+	wire_begin(&out.m, sizeof(out.m), WIRE_FLIGHT, f->id);
+	out.m.len = len;
+	memcpy(out.bytes, bytes, len);
+	return chan_try(chan, &out, sizeof(out.m) + len, -1);
 }
 
 void

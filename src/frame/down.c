@@ -1,11 +1,12 @@
 /*
  * Host to guest: what the socket gives goes into chunks that lwIP refers to until
- * the guest has acknowledged them. Nothing is copied.
+ * the guest has acknowledged them. Nothing of it is copied.
  *
  * Trusts: lwIP to name each byte once when it is acknowledged. Must not: read what
  * it cannot hand to lwIP at once, or let go of a chunk that lwIP may send again.
  */
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "tcp.h"
@@ -105,6 +106,28 @@ down_chunk(struct tcp_flow *f, uint32_t segment, uint32_t *room)
 	TAILQ_INSERT_TAIL(&f->down, c, entry);
 	*room = c->size < segment ? c->size : segment;
 	return c;
+}
+
+int
+down_put(struct tcp_flow *f, const uint8_t *data, uint32_t len)
+{
+	uint32_t	 segment = stack_segment(f), room, n;
+	struct chunk	*c;
+
+	while (len > 0) {
+		if (segment == 0 ||
+		    (c = down_chunk(f, segment, &room)) == NULL)
+			return -1;
+		n = room < len ? room : len;
+		memcpy(c->data + c->end, data, n);
+		if (stack_write(f, c->data + c->end, n, n < len) == -1)
+			return -1;
+		c->end += n;
+		f->down_bytes += n;
+		data += n;
+		len -= n;
+	}
+	return 0;
 }
 
 /* An unused tail goes back. */

@@ -1,11 +1,11 @@
 /*
  * The table of flows: by the guest's 5-tuple, by id, and by when they expire.
  *
- * Trusts: the broker's word on an id. Must not: reuse an id, keep more than
- * config.flows_max (and FLOW_EXTRA) live flows, or let a guest choose who shares a bucket
- * (the hash is keyed).
+ * Trusts: the broker's word on an id. Must not: keep more than config.flows_max
+ * (and FLOW_EXTRA) live flows, or let a guest choose who shares a bucket (the hash
+ * is keyed).
  *
- * A live flow is one that the broker may know: NEW, ASKED or OPEN. After
+ * A live flow is one that the broker may know: NEW, ASKED, PEEKED or OPEN. After
  * flow_close() the owner may keep the struct in the table (TCP still has bytes
  * for the guest); it counts no longer.
  */
@@ -32,7 +32,6 @@ struct timer_list {
 static struct bucket		*by_key, *by_id;
 static size_t			 buckets;	/* a power of two */
 static unsigned int		 live, timed;
-static uint64_t			 next_id = 1;
 static struct flow_queue	 pending = TAILQ_HEAD_INITIALIZER(pending);
 static struct timer_list	 timers[TIMER_LISTS];
 static unsigned int		 ntimers;
@@ -94,19 +93,33 @@ flow_count(void)
 	return live;
 }
 
+static void
+enter(struct flow *f, const struct flow_key *key, const struct flow_ops *ops,
+    enum flow_state state)
+{
+	f->key = *key;
+	f->ops = ops;
+	f->state = state;
+	f->fd = -1;
+	LIST_INSERT_HEAD(key_bucket(key), f, by_key);
+}
+
 int
 flow_insert(struct flow *f, const struct flow_key *key,
     const struct flow_ops *ops)
 {
 	if (live >= frame.config.flows_max + FLOW_EXTRA)
 		return -1;
-	f->key = *key;
-	f->ops = ops;
-	f->state = FLOW_NEW;
-	f->fd = -1;
-	LIST_INSERT_HEAD(key_bucket(key), f, by_key);
+	enter(f, key, ops, FLOW_NEW);
 	live++;
 	return 0;
+}
+
+void
+flow_insert_local(struct flow *f, const struct flow_key *key,
+    const struct flow_ops *ops)
+{
+	enter(f, key, ops, FLOW_LOCAL);
 }
 
 /* ---- asking and closing ---- */
@@ -114,10 +127,8 @@ flow_insert(struct flow *f, const struct flow_key *key,
 static bool
 send_open(struct flow *f)
 {
-	f->id = next_id;
-	if (ask_open(f) == -1)
+	if ((f->id = ask_open(f)) == 0)
 		return false;
-	next_id++;
 	f->state = FLOW_ASKED;
 	LIST_INSERT_HEAD(id_bucket(f->id), f, by_id);
 	return true;
@@ -142,30 +153,33 @@ flow_channel_writable(void)
 	}
 }
 
-bool
-flow_id_used(uint64_t id)
-{
-	return id != 0 && id < next_id;
-}
-
 /* The id means nothing to either side any more. */
 void
 flow_forget(struct flow *f)
 {
-	if (f->state == FLOW_CLOSING)
+	switch (f->state) {
+	case FLOW_CLOSING:
 		return;
-	if (f->state == FLOW_NEW)
+	case FLOW_LOCAL:
+		break;
+	case FLOW_NEW:
 		TAILQ_REMOVE(&pending, f, pending);
-	else
+		live--;
+		break;
+	case FLOW_ASKED:
+	case FLOW_PEEKED:
+	case FLOW_OPEN:
 		LIST_REMOVE(f, by_id);
+		live--;
+		break;
+	}
 	f->state = FLOW_CLOSING;
-	live--;
 }
 
 void
 flow_close(struct flow *f, enum wire_how how, enum reason reason)
 {
-	if (f->state == FLOW_ASKED)
+	if (f->state == FLOW_ASKED || f->state == FLOW_PEEKED)
 		ask_close(f, HOW_CANCEL, reason);
 	else if (f->state == FLOW_OPEN)
 		ask_close(f, how, reason);

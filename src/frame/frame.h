@@ -3,9 +3,9 @@
  * the guest sooner or later; the seal and the broker are what holds then.
  *
  * One thread, one event loop, no allocation by peer-given lengths. A frame goes
- *   link -> packet -> lan | tcp (stack, relay) | dgram -> ask -> (wire)
+ *   link -> packet -> lan | dns | tcp (stack, relay) | dgram -> ask -> (wire)
  * and back
- *   (wire) -> ask -> flow -> tcp | dgram -> link.
+ *   (wire) -> ask -> dns | flow -> tcp | dgram -> link.
  */
 #ifndef SALLYPORT_FRAME_H
 #define SALLYPORT_FRAME_H
@@ -145,10 +145,19 @@ void	lan_arp(const struct packet *);
 bool	lan_icmp(const struct packet *);
 /* Learns the guest's MAC from a frame whose source address is the lease's. */
 void	lan_learn(const struct packet *);
-/* A UDP datagram to port 53 at the gateway: answered here. True: eaten. */
-bool	lan_dns(const struct packet *);
 /* The gateway's addresses: both leases' and its link-local one. Port ignored. */
 bool	lan_is_gateway(const struct endpoint *);
+
+/* ---- dns.c and its neighbours (dns.h): the gateway's name server --------------- */
+void	dns_room_init(void);
+/* Port 53 of the gateway. */
+bool	dns_is_service(const struct endpoint *);
+/* A datagram for it is answered, or asked about. True: eaten. */
+bool	dns_udp(const struct packet *);
+/* For ask.c. 0; -1: the broker's answer makes no sense. */
+int	dns_answered(const struct wire_answer *);
+bool	dns_outstanding(uint64_t id);
+void	dns_channel_writable(void);
 
 /* ---- icmp.c: errors to the guest --------------------------------------------------- */
 /* `ip`: the offending packet from its IP header on (at least header + 8 bytes). */
@@ -159,12 +168,16 @@ void	icmp_port_unreachable(const uint8_t *ip, size_t len);
 enum flow_state {
 	FLOW_NEW,	/* OPEN waits for the channel */
 	FLOW_ASKED,
+	FLOW_PEEKED,	/* the broker wants the guest's first bytes before it answers */
 	FLOW_OPEN,	/* granted: has an fd */
+	FLOW_LOCAL,	/* ends in this room: no id, nothing is said to the broker */
 	FLOW_CLOSING	/* CLOSE sent or the id is gone; local clean-up only */
 };
 
 struct flow;
 struct flow_ops {
+	/* The first bytes, by ask_flight(). NULL: this protocol has none. */
+	void	(*peeked)(struct flow *, enum peek_kind);
 	/* Takes the fd. The flow is FLOW_OPEN. */
 	void	(*granted)(struct flow *, int fd);
 	/* The id is gone; tell the guest and flow_remove(). */
@@ -196,6 +209,7 @@ struct flow {
 	TAILQ_ENTRY(flow)	 timer;		/* one list per timeout length */
 	uint64_t		 expires_ms;
 	uint32_t		 timeout_s;	/* 0 = none */
+	uint32_t		 flight;	/* bytes of the FLIGHT that was sent */
 	uint64_t		 up, down, pup, pdown;
 };
 
@@ -210,6 +224,9 @@ struct flow *flow_by_id(uint64_t id);
 /* Enters a zeroed struct that starts with a struct flow; -1: table full. */
 int	 flow_insert(struct flow *, const struct flow_key *,
 	    const struct flow_ops *);
+/* The same for one that ends here: it counts in no limit of the guest's. */
+void	 flow_insert_local(struct flow *, const struct flow_key *,
+	    const struct flow_ops *);
 /* Sends (or queues) OPEN. */
 void	 flow_ask(struct flow *);
 /* Sends CLOSE and forgets the id; no further callback. The struct stays. */
@@ -219,16 +236,23 @@ void	 flow_remove(struct flow *);
 void	 flow_set_timeout(struct flow *, uint32_t seconds);
 void	 flow_touch(struct flow *);
 unsigned int flow_count(void);
-/* For ask.c: the id is gone; and: was it ever ours? */
+/* For ask.c: the id is gone. */
 void	 flow_forget(struct flow *);
-bool	 flow_id_used(uint64_t id);
 
 /* ---- ask.c: the channel ---------------------------------------------------------------- */
 void	ask_init(void);			/* channel on FD_CHANNEL, HELLO */
 void	ask_drop(enum reason);		/* counted; reported at most once per reason and second */
 void	ask_drain(void);		/* whatever the broker has said until now */
-/* For flow.c. 0; -1: the channel is full, wait for flow_channel_writable(). */
-int	ask_open(const struct flow *);
+/*
+ * The new id; 0: the channel is full, wait for flow_channel_writable() or
+ * dns_channel_writable().
+ */
+uint64_t ask_open(const struct flow *);
+uint64_t ask_resolve(uint16_t qtype, const struct name *);
+/* Was it ever one of ours? */
+bool	ask_id_used(uint64_t id);
+/* 0; -1: the channel is full, wait for tcp_channel_writable(). */
+int	ask_flight(const struct flow *, const uint8_t *, uint32_t len);
 void	ask_close(const struct flow *, enum wire_how, enum reason);
 void	flow_channel_writable(void);	/* flow.c: sends what waits */
 
@@ -239,6 +263,7 @@ bool	tcp_segment(struct packet *);
 /* Once per turn: moves bytes, acks, reaps. True: there is more to do at once. */
 bool	tcp_turn_end(void);
 void	tcp_link_writable(void);	/* the link was full and is not any more */
+void	tcp_channel_writable(void);	/* flights that wait are tried again */
 
 /* ---- dgram.c: UDP associations and echo exchanges ---------------------------------------- */
 void	dgram_room_init(void);

@@ -1,11 +1,11 @@
 /*
  * What a guest expects of its LAN, from the one neighbour that it has: the
- * gateway. ARP, NDP, echo, and a name server that refuses.
+ * gateway. ARP, NDP and echo; the name server is in dns.c and its neighbours.
  *
  * No router advertisements: `run` configures its guest, and a guest on a stream
- * link is configured by hand, because an advertisement without DHCPv6 and a
- * resolver behind it would be a promise that this version does not keep. A
- * router solicitation is silently ignored.
+ * link is configured by hand, because an advertisement without DHCPv6 behind it
+ * would be a promise that this version does not keep. A router solicitation is
+ * silently ignored.
  *
  * Trusts: packet_parse(). Must not: answer for an address that is not the
  * gateway's (a guest that probes for its own must find it free), or send more
@@ -25,12 +25,6 @@
 #define NS_LEN		24	/* RFC 4861 4.3, without options */
 #define NA_LEN		32	/* with the target's link-layer address */
 #define ICMP_HLEN	8
-#define UDP_HLEN	8
-
-#define DNS_PORT	53
-#define DNS_HLEN	12
-#define DNS_NAME_MAX	255
-#define DNS_LABEL_MAX	63
 
 /* fe80::/64 and the MAC's EUI-64 (RFC 4291, appendix A). */
 static struct endpoint
@@ -219,68 +213,5 @@ lan_icmp(const struct packet *p)
 	    p->l4[1] != 0 || !lan_is_gateway(&p->dst))
 		return false;
 	echo_reply(p);
-	return true;
-}
-
-/* ---- DNS (RFC 1035 4.1) ---- */
-
-/* The length of the one question behind the header, or 0. */
-static size_t
-dns_question(const uint8_t *q, size_t len)
-{
-	size_t	at = 0;
-
-	while (at < len && q[at] != 0) {
-		if (q[at] > DNS_LABEL_MAX)	/* also: no pointer here */
-			return 0;
-		at += q[at] + 1u;
-	}
-	/* the root label, type and class */
-	if (at >= DNS_NAME_MAX || at >= len || len - at < 5)
-		return 0;
-	return at + 5;
-}
-
-static void
-dns_refuse(const struct packet *p, size_t question)
-{
-	const uint8_t	*q = p->l4 + UDP_HLEN;
-	uint8_t		 head[UDP_HLEN + DNS_HLEN], *d = head + UDP_HLEN;
-	struct iovec	 iov[2];
-
-	memset(head, 0, sizeof(head));
-	put16(head, DNS_PORT);
-	put16(head + 2, p->src.port);
-	put16(head + 4, (unsigned int)(sizeof(head) + question));
-	memcpy(d, q, 2);			/* id */
-	d[2] = 0x80 | (q[2] & 0x79);		/* QR; its opcode and RD */
-	d[3] = question > 0 ? 5 : 1;		/* REFUSED, FORMERR */
-	put16(d + 4, question > 0 ? 1 : 0);
-	iov[0].iov_base = head;
-	iov[0].iov_len = sizeof(head);
-	iov[1].iov_base = p->l4 + UDP_HLEN + DNS_HLEN;
-	iov[1].iov_len = question;
-	packet_send(&p->dst, &p->src, IPPROTO_UDP, iov, 2, 6);
-}
-
-/*
- * Until names are part of the policy, a query is refused at once: a stub
- * resolver gives up then instead of waiting for its timeout. The answer is never
- * longer than the query.
- */
-bool
-lan_dns(const struct packet *p)
-{
-	const uint8_t	*q = p->l4 + UDP_HLEN;
-	size_t		 len = p->l4_len - UDP_HLEN;
-
-	if (p->dst.port != DNS_PORT || !lan_is_gateway(&p->dst))
-		return false;
-	if (len < DNS_HLEN || (q[2] & 0x80) != 0) {
-		ask_drop(REASON_MALFORMED);
-		return true;
-	}
-	dns_refuse(p, get16(q + 4) == 1 ?
-	    dns_question(q + DNS_HLEN, len - DNS_HLEN) : 0);
 	return true;
 }

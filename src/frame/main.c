@@ -62,6 +62,7 @@ frame_configure(const struct wire_config *c)
 	flow_init();
 	tcp_room_init();
 	dgram_room_init();
+	dns_room_init();
 	link_init();
 }
 

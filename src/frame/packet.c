@@ -345,7 +345,7 @@ deliver(struct packet *p)
 	case IPPROTO_TCP:
 		return tcp_segment(p);
 	case IPPROTO_UDP:
-		if (!lan_dns(p))
+		if (!dns_udp(p))
 			dgram_udp(p);
 		return false;
 	default:

@@ -1,5 +1,6 @@
 /*
  * A flow's turns between a host socket and lwIP (up.c, down.c), and how it ends.
+ * Where there is no socket, its turns are peek.c's or dnstcp.c's.
  *
  * Trusts: that a granted fd is a connected TCP socket (the broker's promise).
  * Must not: end a socket in any way but shutdown(2) and close(2), or call lwIP
@@ -111,10 +112,15 @@ drain_enter(struct tcp_flow *f)
 	relay_bury(f);
 }
 
-/* The host's side is over. How it ended is the broker's to do (SO_LINGER). */
+/*
+ * The far side is over. How a socket ends is the broker's to do (SO_LINGER); where
+ * there was none, `how` says nothing.
+ */
 static void
-end_host(struct tcp_flow *f, enum wire_how how, enum reason reason)
+end_far(struct tcp_flow *f, enum wire_how how, enum reason reason)
 {
+	if (f->far == FAR_DNS)
+		dnstcp_leave(f);
 	if (f->flow.fd != -1) {
 		event_del(&f->ev);	/* before close: the broker holds a copy */
 		close(f->flow.fd);
@@ -124,6 +130,12 @@ end_host(struct tcp_flow *f, enum wire_how how, enum reason reason)
 	flow_close(&f->flow, how, reason);
 	flow_set_timeout(&f->flow, DRAIN_S);
 	drain_enter(f);
+}
+
+void
+relay_end(struct tcp_flow *f)
+{
+	end_far(f, HOW_FIN, REASON_DONE);
 }
 
 void
@@ -141,6 +153,7 @@ static void
 destroy(struct tcp_flow *f)
 {
 	not_later(f);
+	peek_forget(f);
 	up_discard(f);
 	down_discard(f);
 	up_recount(f);
@@ -150,12 +163,25 @@ destroy(struct tcp_flow *f)
 
 /* ---- a turn ---- */
 
+/* Before there was a host: what is told is that the guest wants none any more. */
+static void
+cancel(struct tcp_flow *f)
+{
+	end_far(f, HOW_CANCEL, f->gone == GONE_ABORT ? REASON_GUEST_TIMEOUT :
+	    REASON_GUEST_CANCEL);
+	relay_bury(f);
+}
+
 /* The guest's side ended by itself. */
 static void
 guest_gone(struct tcp_flow *f)
 {
 	if (f->phase == TCP_DRAINING) {
 		relay_bury(f);
+		return;
+	}
+	if (f->far != FAR_HOST) {
+		cancel(f);
 		return;
 	}
 	if (f->gone == GONE_CLEAN && (f->up_bytes > 0 || !f->shut_wr)) {
@@ -165,10 +191,10 @@ guest_gone(struct tcp_flow *f)
 			return;
 	}
 	if (f->gone == GONE_CLEAN)
-		end_host(f, f->host_reset ? HOW_RST : HOW_FIN,
+		end_far(f, f->host_reset ? HOW_RST : HOW_FIN,
 		    f->host_reset ? REASON_PEER_RESET : REASON_DONE);
 	else
-		end_host(f, HOW_RST, f->gone == GONE_RESET ?
+		end_far(f, HOW_RST, f->gone == GONE_RESET ?
 		    REASON_GUEST_RST : REASON_GUEST_TIMEOUT);
 	relay_bury(f);
 }
@@ -187,9 +213,9 @@ check_end(struct tcp_flow *f)
 {
 	if (f->phase == TCP_OPEN && f->host_eof) {
 		if (f->host_reset)
-			end_host(f, HOW_RST, REASON_PEER_RESET);
+			end_far(f, HOW_RST, REASON_PEER_RESET);
 		else if (f->shut_wr)
-			end_host(f, HOW_FIN, REASON_DONE);
+			end_far(f, HOW_FIN, REASON_DONE);
 	}
 	if (f->phase != TCP_DRAINING)
 		return;
@@ -208,11 +234,11 @@ check_half_closed(struct tcp_flow *f)
 		flow_set_timeout(&f->flow, frame.config.tcp_half_idle);
 }
 
-static void
-give_up(struct tcp_flow *f, enum reason reason)
+void
+relay_give_up(struct tcp_flow *f, enum reason reason)
 {
 	stack_abort(f);
-	end_host(f, HOW_RST, reason);
+	end_far(f, HOW_RST, reason);
 	relay_bury(f);
 }
 
@@ -268,6 +294,22 @@ serve_open(struct tcp_flow *f)
 	return !wait;
 }
 
+static bool
+serve_far(struct tcp_flow *f)
+{
+	switch (f->far) {
+	case FAR_HOST:
+		return serve_open(f);
+	case FAR_BROKER:
+		peek_serve(f);
+		break;
+	case FAR_DNS:
+		dnstcp_serve(f);
+		break;
+	}
+	return true;
+}
+
 static void
 serve(struct tcp_flow *f)
 {
@@ -281,11 +323,11 @@ serve(struct tcp_flow *f)
 	if (f->gone != GONE_NOT && f->quit == REASON_NONE)
 		guest_gone(f);
 	else if (f->phase == TCP_OPEN)
-		send = serve_open(f);
+		send = serve_far(f);
 	else
 		stack_open_window(f);
 	if (f->quit != REASON_NONE)
-		give_up(f, f->quit);
+		relay_give_up(f, f->quit);
 	else if (f->gone == GONE_NOT) {
 		check_end(f);
 		if (send)
@@ -341,6 +383,49 @@ on_socket(int fd, short what, void *arg)
 
 /* ---- what the broker says ---- */
 
+/* What a guest sees whose connection is not to be: before its handshake, or after. */
+static void
+refuse(struct tcp_flow *f, enum deny_code code)
+{
+	if (f->phase == TCP_HELD)
+		segment_refuse(f, code);
+	else
+		stack_abort(f);
+}
+
+/* The SYN|ACK goes out. */
+static void
+answer_syn(struct tcp_flow *f)
+{
+	f->phase = TCP_HANDSHAKE;
+	flow_set_timeout(&f->flow, HANDSHAKE_S);
+	if (stack_replay(f) == -1) {
+		segment_refuse(f, DENY_RESET);
+		relay_give_up(f, REASON_RESOURCE);
+	}
+	up_recount(f);
+}
+
+static void
+peeked(struct flow *flow, enum peek_kind kind)
+{
+	struct tcp_flow	*f = (struct tcp_flow *)flow;
+
+	f->far = FAR_BROKER;
+	flight_start(&f->peek, kind);
+	answer_syn(f);
+}
+
+/* The guest has been connected for a while; from now on, to somebody. */
+static void
+go_on(struct tcp_flow *f)
+{
+	f->far = FAR_HOST;
+	flow_set_timeout(&f->flow, frame.config.tcp_idle);
+	up_first_window(f);
+	relay_dirty(f);
+}
+
 static void
 granted(struct flow *flow, int fd)
 {
@@ -349,13 +434,13 @@ granted(struct flow *flow, int fd)
 	event_assign(&f->ev, frame.base, fd,
 	    EV_READ | EV_WRITE | EV_CLOSED | EV_PERSIST | EV_ET,
 	    on_socket, f);
-	f->phase = TCP_HANDSHAKE;
-	flow_set_timeout(flow, HANDSHAKE_S);
-	if (event_add(&f->ev, NULL) == -1 || stack_replay(f) == -1) {
-		segment_refuse(f, DENY_RESET);
-		give_up(f, REASON_RESOURCE);
-	}
-	up_recount(f);
+	if (event_add(&f->ev, NULL) == -1) {
+		refuse(f, DENY_RESET);
+		relay_give_up(f, REASON_RESOURCE);
+	} else if (f->far == FAR_BROKER)
+		go_on(f);
+	else
+		answer_syn(f);
 }
 
 static void
@@ -363,7 +448,7 @@ denied(struct flow *flow, enum deny_code code)
 {
 	struct tcp_flow	*f = (struct tcp_flow *)flow;
 
-	segment_refuse(f, code);
+	refuse(f, code);
 	relay_bury(f);
 }
 
@@ -385,9 +470,11 @@ timed_out(struct flow *flow)
 	if (f->phase == TCP_DRAINING) {
 		stack_abort(f);
 		relay_bury(f);
-	} else
-		give_up(f, f->phase == TCP_HANDSHAKE ?
-		    REASON_GUEST_TIMEOUT : REASON_IDLE);
+	} else if (f->far == FAR_DNS)
+		dnstcp_idle(f);
+	else
+		relay_give_up(f, f->phase == TCP_HANDSHAKE ||
+		    f->far == FAR_BROKER ? REASON_GUEST_TIMEOUT : REASON_IDLE);
 }
 
 static void
@@ -395,12 +482,12 @@ lost(struct flow *flow)
 {
 	struct tcp_flow	*f = (struct tcp_flow *)flow;
 
-	segment_refuse(f, DENY_RESET);
-	end_host(f, HOW_RST, REASON_RESOURCE);
-	relay_bury(f);
+	refuse(f, DENY_RESET);
+	relay_give_up(f, REASON_RESOURCE);
 }
 
 const struct flow_ops tcp_flow_ops = {
+	.peeked = peeked,
 	.granted = granted,
 	.denied = denied,
 	.revoked = revoked,

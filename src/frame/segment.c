@@ -3,8 +3,9 @@
  * Rules 1 and 2 of stack.c are kept here.
  *
  * Trusts: packet.c's lengths and checksum. Must not: let a guest's SYN or option
- * through to lwIP, answer a SYN before the broker has, or keep a buffer of the
- * link's for a SYN: all that is ever needed of one is a dozen bytes.
+ * through to lwIP, answer a SYN before the broker has (but for the gateway's own
+ * service), or keep a buffer of the link's for a SYN: all that is ever needed of
+ * one is a dozen bytes.
  */
 #include <netinet/in.h>
 
@@ -135,24 +136,36 @@ segment_refuse(const struct tcp_flow *f, enum deny_code code)
 
 /* ---- demultiplexing ---- */
 
-/* A new connection: hold the SYN and ask. */
+static bool
+ask_for(struct tcp_flow *f, const struct flow_key *key)
+{
+	if (flow_count() >= frame.config.flows_max)
+		dgram_evict();		/* an idle association makes room */
+	if (flow_insert(&f->flow, key, &tcp_flow_ops) == -1)
+		return false;
+	flow_ask(&f->flow);
+	return true;
+}
+
+/* A new connection: hold the SYN and ask, unless it is our own service. */
 static void
 syn_new(const struct segment *s)
 {
 	struct tcp_flow	*f = calloc(1, sizeof(*f));
+	bool		 room = false;
 
-	if (flow_count() >= frame.config.flows_max)
-		dgram_evict();		/* an idle association makes room */
-	if (f == NULL || flow_insert(&f->flow, &s->key, &tcp_flow_ops) == -1) {
+	if (f != NULL) {
+		TAILQ_INIT(&f->up);
+		TAILQ_INIT(&f->down);
+		parse_syn(&f->syn, s);
+		room = dns_is_service(&s->key.dst) ? dnstcp_open(f, &s->key) :
+		    ask_for(f, &s->key);
+	}
+	if (!room) {
 		ask_drop(REASON_CONNS);
 		stack_reset(&s->key, 0, get32(s->tcp + 4) + 1);
 		free(f);
-		return;
 	}
-	TAILQ_INIT(&f->up);
-	TAILQ_INIT(&f->down);
-	parse_syn(&f->syn, s);
-	flow_ask(&f->flow);
 }
 
 /*

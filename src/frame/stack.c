@@ -300,7 +300,8 @@ on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 	f->phase = TCP_OPEN;
 	if (link_has_tso(f->flow.key.dst.family == ADDR_V6))
 		pcb->mss = (u16_t)(CHUNK_LARGE / f->peer_mss * f->peer_mss);
-	flow_set_timeout(&f->flow, frame.config.tcp_idle);
+	if (f->far == FAR_HOST)		/* the others have a limit already */
+		flow_set_timeout(&f->flow, frame.config.tcp_idle);
 	relay_dirty(f);
 	return ERR_OK;
 }

@@ -1,7 +1,7 @@
 /*
  * The TCP half of the room: segment.c is the front door, stack.c and netif.c speak
- * to lwIP, up.c and down.c to host sockets, relay.c decides. Nobody else includes
- * this.
+ * to lwIP, up.c and down.c to host sockets, relay.c decides; peek.c and dnstcp.c
+ * stand where a host socket is not yet, or never. Nobody else includes this.
  */
 #ifndef SALLYPORT_FRAME_TCP_H
 #define SALLYPORT_FRAME_TCP_H
@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
+#include "flight.h"
 #include "frame.h"
 #include "pool.h"
 
@@ -16,10 +17,16 @@ struct tcp_pcb;
 
 enum tcp_phase {
 	TCP_HELD,	/* the SYN waits for the broker's answer */
-	TCP_HANDSHAKE,	/* granted; our SYN|ACK is out */
+	TCP_HANDSHAKE,	/* our SYN|ACK is out */
 	TCP_OPEN,	/* bytes move */
 	TCP_DRAINING,	/* no host socket any more; lwIP has bytes for the guest */
 	TCP_DEAD	/* out of the table; freed at the end of the turn */
+};
+
+enum tcp_far {		/* who is at the other end */
+	FAR_HOST,	/* a server, once granted */
+	FAR_BROKER,	/* PEEK: it wants the first bytes before there is a server */
+	FAR_DNS		/* dnstcp.c */
 };
 
 enum tcp_gone {		/* how the pcb ended */
@@ -48,6 +55,7 @@ struct tcp_flow {
 	TAILQ_ENTRY(tcp_flow)	 later;		/* in a moment, */
 	TAILQ_ENTRY(tcp_flow)	 draining;	/* and TCP_DRAINING */
 	enum tcp_phase		 phase;
+	enum tcp_far		 far;
 	enum tcp_gone		 gone;
 	struct tcp_syn		 syn;
 	uint16_t		 peer_mss;
@@ -64,11 +72,22 @@ struct tcp_flow {
 	uint32_t		 down_bytes;
 	uint32_t		 queuelen;	/* share of down.c's sum */
 
+	/* FAR_BROKER */
+	TAILQ_ENTRY(tcp_flow)	 flights;	/* peek.c: for the channel */
+	struct flight		 peek;
+	uint32_t		 peek_seen;	/* bytes of `up` that it has seen */
+
+	/* FAR_DNS */
+	TAILQ_ENTRY(tcp_flow)	 conns;
+	uint64_t		 heard_ms;	/* the last whole question or answer */
+	uint32_t		 nasked;
+
 	uint64_t asked_ms;	/* when the host was last told something */
 	int	 prompt;	/* how often it answered at once */
 	enum reason quit;	/* to be given up for */
 
 	bool	 is_dirty, is_later, was_later;
+	bool	 flight_waits;
 	bool	 hup;		/* the end of reading was reported */
 	bool	 recheck;	/* ... or could have been */
 	bool	 waiting;	/* the pcb is in TIME_WAIT */
@@ -115,6 +134,12 @@ void	stack_unpin(struct span *);
 
 bool	stack_owes_ack(const struct tcp_flow *);
 
+/*
+ * Of a flow whose bytes nobody takes yet. More than a flight: a window is told in
+ * 128s, and a sender waits for room for a whole segment.
+ */
+#define PEEK_WINDOW	(2 * WIRE_FLIGHT_MAX)
+
 /* One flow's share of a turn, each way. */
 #define TURN_BYTES	(4 * 65536)
 
@@ -124,8 +149,14 @@ bool	up_received(struct tcp_flow *, struct span *);
 /* How much of a payload of that length there is a place for. */
 uint32_t up_room(const struct tcp_flow *, uint32_t len);
 uint32_t up_first_window(struct tcp_flow *);
+/* At least so much, if memory allows. */
+void	up_want_window(struct tcp_flow *, uint32_t);
 void	up_adapt_window(struct tcp_flow *, uint32_t taken);
 uint32_t up_flush(struct tcp_flow *);		/* what the host took */
+/* A copy of what is queued, `from` bytes behind its start; returns how much. */
+uint32_t up_read(const struct tcp_flow *, uint32_t from, uint8_t *,
+	    uint32_t size);
+void	up_take(struct tcp_flow *, size_t);	/* so many are done with */
 /* A call on the socket failed; sticky. What the host had sent is still read. */
 void	up_host_failed(struct tcp_flow *);
 void	up_discard(struct tcp_flow *);
@@ -134,6 +165,8 @@ void	up_recount(struct tcp_flow *);
 /* ---- down.c ---- */
 void	down_acked(struct tcp_flow *, uint32_t len);
 uint32_t down_pump(struct tcp_flow *);		/* what the host gave */
+/* What is said here; copied. -1: no memory, or nothing can be said. */
+int	down_put(struct tcp_flow *, const uint8_t *, uint32_t len);
 void	down_discard(struct tcp_flow *);
 void	down_recount(struct tcp_flow *);
 
@@ -146,5 +179,20 @@ void	relay_later(struct tcp_flow *);		/* ... or in a millisecond */
 void	relay_bury(struct tcp_flow *);
 /* Acts now, not at the turn's end, on a pcb that is gone. */
 void	relay_settle(struct tcp_flow *);
+/* Both ends have said all; lwIP keeps what the guest has not acknowledged. */
+void	relay_end(struct tcp_flow *);
+/* RST to the guest, and the flow is buried. */
+void	relay_give_up(struct tcp_flow *, enum reason);
+
+/* ---- peek.c ---- */
+void	peek_serve(struct tcp_flow *);
+void	peek_forget(struct tcp_flow *);
+
+/* ---- dnstcp.c ---- */
+/* A zeroed flow with its SYN. False: too many are in use; nothing was done. */
+bool	dnstcp_open(struct tcp_flow *, const struct flow_key *);
+void	dnstcp_serve(struct tcp_flow *);
+void	dnstcp_idle(struct tcp_flow *);
+void	dnstcp_leave(struct tcp_flow *);	/* it ends, one way or another */
 
 #endif

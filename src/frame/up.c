@@ -98,10 +98,22 @@ window_limit(const struct tcp_flow *f)
 uint32_t
 up_first_window(struct tcp_flow *f)
 {
+	uint32_t	limit = window_limit(f), first;
+
+	first = f->far == FAR_HOST ? WINDOW_FIRST : PEEK_WINDOW;
+	f->window = limit < first ? limit : first;
+	return f->window;
+}
+
+void
+up_want_window(struct tcp_flow *f, uint32_t want)
+{
 	uint32_t	limit = window_limit(f);
 
-	f->window = limit < WINDOW_FIRST ? limit : WINDOW_FIRST;
-	return f->window;
+	if (limit > want)
+		limit = want;
+	if (f->window < limit)
+		f->window = limit;
 }
 
 /* Grows with what the host takes, shrinks when others came. */
@@ -193,9 +205,30 @@ up_received(struct tcp_flow *f, struct span *s)
 
 /* ---- out ---- */
 
+uint32_t
+up_read(const struct tcp_flow *f, uint32_t from, uint8_t *out, uint32_t size)
+{
+	const struct span	*s;
+	uint32_t		 have = 0, n;
+
+	TAILQ_FOREACH(s, &f->up, entry) {
+		if (from >= s->len) {
+			from -= s->len;
+			continue;
+		}
+		n = s->len - from < size - have ? s->len - from : size - have;
+		memcpy(out + have, s->data + from, n);
+		have += n;
+		from = 0;
+		if (have == size)
+			break;
+	}
+	return have;
+}
+
 /* The host has taken n bytes of the queue. */
-static void
-up_advance(struct tcp_flow *f, size_t n)
+void
+up_take(struct tcp_flow *f, size_t n)
 {
 	struct span	*s;
 
@@ -270,7 +303,7 @@ up_flush(struct tcp_flow *f)
 			up_host_failed(f);
 		if (n <= 0)
 			break;
-		up_advance(f, (size_t)n);
+		up_take(f, (size_t)n);
 		total += (size_t)n;
 		if ((size_t)n < want)
 			f->writable = false;	/* EPOLLET: an event follows */

@@ -113,6 +113,7 @@ reason_from_frame_close(unsigned int reason)
 bool
 reason_from_frame_drop(unsigned int reason)
 {
-	return reason == REASON_CONNS || (reason >= REASON_SPOOFED_SOURCE &&
+	return reason == REASON_CONNS || reason == REASON_NAME_INVALID ||
+	    reason == REASON_DNS_BUDGET || (reason >= REASON_SPOOFED_SOURCE &&
 	    reason <= REASON_MALFORMED);
 }

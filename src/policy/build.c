@@ -76,6 +76,12 @@ add_nets(struct parse *p, struct nets *to, const struct items *from, bool tables
 	for (i = 0; i < from->list.n && !report_full(p); i++) {
 		const struct item *w = &from->list.v[i];
 
+		if (w->quoted) {
+			report_error(p, &w->at, "\"%.64s\" is a name, and this "
+			    "holds networks: names have rules of their own, as "
+			    "to name \"%.64s\"", w->text, w->text);
+			continue;
+		}
 		if (w->table && tables) {
 			push(p->m, to->table, *w);
 			continue;
@@ -194,7 +200,11 @@ build_dest(struct parse *p, uint32_t kind, const struct where *at,
 		d->service = in->list.v[0];
 	else if (kind == KIND_NET)
 		add_nets(p, &d->in, in, true);
-	if (out != NULL)
+	else if (kind == KIND_NAME)
+		build_patterns(p, &d->names, in);
+	if (out != NULL && kind == KIND_NAME)
+		build_patterns(p, &d->xnames, out);
+	else if (out != NULL)
 		add_nets(p, &d->out, out, true);
 	return d;
 }
@@ -212,7 +222,10 @@ build_ports(struct parse *p, struct services *s, uint32_t proto,
 	for (i = 0; i < list->list.n && !report_full(p); i++) {
 		const struct item *w = &list->list.v[i];
 
-		if (w->table)
+		if (w->quoted)
+			report_error(p, &w->at, "\"%.64s\" is in quotes: a port "
+			    "is a number", w->text);
+		else if (w->table)
 			report_error(p, &w->at, "<%.64s> is a table of networks, "
 			    "not of ports: use a macro", w->text);
 		else if (value_ports(p, w, proto, &range) == 0)
@@ -240,7 +253,8 @@ void
 build_setting(struct parse *p, unsigned int which, const struct item *w)
 {
 	static const char *const names[] = { "conns", "pending",
-	    "pending-per-destination", "rate", "burst", "idle", "lifetime" };
+	    "pending-per-destination", "rate", "burst", "idle", "lifetime", "dns",
+	    "burst of dns", "names", "per" };
 	struct policy_limits	*l = &p->limits->l;
 
 	if ((p->limits->seen & 1u << which) != 0)
@@ -268,6 +282,19 @@ build_setting(struct parse *p, unsigned int which, const struct item *w)
 		break;
 	case SET_LIFETIME:
 		value_duration(p, w, &l->lifetime);
+		break;
+	case SET_DNS:
+		if (value_rate(p, w, &l->dns_rate) == 0)
+			l->dns_burst = l->dns_rate;
+		break;
+	case SET_DNS_BURST:
+		value_count(p, w, 1000000, &l->dns_burst);
+		break;
+	case SET_NAMES:
+		value_count(p, w, 1000000, &l->names);
+		break;
+	case SET_NAMES_PER:
+		value_duration(p, w, &l->names_per);
 		break;
 	}
 }

@@ -25,7 +25,7 @@ struct out {
 	const struct model *m;
 	struct blob_head head;
 	struct bytes	tenants, rules, excepts, services, ranges, refs, sets,
-			prefixes, text, locs, loctext;
+			names, hosts, addrs, prefixes, text, locs, loctext;
 	uint32_t	*table_set;	/* of each table, or BLOB_NONE */
 };
 
@@ -94,6 +94,18 @@ put_nets(struct out *o, const struct nets *s, uint32_t *first, uint32_t *n)
 	*n = o->head.refs - *first;
 }
 
+static void
+put_names(struct out *o, const struct patterns *s, uint32_t *first, uint32_t *n)
+{
+	size_t	i;
+
+	*first = o->head.names;
+	*n = (uint32_t)s->list.n;
+	for (i = 0; i < s->list.n; i++)
+		put(&o->names, &s->list.v[i].name, sizeof(struct blob_name));
+	o->head.names += *n;
+}
+
 static struct blob_match
 match(struct out *o, const struct dest *d, const struct services *s)
 {
@@ -104,6 +116,8 @@ match(struct out *o, const struct dest *d, const struct services *s)
 	m.service = d->kind == KIND_SERVICE ? d->service.index : BLOB_NONE;
 	put_nets(o, &d->in, &m.ref, &m.nrefs);
 	put_nets(o, &d->out, &m.xref, &m.nxrefs);
+	put_names(o, &d->names, &m.name, &m.nnames);
+	put_names(o, &d->xnames, &m.xname, &m.nxnames);
 	m.range = o->head.ranges;
 	m.nranges = (uint32_t)s->range.n;
 	put(&o->ranges, s->range.v, s->range.n * sizeof(struct blob_range));
@@ -164,6 +178,8 @@ put_rule(struct out *o, const struct rule *r)
 	b.id = put_id(o, r);
 	b.deny = r->deny;
 	b.mode = r->mode;
+	b.verify = r->verify;
+	b.ech = r->ech;
 	put(&o->rules, &b, sizeof(b));
 	put_loc(o, &r->at);
 	o->head.rules++;
@@ -221,6 +237,21 @@ put_service(struct out *o, const struct service *s)
 	o->head.services++;
 }
 
+static void
+put_host(struct out *o, const struct host *h)
+{
+	struct blob_host	b;
+
+	memset(&b, 0, sizeof(b));
+	b.name = h->name;
+	b.addr = o->head.addrs;
+	b.naddrs = (uint32_t)h->addr.n;
+	put(&o->addrs, h->addr.v, h->addr.n * sizeof(struct endpoint));
+	o->head.addrs += b.naddrs;
+	put(&o->hosts, &b, sizeof(b));
+	o->head.hosts++;
+}
+
 /* ---- the whole ------------------------------------------------------------------ */
 
 /* Sections in the order of blob_head's counts, then the places. */
@@ -229,12 +260,14 @@ join(struct out *o, size_t *len)
 {
 	struct bytes	*part[] = { &o->tenants, &o->rules, &o->excepts,
 			    &o->services, &o->ranges, &o->refs, &o->sets,
-			    &o->prefixes, &o->text, &o->locs, &o->loctext };
+			    &o->names, &o->hosts, &o->addrs, &o->prefixes,
+			    &o->text, &o->locs, &o->loctext };
 	struct bytes	 blob = { NULL, 0, 0 };
 	size_t		 i;
 
 	o->head.text = (uint32_t)o->text.n;
 	put(&blob, &o->head, sizeof(o->head));
+	put(&blob, &o->m->resolver, sizeof(o->m->resolver));
 	for (i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
 		put(&blob, part[i]->v, part[i]->n);
 		free(part[i]->v);
@@ -268,6 +301,8 @@ grammar_compile(const struct model *m, size_t *len)
 	put_text(&o.loctext, "");	/* so that it is never empty */
 	for (i = 0; i < m->service.n; i++)
 		put_service(&o, &m->service.v[i]);
+	for (i = 0; i < m->host.n; i++)
+		put_host(&o, &m->host.v[i]);
 	for (i = 0; i < m->tenant.n; i++)
 		put_tenant(&o, (uint32_t)i);
 	return join(&o, len);

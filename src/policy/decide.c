@@ -9,49 +9,6 @@
 
 #include "law.h"
 
-/* ---- does a match match? ------------------------------------------------ */
-
-static bool
-in_sets(const struct policy *p, uint32_t ref, uint32_t n,
-    const struct endpoint *e)
-{
-	uint32_t	i;
-
-	for (i = ref; i < ref + n; i++) {
-		const struct blob_set *s = &p->set[p->ref[i]];
-
-		if (prefix_search(p->prefix + s->first, s->n, e))
-			return true;
-	}
-	return false;
-}
-
-/* The destination and its `except`, for one form of an address. */
-static bool
-in_net(const struct policy *p, const struct blob_match *m,
-    const struct endpoint *e)
-{
-	if (m->kind != KIND_ANY &&
-	    (m->kind != KIND_NET || !in_sets(p, m->ref, m->nrefs, e)))
-		return false;
-	return !in_sets(p, m->xref, m->nxrefs, e);
-}
-
-static bool
-in_ports(const struct policy *p, const struct blob_match *m, uint32_t proto,
-    uint16_t port)
-{
-	uint32_t	i;
-
-	if (proto == PROTO_ECHO)
-		return m->echo != 0;
-	for (i = m->range; i < m->range + m->nranges; i++)
-		if (p->range[i].proto == proto && p->range[i].lo <= port &&
-		    port <= p->range[i].hi)
-			return true;
-	return false;
-}
-
 /* ---- the floor ------------------------------------------------------------ */
 
 static bool
@@ -83,11 +40,47 @@ find_except(const struct policy *p, const struct policy_query *q,
 	for (i = t->except; i < t->except + t->nexcepts; i++) {
 		const struct blob_match *m = &p->except[i].match;
 
-		if (m->kind == KIND_NET && in_net(p, m, form) &&
-		    in_ports(p, m, q->proto, q->dst.port))
+		if (m->kind == KIND_NET && match_net(p, m, form) &&
+		    match_ports(p, m, q->proto, q->dst.port))
 			return i;
 	}
 	return BLOB_NONE;
+}
+
+/* The same for an address that is an answer: no port is known yet. */
+static bool
+excepted(const struct policy *p, const struct blob_tenant *t,
+    const struct endpoint *form)
+{
+	uint32_t	i;
+
+	for (i = t->except; i < t->except + t->nexcepts; i++)
+		if (p->except[i].match.kind == KIND_NET &&
+		    match_net(p, &p->except[i].match, form))
+			return true;
+	return false;
+}
+
+bool
+policy_reaches(const struct policy *p, unsigned int tenant,
+    const struct endpoint *e, const struct policy_locals *l)
+{
+	const struct floor_entry	*hit;
+	struct forms			 f;
+	size_t				 i;
+
+	if (tenant >= p->head->tenants || !endpoint_valid(e))
+		return false;
+	floor_forms(e, &f);
+	for (i = 0; i < f.n; i++) {
+		hit = floor_find(&f.form[i]);
+		if (hit == NULL && !is_local(l, &f.form[i]))
+			continue;
+		if ((hit != NULL && hit->never) ||
+		    !excepted(p, &p->tenant[tenant], &f.form[i]))
+			return false;
+	}
+	return true;
 }
 
 /* The one that lifts the port floor: it must have named the port. */
@@ -101,8 +94,8 @@ find_except_port(const struct policy *p, const struct policy_query *q,
 	for (i = t->except; i < t->except + t->nexcepts; i++) {
 		const struct blob_except *x = &p->except[i];
 
-		if (x->ports != 0 && in_net(p, &x->match, &f->form[0]) &&
-		    in_ports(p, &x->match, q->proto, q->dst.port))
+		if (x->ports != 0 && match_net(p, &x->match, &f->form[0]) &&
+		    match_ports(p, &x->match, q->proto, q->dst.port))
 			return i;
 	}
 	return BLOB_NONE;
@@ -179,17 +172,24 @@ floor_holds(const struct policy *p, const struct policy_query *q,
 
 /* ---- the rules -------------------------------------------------------------- */
 
-/* A deny holds if it matches the address in any form. */
+/*
+ * A deny holds if it matches the address in any form. A deny by name holds if the
+ * flight shows the name; it does not claim to stop an address.
+ */
 static bool
-deny_matches(const struct policy *p, const struct blob_match *m,
-    const struct judgement *j)
+deny_matches(const struct policy *p, const struct policy_query *q,
+    const struct blob_match *m, const struct judgement *j)
 {
 	size_t	i;
 
 	if (j->gateway)
-		return m->kind == KIND_ANY || m->service == j->service;
+		return m->kind == KIND_ANY || (m->kind == KIND_SERVICE &&
+		    m->service == j->service);
+	if (m->kind == KIND_NAME)
+		return q->shown != NULL && q->shown->named &&
+		    match_names(p, m, &q->shown->name);
 	for (i = 0; i < j->forms.n; i++)
-		if (in_net(p, m, &j->forms.form[i]))
+		if (match_net(p, m, &j->forms.form[i]))
 			return true;
 	return false;
 }
@@ -209,18 +209,30 @@ allow_matches(const struct policy *p, const struct blob_match *m,
 		return m->kind == KIND_SERVICE && m->service == j->service;
 	if (m->kind == KIND_ANY && (j->floor != NULL || j->local))
 		return false;
-	if (!in_net(p, m, &j->forms.form[0]))
+	if (!match_net(p, m, &j->forms.form[0]))
 		return false;
 	for (i = 1; i < j->forms.n; i++)
-		if (in_sets(p, m->xref, m->nxrefs, &j->forms.form[i]))
+		if (match_sets(p, m->xref, m->nxrefs, &j->forms.form[i]))
 			return false;
 	return true;
 }
 
 static bool
-audited(const struct blob_tenant *t, const struct blob_rule *r)
+rule_matches(const struct policy *p, const struct policy_query *q, uint32_t i,
+    struct judgement *j)
 {
-	return (r->mode == MODE_INHERIT ? t->mode : r->mode) == MODE_AUDIT;
+	const struct blob_match	*m = &p->rule[i].match;
+
+	if (!match_ports(p, m, q->proto, q->dst.port))
+		return false;
+	if (p->rule[i].deny != 0)
+		return deny_matches(p, q, m, j);
+	if (m->kind != KIND_NAME)
+		return allow_matches(p, m, j);
+	if (j->gateway)
+		return false;
+	j->verdict.name = names_match(p, q, i, j);
+	return j->verdict.name != -1;
 }
 
 /* The first deny in force, the first that is only audited, the first allow. */
@@ -234,39 +246,65 @@ match_rules(const struct policy *p, const struct policy_query *q,
 	for (i = t->rule; i < t->rule + t->nrules; i++) {
 		const struct blob_rule	*r = &p->rule[i];
 		uint32_t		*slot = r->deny == 0 ? &j->allow :
-					    audited(t, r) ? &j->audited : &j->deny;
+					    match_audited(t, r) ? &j->audited :
+					    &j->deny;
 
-		if (*slot != POLICY_NO_RULE ||
-		    !in_ports(p, &r->match, q->proto, q->dst.port))
-			continue;
-		if (r->deny != 0 ? deny_matches(p, &r->match, j) :
-		    allow_matches(p, &r->match, j))
+		if (*slot == POLICY_NO_RULE && rule_matches(p, q, i, j))
 			*slot = i;
 	}
+	if (j->verdict.name != -1 && j->audited == POLICY_NO_RULE)
+		j->audited = names_denied(p, q, q->bound[j->verdict.name],
+		    true);
+}
+
+/* How far the name of an allow holds, and what is still to be seen for it. */
+static void
+assure(const struct policy *p, const struct policy_query *q,
+    struct verdict *v, uint32_t allow)
+{
+	const struct blob_rule	*r = &p->rule[allow];
+
+	if (r->match.kind != KIND_NAME)
+		return;
+	v->assurance = ASSURANCE_DNS;
+	if (r->verify == VERIFY_NONE || q->proto != PROTO_TCP)
+		return;
+	if (q->shown == NULL)
+		v->peek = r->verify;
+	else if (r->verify == VERIFY_HOST)
+		v->assurance = ASSURANCE_HOST;
+	else if (!q->shown->ech)	/* else the outer name may not be the one */
+		v->assurance = ASSURANCE_SNI;
 }
 
 static void
-conclude(const struct blob_tenant *t, struct judgement *j)
+conclude(const struct policy *p, const struct policy_query *q,
+    struct judgement *j)
 {
 	struct verdict	*v = &j->verdict;
-	bool		 audit = t->mode == MODE_AUDIT && !j->gateway;
+	bool		 audit = p->tenant[q->tenant].mode == MODE_AUDIT &&
+			    !j->gateway;
 
 	if (j->deny != POLICY_NO_RULE) {
 		deny(j, REASON_DENY_RULE);
 		v->rule = j->deny;
-	} else if (j->allow == POLICY_NO_RULE && !audit) {
-		deny(j, REASON_DEFAULT_DENY);
-	} else if (j->audited != POLICY_NO_RULE) {
+		return;
+	}
+	if (j->allow == POLICY_NO_RULE) {
+		deny(j, names_reason(p, q, j));
+		if (!audit)
+			return;
 		v->kind = VERDICT_AUDIT_DENY;
-		v->reason = REASON_DENY_RULE;
-		v->rule = j->audited;
-	} else if (j->allow == POLICY_NO_RULE) {
-		v->kind = VERDICT_AUDIT_DENY;
-		v->reason = REASON_DEFAULT_DENY;
 	} else {
 		v->kind = VERDICT_ALLOW;
 		v->reason = REASON_NONE;
 		v->rule = j->allow;
+		assure(p, q, v, j->allow);
+	}
+	if (j->audited != POLICY_NO_RULE) {
+		v->kind = VERDICT_AUDIT_DENY;
+		v->reason = REASON_DENY_RULE;
+		v->rule = j->audited;
 	}
 }
 
@@ -293,7 +331,7 @@ judge_gateway(const struct policy *p, const struct policy_query *q,
 		return;
 	}
 	match_rules(p, q, j);
-	conclude(&p->tenant[q->tenant], j);
+	conclude(p, q, j);
 	j->verdict.dial = p->service[j->service].addr;
 	j->verdict.local_ok = true;
 }
@@ -319,7 +357,8 @@ law_judge(const struct policy *p, const struct policy_query *q,
 {
 	memset(j, 0, sizeof(*j));
 	j->service = j->lifted = j->lifted_port = BLOB_NONE;
-	j->deny = j->audited = j->allow = POLICY_NO_RULE;
+	j->deny = j->audited = j->allow = j->barred = POLICY_NO_RULE;
+	j->verdict.name = -1;
 	j->verdict.rule = POLICY_NO_RULE;
 	deny(j, REASON_FLOOR_SPECIAL);
 	if (!well_formed(p, q))
@@ -335,7 +374,7 @@ law_judge(const struct policy *p, const struct policy_query *q,
 	if (floor_holds(p, q, j))
 		return;
 	match_rules(p, q, j);
-	conclude(&p->tenant[q->tenant], j);
+	conclude(p, q, j);
 	j->verdict.local_ok = j->lifted != BLOB_NONE;
 }
 

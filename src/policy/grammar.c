@@ -203,3 +203,16 @@ grammar_parse(const char *path, struct grammar_sink *sink)
 	}
 	return finish(&p, s.path);
 }
+
+int
+grammar_name(const char *text, struct grammar_sink *sink, struct name *out)
+{
+	struct parse		p = { .m = model_new(), .sink = sink };
+	const struct item	w = { .text = text, .at = { "name", 0, 0 } };
+	int			rc;
+
+	sink->errors = sink->warnings = 0;
+	rc = pattern_name(&p, &w, out);
+	grammar_free(p.m);
+	return rc;
+}

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "name.h"
+
 struct model;
 
 #define GRAMMAR_ERRORS_MAX	20		/* then parsing stops */
@@ -35,6 +37,9 @@ struct model *grammar_parse(const char *path, struct grammar_sink *);
 struct model *grammar_parse_text(const char *name, const char *text, size_t len,
 	    struct grammar_sink *);
 void	grammar_free(struct model *);
+
+/* One host name as a policy may write it, in any script; 0, or -1 after an error. */
+int	grammar_name(const char *text, struct grammar_sink *, struct name *out);
 
 /* The compiled policy and its length, to be freed; NULL if it is too big. */
 void	*grammar_compile(const struct model *, size_t *len);

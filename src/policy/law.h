@@ -9,14 +9,14 @@
 #include "policy.h"
 
 /*
- * The blob: head, then the sections in the order of the counts in the head,
- * then what is not law and not hashed: one uint32_t per rule (an offset into the
- * rest), and the rest, the "file:line" texts. Offsets of sections are never
- * stored, so none can lie. Integers are in host byte order: the blob does not
- * leave the machine.
+ * The blob: head, struct policy_resolver, then the sections in the order of the
+ * counts in the head, then what is not law and not hashed: one uint32_t per rule
+ * (an offset into the rest), and the rest, the "file:line" texts. Offsets of
+ * sections are never stored, so none can lie. Integers are in host byte order: the
+ * blob does not leave the machine.
  */
 #define BLOB_MAGIC	UINT32_C(0x4c4f5053)	/* "SPOL" */
-#define BLOB_VERSION	1u
+#define BLOB_VERSION	2u
 #define BLOB_NONE	UINT32_MAX
 #define BLOB_COUNT_MAX	(1u << 24)		/* of anything */
 
@@ -26,13 +26,14 @@ struct blob_head {
 	uint32_t	durable;		/* enum policy_durable */
 	uint64_t	rotate;
 	uint32_t	tenants, rules, excepts, services;
-	uint32_t	ranges, refs, sets, prefixes;
+	uint32_t	ranges, refs, sets;
+	uint32_t	names, hosts, addrs;
+	uint32_t	prefixes;		/* not aligned from here on */
 	uint32_t	text;			/* bytes of NUL-ended strings */
-	uint32_t	zero;
 };
-static_assert(sizeof(struct blob_head) == 64, "blob_head has no padding");
+static_assert(sizeof(struct blob_head) == 72, "blob_head has no padding");
 
-enum blob_kind { KIND_ANY, KIND_NET, KIND_SERVICE };
+enum blob_kind { KIND_ANY, KIND_NET, KIND_SERVICE, KIND_NAME };
 enum blob_mode { MODE_INHERIT, MODE_ENFORCE, MODE_AUDIT };
 
 /* What a rule or an exception is about. Runs are {first, count}. */
@@ -41,10 +42,12 @@ struct blob_match {
 	uint32_t	service;		/* KIND_SERVICE, else BLOB_NONE */
 	uint32_t	ref, nrefs;		/* of sets: the destination */
 	uint32_t	xref, nxrefs;		/* of sets: its `except` */
+	uint32_t	name, nnames;		/* KIND_NAME: sorted, no doubles */
+	uint32_t	xname, nxnames;		/* its `except`, the same */
 	uint32_t	range, nranges;
 	uint32_t	echo;			/* 0 or 1 */
 };
-static_assert(sizeof(struct blob_match) == 36, "blob_match");
+static_assert(sizeof(struct blob_match) == 52, "blob_match");
 
 struct blob_tenant {
 	uint32_t	name;
@@ -60,15 +63,17 @@ struct blob_rule {
 	uint32_t	id;
 	uint32_t	deny;			/* 0 or 1 */
 	uint32_t	mode;			/* enum blob_mode */
+	uint32_t	verify;			/* enum verify: of its TCP flows */
+	uint32_t	ech;			/* 1: may be offered */
 };
-static_assert(sizeof(struct blob_rule) == 48, "blob_rule");
+static_assert(sizeof(struct blob_rule) == 72, "blob_rule");
 
 struct blob_except {
 	struct blob_match match;
 	uint32_t	ports;			/* 1: lifts the port floor too */
 	uint32_t	ticket;
 };
-static_assert(sizeof(struct blob_except) == 44, "blob_except");
+static_assert(sizeof(struct blob_except) == 60, "blob_except");
 
 struct blob_service {
 	struct endpoint	addr;
@@ -88,6 +93,19 @@ struct blob_set {
 };
 static_assert(sizeof(struct blob_set) == 8, "blob_set");
 
+struct blob_name {
+	uint32_t	wild;			/* enum name_wild */
+	struct name	base;
+};
+static_assert(sizeof(struct blob_name) == 260, "blob_name");
+
+struct blob_host {				/* sorted by name */
+	struct name	name;
+	uint32_t	addr, naddrs;		/* of addrs: IPv4 first, port 0 */
+};
+static_assert(sizeof(struct blob_host) == 264, "blob_host");
+static_assert(_Alignof(struct prefix) == 1, "prefixes follow anything");
+
 /* load.c */
 struct policy {
 	void				*blob;
@@ -100,6 +118,10 @@ struct policy {
 	const uint32_t			*ref;
 	const struct blob_set		*set;
 	const struct prefix		*prefix;
+	const struct blob_name		*name;
+	const struct blob_host		*host;
+	const struct endpoint		*addr;
+	const struct policy_resolver	*resolver;
 	const char			*text;
 	const uint8_t			*loc;	/* unaligned uint32_t each */
 	const char			*loctext;
@@ -154,6 +176,23 @@ struct prefix floor_unwrap(const struct prefix *);
 /* The next entry from *from on that overlaps an unwrapped prefix, or NULL. */
 const struct floor_entry *floor_overlap(const struct prefix *, size_t *from);
 
+/* match.c: what a match says of an address, a port, a name */
+bool	match_sets(const struct policy *, uint32_t ref, uint32_t n,
+	    const struct endpoint *);
+bool	match_net(const struct policy *, const struct blob_match *,
+	    const struct endpoint *);
+bool	match_ports(const struct policy *, const struct blob_match *,
+	    uint32_t proto, uint16_t port);
+bool	match_names(const struct policy *, const struct blob_match *,
+	    const struct name *);
+/* By an entry that is no wildcard. */
+bool	match_exactly(const struct policy *, const struct blob_match *,
+	    const struct name *);
+/* It was written without ports: every port of every protocol. */
+bool	match_all_ports(const struct policy *, const struct blob_match *);
+bool	match_audited(const struct blob_tenant *, const struct blob_rule *);
+int	blob_name_compare(const struct blob_name *, const struct blob_name *);
+
 /* decide.c */
 struct judgement {
 	struct forms	forms;
@@ -165,9 +204,22 @@ struct judgement {
 	const struct floor_port *port;		/* hit: the port floor */
 	uint32_t	lifted, lifted_port;	/* by which exception, or BLOB_NONE */
 	uint32_t	deny, audited, allow;	/* rules, or POLICY_NO_RULE */
+	uint32_t	barred;		/* a deny by name: it took names away */
 	struct verdict	verdict;
 };
 void	law_judge(const struct policy *, const struct policy_query *,
+	    struct judgement *);
+/*
+ * names.c: the name among query.bound by which an allow by name matches, or -1.
+ * A name that a deny by name matches is none; j->barred says so.
+ */
+int	names_match(const struct policy *, const struct policy_query *,
+	    uint32_t rule, struct judgement *);
+/* The deny by name, in force or only audited, that matches this one. */
+uint32_t names_denied(const struct policy *, const struct policy_query *,
+	    const struct name *, bool audited);
+/* Why no allow matches; fills in rule and name if one nearly did. */
+enum reason names_reason(const struct policy *, const struct policy_query *,
 	    struct judgement *);
 
 #endif

@@ -33,10 +33,11 @@ static const struct keyword	keywords[] = {
 	{ "continue", UNSUPPORTED },
 	{ "default", DEFAULT },
 	{ "deny", DENY },
-	{ "dns", UNSUPPORTED },
+	{ "dns", DNS },
+	{ "dnssec", DNSSEC },
 	{ "down", UNSUPPORTED },
 	{ "durable", DURABLE },
-	{ "ech", UNSUPPORTED },
+	{ "ech", ECH },
 	{ "echo", ECHO },
 	{ "egress", UNSUPPORTED },
 	{ "enforce", ENFORCE },
@@ -45,6 +46,7 @@ static const struct keyword	keywords[] = {
 	{ "floor", FLOOR },
 	{ "for", FOR },
 	{ "guests", UNSUPPORTED },
+	{ "host", HOST },
 	{ "host-service", HOST_SERVICE },
 	{ "icmp", ICMP },
 	{ "idle", IDLE },
@@ -55,8 +57,8 @@ static const struct keyword	keywords[] = {
 	{ "limits", LIMITS },
 	{ "log", UNSUPPORTED },
 	{ "mode", MODE },
-	{ "name", UNSUPPORTED },
-	{ "names", UNSUPPORTED },
+	{ "name", NAME },
+	{ "names", NAMES },
 	{ "nat64-prefix", UNSUPPORTED },
 	{ "net", NET },
 	{ "on-failure", ON_FAILURE },
@@ -64,12 +66,14 @@ static const struct keyword	keywords[] = {
 	{ "payload", UNSUPPORTED },
 	{ "pending", PENDING },
 	{ "pending-per-destination", PENDING_DST },
+	{ "per", PER },
+	{ "pin", PIN },
 	{ "policy", POLICY },
 	{ "port", PORT },
 	{ "publish", UNSUPPORTED },
 	{ "rate", RATE },
 	{ "resolve", UNSUPPORTED },
-	{ "resolver", UNSUPPORTED },
+	{ "resolver", RESOLVER },
 	{ "rotate", ROTATE },
 	{ "seal", UNSUPPORTED },
 	{ "table", TABLE },
@@ -80,7 +84,8 @@ static const struct keyword	keywords[] = {
 	{ "udp", UDP },
 	{ "until", UNSUPPORTED },
 	{ "up", UNSUPPORTED },
-	{ "verify", UNSUPPORTED },
+	{ "upstream", UPSTREAM },
+	{ "verify", VERIFY },
 	{ "version", VERSION },
 	{ "when", UNSUPPORTED },
 };
@@ -209,7 +214,7 @@ take_string(struct parse *p, struct token *t)
 
 	advance(l);
 	from = l->p;
-	while ((c = peek(l)) >= ' ' && c < 0x7f && c != '"' && c != '\\')
+	while ((c = peek(l)) >= ' ' && c != 0x7f && c != '"' && c != '\\')
 		advance(l);
 	if (c == '"') {
 		t->text = model_string(p->m, from, (size_t)(l->p - from));
@@ -221,7 +226,7 @@ take_string(struct parse *p, struct token *t)
 		    "the string does not end: a \" is missing on this line");
 	else
 		report_error(p, &(struct where){ l->file, l->line, l->column },
-		    "a string holds printable ASCII without \" and \\");
+		    "a string holds printable characters without \" and \\");
 	while (l->p < l->end && *l->p != '\n')
 		advance(l);
 	return YYerror;
@@ -234,8 +239,8 @@ static bool
 begins_statement(const struct lex *l)
 {
 	static const char *const	words[] = { "allow", "audit", "default",
-	    "deny", "floor", "host-service", "include", "limits", "policy",
-	    "publish", "resolver", "table", "tenant" };
+	    "deny", "floor", "host", "host-service", "include", "limits",
+	    "policy", "publish", "resolver", "table", "tenant" };
 	const char			*end = l->p;
 	size_t				 i;
 

@@ -81,6 +81,7 @@ lay_out(struct policy *p, size_t len, const struct check *c)
 	const uint8_t		*at = p->blob, *end = at + len;
 
 	at += sizeof(*h);
+	p->resolver = section(&at, end, 1, sizeof(*p->resolver));
 	p->tenant = section(&at, end, h->tenants, sizeof(*p->tenant));
 	p->rule = section(&at, end, h->rules, sizeof(*p->rule));
 	p->except = section(&at, end, h->excepts, sizeof(*p->except));
@@ -88,6 +89,10 @@ lay_out(struct policy *p, size_t len, const struct check *c)
 	p->range = section(&at, end, h->ranges, sizeof(*p->range));
 	p->ref = section(&at, end, h->refs, sizeof(*p->ref));
 	p->set = section(&at, end, h->sets, sizeof(*p->set));
+	p->name = section(&at, end, h->names, sizeof(*p->name));
+	p->host = section(&at, end, h->hosts, sizeof(*p->host));
+	p->addr = section(&at, end, h->addrs, sizeof(*p->addr));
+	/* bytes from here on, which nothing needs to be aligned for */
 	p->prefix = section(&at, end, h->prefixes, sizeof(*p->prefix));
 	p->text = section(&at, end, h->text, 1);
 	if (at == NULL)
@@ -109,14 +114,14 @@ check_head(const struct blob_head *h, const struct check *c)
 {
 	const uint32_t	count[] = { h->tenants, h->rules, h->excepts,
 			    h->services, h->ranges, h->refs, h->sets,
-			    h->prefixes, h->text };
+			    h->names, h->hosts, h->addrs, h->prefixes, h->text };
 	size_t		i;
 
 	if (h->magic != BLOB_MAGIC || h->version != BLOB_VERSION)
 		return bad(c, "it is not a compiled policy of this version");
 	if (h->floor != FLOOR_VERSION)
 		return bad(c, "it was compiled for another floor");
-	if (h->durable > DURABLE_ASYNC || h->zero != 0)
+	if (h->durable > DURABLE_ASYNC)
 		return bad(c, "its head has an unknown value");
 	for (i = 0; i < sizeof(count) / sizeof(count[0]); i++)
 		if (count[i] > BLOB_COUNT_MAX)
@@ -128,24 +133,71 @@ check_head(const struct blob_head *h, const struct check *c)
 
 /* ---- their contents ---------------------------------------------------- */
 
+static bool
+names_sorted(const struct policy *p, uint32_t first, uint32_t n)
+{
+	uint32_t	i;
+
+	for (i = first + 1; i < first + n; i++)
+		if (blob_name_compare(&p->name[i - 1], &p->name[i]) >= 0)
+			return false;
+	return true;
+}
+
 static int
 check_match(const struct policy *p, const struct blob_match *m,
     const struct check *c)
 {
 	const struct blob_head	*h = p->head;
 
-	if (m->kind > KIND_SERVICE || m->echo > 1)
+	if (m->kind > KIND_NAME || m->echo > 1)
 		return bad(c, "a match has an unknown value");
 	if ((m->kind == KIND_SERVICE) != (m->service != BLOB_NONE) ||
 	    (m->kind == KIND_SERVICE && m->service >= h->services))
 		return bad(c, "a match names no host-service");
 	if (!run_ok(m->ref, m->nrefs, h->refs) ||
 	    !run_ok(m->xref, m->nxrefs, h->refs) ||
+	    !run_ok(m->name, m->nnames, h->names) ||
+	    !run_ok(m->xname, m->nxnames, h->names) ||
 	    !run_ok(m->range, m->nranges, h->ranges))
 		return bad(c, "a match points outside");
 	/* an empty set means nothing, never everything */
-	if ((m->kind == KIND_NET) != (m->nrefs > 0))
+	if ((m->kind == KIND_NET) != (m->nrefs > 0) ||
+	    (m->kind == KIND_NAME) != (m->nnames > 0))
 		return bad(c, "a match has no destination");
+	if (m->kind == KIND_NAME ? m->nxrefs > 0 : m->nxnames > 0)
+		return bad(c, "a match mixes names and networks");
+	if (!names_sorted(p, m->name, m->nnames) ||
+	    !names_sorted(p, m->xname, m->nxnames))
+		return bad(c, "names are out of order");
+	return 0;
+}
+
+static bool
+has_proto(const struct policy *p, const struct blob_match *m, uint32_t proto)
+{
+	uint32_t	i;
+
+	for (i = m->range; i < m->range + m->nranges; i++)
+		if (p->range[i].proto == proto)
+			return true;
+	return false;
+}
+
+/* An allow by name: ports, never echo, and what is verified is TCP's. */
+static int
+check_by_name(const struct policy *p, const struct blob_rule *r,
+    const struct check *c)
+{
+	bool	named = r->match.kind == KIND_NAME && r->deny == 0;
+
+	if (r->verify > VERIFY_HOST || r->ech > 1 ||
+	    (r->verify != VERIFY_NONE && (!named ||
+	    !has_proto(p, &r->match, PROTO_TCP))) ||
+	    (r->ech != 0 && r->verify != VERIFY_SNI))
+		return bad(c, "a rule verifies what it cannot");
+	if (named && (r->match.echo != 0 || r->match.nranges == 0))
+		return bad(c, "a rule by name has no ports");
 	return 0;
 }
 
@@ -157,7 +209,8 @@ check_rules(const struct policy *p, const struct check *c)
 	for (i = 0; i < p->head->rules; i++) {
 		const struct blob_rule *r = &p->rule[i];
 
-		if (check_match(p, &r->match, c) == -1)
+		if (check_match(p, &r->match, c) == -1 ||
+		    check_by_name(p, r, c) == -1)
 			return -1;
 		if (r->deny > 1 || r->mode > MODE_AUDIT ||
 		    !text_ok(p, r->id, RULE_MAX))
@@ -173,6 +226,7 @@ check_rules(const struct policy *p, const struct check *c)
 		if (check_match(p, &x->match, c) == -1)
 			return -1;
 		if (x->ports > 1 || x->match.kind == KIND_SERVICE ||
+		    x->match.kind == KIND_NAME ||
 		    !text_ok(p, x->ticket, SIZE_MAX))
 			return bad(c, "an exception has an unknown value");
 	}
@@ -186,7 +240,11 @@ limits_ok(const struct policy_limits *l)
 	    l->rate > 0 && l->burst > 0 && l->conns <= UNIT_MAX &&
 	    l->pending <= UNIT_MAX && l->pending_dst <= UNIT_MAX &&
 	    l->rate <= UNIT_MAX && l->burst <= UNIT_MAX &&
-	    l->idle <= UNIT_MAX && l->lifetime <= UNIT_MAX;
+	    l->idle <= UNIT_MAX && l->lifetime <= UNIT_MAX &&
+	    l->dns_rate > 0 && l->dns_burst > 0 && l->names > 0 &&
+	    l->names_per > 0 && l->dns_rate <= UNIT_MAX &&
+	    l->dns_burst <= UNIT_MAX && l->names <= UNIT_MAX &&
+	    l->names_per <= UNIT_MAX;
 }
 
 /* Tenants own their rules and exceptions: the runs follow each other. */
@@ -257,6 +315,70 @@ check_sets(const struct policy *p, const struct check *c)
 	return 0;
 }
 
+/* ---- names ---------------------------------------------------------------- */
+
+static int
+check_names(const struct policy *p, const struct check *c)
+{
+	uint32_t	i;
+
+	for (i = 0; i < p->head->names; i++)
+		if (p->name[i].wild > NAME_MANY ||
+		    !name_valid(&p->name[i].base))
+			return bad(c, "a name is none");
+	return 0;
+}
+
+static int
+check_hosts(const struct policy *p, const struct check *c)
+{
+	const struct blob_head	*h = p->head;
+	uint32_t		 i;
+
+	for (i = 0; i < h->addrs; i++)
+		if (!endpoint_valid(&p->addr[i]) || p->addr[i].port != 0)
+			return bad(c, "the address of a host is none");
+	for (i = 0; i < h->hosts; i++) {
+		const struct blob_host *host = &p->host[i];
+
+		if (!name_valid(&host->name) || host->naddrs == 0 ||
+		    host->naddrs > ANSWER_MAX ||
+		    !run_ok(host->addr, host->naddrs, h->addrs))
+			return bad(c, "a host has no name or no address");
+		if (i > 0 && name_compare(&p->host[i - 1].name,
+		    &host->name) >= 0)
+			return bad(c, "hosts are out of order");
+	}
+	return 0;
+}
+
+static bool
+upstream_ok(const struct policy_upstream *u)
+{
+	static const struct name	none;
+
+	return endpoint_valid(&u->addr) && u->addr.port != 0 && u->tls <= 1 &&
+	    (u->tls != 0 ? name_valid(&u->name) : name_equal(&u->name, &none));
+}
+
+static int
+check_resolver(const struct policy *p, const struct check *c)
+{
+	static const struct policy_upstream	 none;
+	const struct policy_resolver		*r = p->resolver;
+	uint32_t				 i;
+
+	if (r->nupstreams > UPSTREAM_MAX || r->dnssec > 1 ||
+	    r->pin_min > r->pin_max || r->pin_max == 0 ||
+	    r->pin_max > UNIT_MAX || r->pin_grace > UNIT_MAX)
+		return bad(c, "its resolver has an unknown value");
+	for (i = 0; i < UPSTREAM_MAX; i++)
+		if (i < r->nupstreams ? !upstream_ok(&r->upstream[i]) :
+		    memcmp(&r->upstream[i], &none, sizeof(none)) != 0)
+			return bad(c, "an upstream is none");
+	return 0;
+}
+
 struct policy *
 policy_load(const void *blob, size_t len, char *err, size_t errlen)
 {
@@ -277,6 +399,8 @@ policy_load(const void *blob, size_t len, char *err, size_t errlen)
 	p->head = p->blob;
 	if (check_head(p->head, &c) == -1 || lay_out(p, len, &c) == -1 ||
 	    check_sets(p, &c) == -1 || check_services(p, &c) == -1 ||
+	    check_names(p, &c) == -1 || check_hosts(p, &c) == -1 ||
+	    check_resolver(p, &c) == -1 ||
 	    check_rules(p, &c) == -1 || check_tenants(p, &c) == -1) {
 		policy_free(p);
 		return NULL;

@@ -77,6 +77,8 @@ model_new(void)
 		fatalx("out of memory for the policy");
 	m->audit.durable = DURABLE_BEFORE_DATA;
 	m->audit.rotate = ROTATE_DEFAULT;
+	m->resolver = (struct policy_resolver){ .pin_min = 60, .pin_max = 3600,
+	    .pin_grace = 30 };
 	return m;
 }
 

@@ -20,6 +20,7 @@ struct item {				/* an entry of a list, as written */
 	struct where	at;
 	bool		table;		/* <text> */
 	bool		macro;		/* $text; only until it is expanded */
+	bool		quoted;		/* "text": the form of names */
 	uint32_t	index;		/* of the table, from review.c */
 };
 struct items { VEC(struct item) list; };
@@ -33,10 +34,17 @@ struct nets {
 	VEC(struct item) table;
 };
 
+struct pattern {			/* a name, or all names below one */
+	struct blob_name name;
+	struct where	at;
+};
+struct patterns { VEC(struct pattern) list; };
+
 struct dest {
 	struct where	at;
 	uint32_t	kind;		/* enum blob_kind */
 	struct nets	in, out;	/* out: `except` */
+	struct patterns	names, xnames;	/* KIND_NAME: the same */
 	struct item	service;	/* KIND_SERVICE */
 };
 
@@ -55,6 +63,9 @@ struct rule {
 	const char	*label;
 	struct where	label_at;
 	uint32_t	mode;		/* enum blob_mode */
+	uint32_t	verify;		/* enum verify; see `verify_at` */
+	bool		ech;		/* may be offered */
+	struct where	verify_at, ech_at;	/* line 0: not written */
 };
 
 struct tenant {
@@ -102,12 +113,20 @@ struct service {
 	bool		used;
 };
 
+struct host {
+	struct where	at;
+	struct name	name;
+	VEC(struct endpoint) addr;
+};
+
 #define ROTATE_DEFAULT	(UINT64_C(256) << 20)
 
 struct arena;
 struct model {
 	struct arena	*arena;
 	struct policy_audit audit;
+	struct policy_resolver resolver;
+	VEC(struct host)    host;
 	VEC(struct macro)   macro;
 	VEC(struct table)   table;
 	VEC(struct limits)  limits;

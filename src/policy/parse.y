@@ -69,20 +69,22 @@ marked(const char *text, struct where at, bool table)
 %token ALLOW "allow" ANY "any" ASYNC "async" AUDIT "audit"
 %token BEFORE_CONNECT "before-connect" BEFORE_DATA "before-data"
 %token BUILTIN "builtin" BURST "burst" CONNS "conns" DEFAULT "default"
-%token DENY "deny" DURABLE "durable" ECHO "echo" ENFORCE "enforce"
-%token EXCEPT "except" FILE_ "file" FLOOR "floor" FOR "for"
-%token HOST_SERVICE "host-service" ICMP "icmp" IDLE "idle" INCLUDE "include"
-%token LABEL "label" LIFETIME "lifetime" LIMITS "limits" MODE "mode" NET "net"
-%token ON_FAILURE "on-failure" PENDING "pending"
-%token PENDING_DST "pending-per-destination" POLICY "policy" PORT "port"
-%token RATE "rate" ROTATE "rotate" TABLE "table" TCP "tcp" TENANT "tenant"
-%token TICKET "ticket" TO "to" UDP "udp" VERSION "version"
+%token DENY "deny" DNS "dns" DNSSEC "dnssec" DURABLE "durable" ECH "ech"
+%token ECHO "echo" ENFORCE "enforce" EXCEPT "except" FILE_ "file"
+%token FLOOR "floor" FOR "for" HOST "host" HOST_SERVICE "host-service"
+%token ICMP "icmp" IDLE "idle" INCLUDE "include" LABEL "label"
+%token LIFETIME "lifetime" LIMITS "limits" MODE "mode" NAME "name"
+%token NAMES "names" NET "net" ON_FAILURE "on-failure" PENDING "pending"
+%token PENDING_DST "pending-per-destination" PER "per" PIN "pin" POLICY "policy"
+%token PORT "port" RATE "rate" RESOLVER "resolver" ROTATE "rotate"
+%token TABLE "table" TCP "tcp" TENANT "tenant" TICKET "ticket" TO "to"
+%token UDP "udp" UPSTREAM "upstream" VERIFY "verify" VERSION "version"
 /* which file is read; the lexer gives one of them first */
 %token MAIN "a policy" INCLUDED "an included file"
 
-%type <num>		proto mode durable tenant_mode setting_word
-%type <item>		word string entry
-%type <items>		list items except
+%type <num>		proto mode durable tenant_mode setting_word ech
+%type <item>		word string entry verify address
+%type <items>		list items except addresses words
 %type <dest>		dest net_dest
 %type <services>	services port_clause
 
@@ -107,6 +109,8 @@ statement	: macro
 		| limits
 		| audit
 		| floor
+		| host
+		| resolver
 		| service
 		| include
 		| tenant
@@ -121,7 +125,10 @@ tenants		: %empty
 
 word		: WORD				{ $$ = item($1, @1); }
 		;
-string		: STRING			{ $$ = item($1, @1); }
+string		: STRING {
+			$$ = item($1, @1);
+			build_ascii(p, &$$);
+		}
 		;
 
 /* ---- lists -------------------------------------------------------------- */
@@ -138,6 +145,10 @@ items		: entry				{ $$ = build_items(p, NULL, &$1); }
 		| items comma entry		{ $$ = build_items(p, $1, &$3); }
 		;
 entry		: word
+		| STRING {
+			$$ = item($1, @1);
+			$$.quoted = true;
+		}
 		| TABLE_REF			{ $$ = marked($1, @1, true); }
 		| MACRO				{ $$ = marked($1, @1, false); }
 		;
@@ -176,6 +187,15 @@ setting		: setting_word word		{ build_setting(p, $1, &$2); }
 			build_setting(p, SET_RATE, &$2);
 			build_setting(p, SET_BURST, &$4);
 		}
+		| DNS word			{ build_setting(p, SET_DNS, &$2); }
+		| DNS word BURST word {
+			build_setting(p, SET_DNS, &$2);
+			build_setting(p, SET_DNS_BURST, &$4);
+		}
+		| NAMES word PER word {
+			build_setting(p, SET_NAMES, &$2);
+			build_setting(p, SET_NAMES_PER, &$4);
+		}
 		;
 setting_word	: CONNS				{ $$ = SET_CONNS; }
 		| PENDING			{ $$ = SET_PENDING; }
@@ -210,6 +230,29 @@ floor		: FLOOR BUILTIN
 		| FLOOR EXCEPT net_dest services FOR TENANT word TICKET string {
 			build_except(p, &@1, $3, $4, &$7, &$9);
 		}
+		;
+host		: HOST string addresses		{ build_host(p, &$2, $3); }
+		;
+addresses	: address			{ $$ = build_items(p, NULL, &$1); }
+		| addresses address		{ $$ = build_items(p, $1, &$2); }
+		;
+address		: word
+		| MACRO				{ $$ = marked($1, @1, false); }
+		;
+resolver	: RESOLVER { build_resolver(p, &@1); } LBRACE resolver_settings RBRACE {
+			build_resolver_end(p, &@1);
+		}
+		;
+resolver_settings : resolver_setting
+		| resolver_settings resolver_setting
+		;
+resolver_setting : UPSTREAM words		{ build_upstream(p, &@1, $2, NULL); }
+		| UPSTREAM words NAME string	{ build_upstream(p, &@1, $2, &$4); }
+		| DNSSEC word			{ build_dnssec(p, &@1, &$2); }
+		| PIN words			{ build_pin(p, $2); }
+		;
+words		: word				{ $$ = build_items(p, NULL, &$1); }
+		| words word			{ $$ = build_items(p, $1, &$2); }
 		;
 service		: HOST_SERVICE word word proto	{ build_service(p, &$2, &$3, $4); }
 		;
@@ -257,6 +300,9 @@ action		: ALLOW				{ build_rule(p, &@1, false); }
 		| DENY				{ build_rule(p, &@1, true); }
 		;
 dest		: net_dest
+		| NAME list except {
+			$$ = build_dest(p, KIND_NAME, &@1, $2, $3);
+		}
 		| HOST_SERVICE word {
 			struct items *one = build_items(p, NULL, &$2);
 			$$ = build_dest(p, KIND_SERVICE, &@1, one, NULL);
@@ -276,6 +322,14 @@ clauses		: %empty
 		| clauses LABEL string		{ build_label(p, p->rule, &$3); }
 		| clauses MODE mode		{ build_mode(p, p->rule, &@2, $3); }
 		| clauses port_clause		{ build_services(p, &p->rule->services, $2); }
+		| clauses VERIFY verify		{ build_verify(p, p->rule, &@2, &$3); }
+		| clauses ECH ech		{ build_ech(p, p->rule, &@2, $3 != 0); }
+		;
+verify		: word
+		| HOST				{ $$ = item("host", @1); }
+		;
+ech		: ALLOW				{ $$ = 1; }
+		| DENY				{ $$ = 0; }
 		;
 services	: %empty {
 			$$ = model_alloc(p->m, sizeof(*$$));
@@ -330,19 +384,32 @@ word_means(int before)
 	case TCP:
 	case UDP:
 		return "a port";
-	case TENANT:
-	case LIMITS:
 	case HOST_SERVICE:
+	case LIMITS:
+	case NAME:
+	case TENANT:
 		return "a name";
 	case CONNS:
 	case PENDING:
 	case PENDING_DST:
 	case BURST:
 		return "a number";
+	case NAMES:
+		return "a number";
+	case DNS:
 	case RATE:
 		return "a rate, as 50/s";
+	case VERIFY:
+		return "sni, none";
+	case DNSSEC:
+		return "yes or no";
+	case PIN:
+		return "min, max or grace";
+	case UPSTREAM:
+		return "an address, or tls and an address";
 	case IDLE:
 	case LIFETIME:
+	case PER:
 		return "a duration, as 5m";
 	case ROTATE:
 		return "a size, as 256M";
@@ -350,6 +417,7 @@ word_means(int before)
 		return "1";
 	case LBRACE:
 	case COMMA:
+	case STRING:
 	case WORD:
 		return "an entry";
 	default:

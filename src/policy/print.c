@@ -12,7 +12,7 @@
 
 #include "grammar.h"
 #include "log.h"
-#include "model.h"
+#include "read.h"
 
 void
 text_add(struct text *t, const char *fmt, ...)
@@ -54,10 +54,38 @@ print_nets(struct text *t, const struct nets *s)
 }
 
 static void
+print_patterns(struct text *t, const struct patterns *s)
+{
+	char	buf[PATTERN_STRLEN];
+	size_t	i, n = s->list.n;
+
+	text_add(t, n == 1 ? "" : "{ ");
+	for (i = 0; i < n; i++)
+		text_add(t, "\"%s\"%s", pattern_print(&s->list.v[i].name, buf),
+		    n == 1 ? "" : " ");
+	text_add(t, n == 1 ? "" : "}");
+}
+
+static void
+print_by_name(struct text *t, const struct dest *d)
+{
+	text_add(t, "name ");
+	print_patterns(t, &d->names);
+	if (d->xnames.list.n > 0) {
+		text_add(t, " except ");
+		print_patterns(t, &d->xnames);
+	}
+}
+
+static void
 print_dest(struct text *t, const struct dest *d)
 {
 	if (d->kind == KIND_SERVICE) {
 		text_add(t, "host-service %s", d->service.text);
+		return;
+	}
+	if (d->kind == KIND_NAME) {
+		print_by_name(t, d);
 		return;
 	}
 	text_add(t, d->kind == KIND_ANY ? "any" : "net ");
@@ -110,13 +138,34 @@ print_services(struct text *t, const struct services *s)
 		text_add(t, " icmp echo");
 }
 
+static void
+print_verify(struct text *t, const struct rule *r)
+{
+	static const char *const	words[] = {
+		[VERIFY_NONE] = "none", [VERIFY_SNI] = "sni",
+		[VERIFY_HOST] = "host" };
+	size_t				i;
+
+	for (i = 0; i < r->services.range.n; i++)
+		if (r->services.range.v[i].proto == PROTO_TCP) {
+			text_add(t, " verify %s%s", words[r->verify],
+			    r->ech ? " ech allow" : "");
+			return;
+		}
+}
+
 void
 print_rule(struct text *t, const struct rule *r)
 {
+	bool	named = r->dest.kind == KIND_NAME && !r->deny;
+
 	text_add(t, "%s to ", r->deny ? "deny" : "allow");
 	print_dest(t, &r->dest);
-	if (r->dest.kind != KIND_SERVICE && !is_default(&r->services, r->deny))
+	if (named || (r->dest.kind != KIND_SERVICE &&
+	    !is_default(&r->services, r->deny)))
 		print_services(t, &r->services);
+	if (named)
+		print_verify(t, r);
 	if (r->mode != MODE_INHERIT)
 		text_add(t, " mode %s", r->mode == MODE_AUDIT ? "audit" :
 		    "enforce");
@@ -128,8 +177,8 @@ static void
 print_duration(struct text *t, const char *word, uint32_t seconds)
 {
 	if (seconds == 0)
-		return;
-	if (seconds % 86400 == 0)
+		text_add(t, " %s 0s", word);
+	else if (seconds % 86400 == 0)
 		text_add(t, " %s %ud", word, seconds / 86400);
 	else if (seconds % 3600 == 0)
 		text_add(t, " %s %uh", word, seconds / 3600);
@@ -145,8 +194,13 @@ print_limits(struct text *t, const struct limits *l)
 	text_add(t, "limits %s { conns %u pending %u "
 	    "pending-per-destination %u rate %u/s burst %u", l->name,
 	    l->l.conns, l->l.pending, l->l.pending_dst, l->l.rate, l->l.burst);
-	print_duration(t, "idle", l->l.idle);
-	print_duration(t, "lifetime", l->l.lifetime);
+	if (l->l.idle > 0)
+		print_duration(t, "idle", l->l.idle);
+	if (l->l.lifetime > 0)
+		print_duration(t, "lifetime", l->l.lifetime);
+	text_add(t, " dns %u/s burst %u names %u", l->l.dns_rate,
+	    l->l.dns_burst, l->l.names);
+	print_duration(t, "per", l->l.names_per);
 	text_add(t, " }\n");
 }
 
@@ -165,6 +219,41 @@ print_audit(struct text *t, const struct policy_audit *a)
 	}
 	text_add(t, "audit { durable %s rotate %llu%c on-failure deny }\n",
 	    durable[a->durable], (unsigned long long)n, unit[u]);
+}
+
+static void
+print_resolver(struct text *t, const struct policy_resolver *r)
+{
+	char		buf[ENDPOINT_STRLEN];
+	uint32_t	i;
+
+	text_add(t, "resolver {\n");
+	for (i = 0; i < r->nupstreams; i++) {
+		const struct policy_upstream *u = &r->upstream[i];
+
+		text_add(t, "\tupstream %s%s", u->tls ? "tls " : "",
+		    endpoint_print(&u->addr, buf));
+		if (u->tls)
+			text_add(t, " name \"%s\"", u->name.text);
+		text_add(t, "\n");
+	}
+	text_add(t, "\tdnssec %s\n\tpin", r->dnssec ? "yes" : "no");
+	print_duration(t, "min", r->pin_min);
+	print_duration(t, "max", r->pin_max);
+	print_duration(t, "grace", r->pin_grace);
+	text_add(t, "\n}\n");
+}
+
+static void
+print_host(struct text *t, const struct host *h)
+{
+	char	buf[ENDPOINT_STRLEN];
+	size_t	i;
+
+	text_add(t, "host \"%s\"", h->name.text);
+	for (i = 0; i < h->addr.n; i++)
+		text_add(t, " %s", addr_print(&h->addr.v[i], buf));
+	text_add(t, "\n");
 }
 
 static void
@@ -219,6 +308,7 @@ grammar_print(const struct model *m, size_t *len)
 
 	text_add(&t, "policy version 1\n");
 	print_audit(&t, &m->audit);
+	print_resolver(&t, &m->resolver);
 	text_add(&t, "floor builtin\n");
 	for (i = 0; i < m->except.n; i++)
 		print_except(&t, &m->except.v[i]);
@@ -227,6 +317,8 @@ grammar_print(const struct model *m, size_t *len)
 		text_add(&t, "host-service %s %s %s\n", m->service.v[i].name,
 		    endpoint_print(&m->service.v[i].addr, buf),
 		    proto_name(m->service.v[i].proto));
+	for (i = 0; i < m->host.n; i++)
+		print_host(&t, &m->host.v[i]);
 	for (i = 0; i < m->table.n; i++)
 		if (m->table.v[i].used)
 			print_table(&t, &m->table.v[i]);

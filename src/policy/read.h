@@ -51,9 +51,12 @@ struct parse {
 	struct tenant		*tenant;	/* whose rules are read */
 	struct rule		*rule;		/* which is read */
 	size_t			 expanded;	/* entries of used macros */
+	size_t			 compared;	/* names, by review_names.c */
 	bool			 versioned;	/* policy version was seen */
 	bool			 audit_seen;
 	uint32_t		 audit_set;
+	bool			 resolver_seen;
+	uint32_t		 resolver_set;
 	VEC(struct include)	 include;	/* of this file */
 };
 
@@ -80,7 +83,15 @@ int	value_ports(struct parse *, const struct item *, uint32_t proto,
 	    struct blob_range *);
 int	value_net(struct parse *, const struct item *, struct prefix *);
 int	value_endpoint(struct parse *, const struct item *, struct endpoint *);
+int	value_address(struct parse *, const struct item *, struct endpoint *);
 bool	value_name(struct parse *, const struct item *, const char *what);
+
+/* pattern.c: host names; 0, or -1 after a message */
+int	pattern_name(struct parse *, const struct item *, struct name *);
+int	pattern_parse(struct parse *, const struct item *, struct blob_name *);
+/* "*.example.com", in print.c's form and as messages show it. */
+#define PATTERN_STRLEN	(NAME_TEXT_MAX + 4)
+const char *pattern_print(const struct blob_name *, char buf[PATTERN_STRLEN]);
 
 /* file.c: files, opened once and looked at before they are read */
 char	*file_read(struct parse *, const struct where *, struct source *,
@@ -121,8 +132,23 @@ void	build_services(struct parse *, struct services *,
 void	build_include(struct parse *, const struct item *);
 void	build_version(struct parse *, const struct item *);
 
+/* build_names.c: those about names */
+void	build_ascii(struct parse *, const struct item *);
+void	build_patterns(struct parse *, struct patterns *, const struct items *);
+void	build_verify(struct parse *, struct rule *, const struct where *,
+	    const struct item *);
+void	build_ech(struct parse *, struct rule *, const struct where *, bool);
+void	build_host(struct parse *, const struct item *, const struct items *);
+void	build_resolver(struct parse *, const struct where *);
+void	build_upstream(struct parse *, const struct where *,
+	    const struct items *, const struct item *name);
+void	build_dnssec(struct parse *, const struct where *, const struct item *);
+void	build_pin(struct parse *, const struct items *);
+void	build_resolver_end(struct parse *, const struct where *);
+
 enum setting { SET_CONNS, SET_PENDING, SET_PENDING_DST, SET_RATE, SET_BURST,
-	SET_IDLE, SET_LIFETIME };
+	SET_IDLE, SET_LIFETIME, SET_DNS, SET_DNS_BURST, SET_NAMES,
+	SET_NAMES_PER };
 enum audit_setting { AUDIT_DURABLE, AUDIT_ROTATE, AUDIT_FAILURE };
 
 /*
@@ -133,5 +159,14 @@ bool	settle(struct parse *);
 
 /* review.c: what only the whole policy can tell */
 void	review(struct parse *);
+/* review_names.c: the same of names */
+void	review_name_rule(struct parse *, uint32_t tenant, const struct rule *);
+void	review_hosts(struct parse *);
+/* public.c: an allow of a resolver that anyone may ask */
+void	review_public_resolvers(struct parse *, const struct rule *);
+
+/* suffix.c: who may give out names below one */
+enum suffix { SUFFIX_NONE, SUFFIX_ICANN, SUFFIX_PRIVATE, SUFFIX_UNKNOWN };
+enum suffix suffix_find(const struct blob_name *);
 
 #endif

@@ -437,13 +437,18 @@ review(struct parse *p)
 
 		for (k = 0; k < t->rule.n; k++) {
 			check_labels(p, t, k);
+			if (t->rule.v[k].dest.kind == KIND_NAME)
+				review_name_rule(p, (uint32_t)i, &t->rule.v[k]);
 			if (t->rule.v[k].deny ||
 			    t->rule.v[k].dest.kind == KIND_SERVICE)
 				continue;
 			check_allow_nets(p, (uint32_t)i, &t->rule.v[k]);
 			check_allow_ports(p, (uint32_t)i, &t->rule.v[k]);
+			review_public_resolvers(p, &t->rule.v[k]);
 		}
 	}
-	if (p->sink->errors == 0)
-		check_unused(p);
+	if (p->sink->errors > 0)
+		return;
+	review_hosts(p);
+	check_unused(p);
 }

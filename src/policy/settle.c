@@ -61,6 +61,29 @@ settle_nets(struct nets *s)
 	}
 }
 
+static int
+compare_patterns(const void *a, const void *b)
+{
+	return blob_name_compare(&((const struct pattern *)a)->name,
+	    &((const struct pattern *)b)->name);
+}
+
+/* Sorted and without doubles; a wildcard and what it covers are two entries. */
+static void
+settle_patterns(struct patterns *s)
+{
+	struct pattern	*v = s->list.v;
+	size_t		 i, kept = 0;
+
+	if (s->list.n < 2)
+		return;
+	qsort(v, s->list.n, sizeof(*v), compare_patterns);
+	for (i = 1; i < s->list.n; i++)
+		if (compare_patterns(&v[kept], &v[i]) != 0)
+			v[++kept] = v[i];
+	s->list.n = kept + 1;
+}
+
 static void
 merge_ranges(struct services *s)
 {
@@ -124,6 +147,8 @@ settle_dest(struct parse *p, struct dest *d)
 	find_tables(p, &d->out);
 	settle_nets(&d->in);
 	settle_nets(&d->out);
+	settle_patterns(&d->names);
+	settle_patterns(&d->xnames);
 	if (d->kind != KIND_SERVICE)
 		return;
 	if ((found = model_find_service(p->m, d->service.text)) == -1) {
@@ -135,6 +160,49 @@ settle_dest(struct parse *p, struct dest *d)
 	p->m->service.v[found].used = true;
 }
 
+/* A rule by name opens what it says and no more; nothing binds a ping to a name. */
+static void
+settle_name_ports(struct parse *p, struct rule *r)
+{
+	if (r->services.echo)
+		report_error(p, &r->services.at, "icmp echo is never by name: "
+		    "write it in a rule to net");
+	if (!r->deny && !r->services.written)
+		report_error(p, &r->dest.at, "an allow by name names its ports, "
+		    "as port tcp 443");
+}
+
+static bool
+has_tcp(const struct services *s)
+{
+	size_t	i;
+
+	for (i = 0; i < s->range.n; i++)
+		if (s->range.v[i].proto == PROTO_TCP)
+			return true;
+	return false;
+}
+
+static void
+settle_verify(struct parse *p, struct rule *r)
+{
+	const struct where	*at = r->verify_at.line != 0 ? &r->verify_at :
+				    &r->ech_at;
+	bool			 tcp = r->dest.kind == KIND_NAME && !r->deny &&
+				    has_tcp(&r->services);
+
+	if (tcp && r->verify_at.line == 0)
+		r->verify = VERIFY_SNI;
+	if (at->line != 0 && !tcp)
+		report_error(p, at, "verify and ech are for an allow by name with "
+		    "TCP ports: %s", r->dest.kind != KIND_NAME ? "this one is not "
+		    "by name" : r->deny ? "a deny needs no proof" : "this one has "
+		    "none");
+	else if (r->ech_at.line != 0 && r->verify != VERIFY_SNI)
+		report_error(p, &r->ech_at, "ech is about what verify sni sees, "
+		    "and this rule does not verify sni");
+}
+
 /* A host-service has one port of its own; the rule must not name others. */
 static void
 settle_rule(struct parse *p, struct rule *r)
@@ -143,6 +211,9 @@ settle_rule(struct parse *p, struct rule *r)
 	struct service		*s;
 
 	settle_dest(p, &r->dest);
+	settle_verify(p, r);
+	if (r->dest.kind == KIND_NAME)
+		settle_name_ports(p, r);
 	if (r->dest.kind != KIND_SERVICE) {
 		settle_services(p, &r->services, r->deny);
 		return;
@@ -192,12 +263,48 @@ settle_except(struct parse *p, struct except *e)
 		e->tenant.index = (uint32_t)found;
 }
 
+/* ---- hosts --------------------------------------------------------------------- */
+
+static int
+compare_hosts(const void *a, const void *b)
+{
+	return name_compare(&((const struct host *)a)->name,
+	    &((const struct host *)b)->name);
+}
+
+static int
+compare_addresses(const void *a, const void *b)
+{
+	return addr_compare(a, b);
+}
+
+static void
+settle_hosts(struct parse *p)
+{
+	struct host	*v = p->m->host.v;
+	size_t		 i, n = p->m->host.n;
+
+	if (n > 1)
+		qsort(v, n, sizeof(*v), compare_hosts);
+	for (i = 0; i < n; i++) {
+		if (v[i].addr.n > 1)
+			qsort(v[i].addr.v, v[i].addr.n, sizeof(v[i].addr.v[0]),
+			    compare_addresses);
+		if (i > 0 && name_equal(&v[i - 1].name, &v[i].name))
+			report_error(p, v[i - 1].at.line > v[i].at.line ?
+			    &v[i - 1].at : &v[i].at, "the host %.64s is defined "
+			    "twice: give all its addresses at once",
+			    v[i].name.text);
+	}
+}
+
 bool
 settle(struct parse *p)
 {
 	struct model	*m = p->m;
 	size_t		 i;
 
+	settle_hosts(p);
 	for (i = 0; i < m->table.n; i++)
 		settle_nets(&m->table.v[i].nets);
 	for (i = 0; i < m->except.n; i++)

@@ -174,8 +174,8 @@ bad_net(struct parse *p, const struct item *w)
 		report_error(p, &w->at, "\"%.64s\" has bits set beyond its "
 		    "length: write %s", w->text, prefix_print(&near, buf));
 	else if (looks_like_name(w->text))
-		report_error(p, &w->at, "\"%.64s\" is not an address; rules on "
-		    "names are not supported in this version", w->text);
+		report_error(p, &w->at, "\"%.64s\" is not an address: a rule on a "
+		    "name is written to name \"%.64s\"", w->text, w->text);
 	else
 		report_error(p, &w->at, "\"%.64s\" is not a network: an address, "
 		    "or a prefix as 192.0.2.0/24 or 2001:db8::/32", w->text);
@@ -208,6 +208,18 @@ value_endpoint(struct parse *p, const struct item *w, struct endpoint *out)
 		return 0;
 	report_error(p, &w->at, "\"%.64s\" is not an address with a port: "
 	    "127.0.0.1:9091 or [::1]:9091", w->text);
+	return -1;
+}
+
+int
+value_address(struct parse *p, const struct item *w, struct endpoint *out)
+{
+	if (addr_parse(w->text, out) == 0) {
+		*out = endpoint_canonical(*out);
+		return 0;
+	}
+	report_error(p, &w->at, "\"%.64s\" is not an address: 192.0.2.1 or "
+	    "2001:db8::1", w->text);
 	return -1;
 }
 

@@ -42,11 +42,44 @@ ask 0 "the guest's gateway: metrics" example.conf ci tcp 10.0.2.2:9091
 ask 1 'no host-service has this port' example.conf ci tcp 10.0.2.2:80
 ask 0 'audit-deny: recorded as denied, let through (default-deny)' example.conf trial tcp 203.0.115.1:81
 ask 1 'deny (deny-rule) by example.conf' example.conf trial tcp 203.0.115.1:22
+# names
+ask 0 "must name www.example.com as" names.conf web tcp 203.0.114.10:443 --name www.example.com
+ask 0 'verdict    allow by names.conf:[0-9]*, as www.example.com (assurance sni), dials 203.0.114.10:443$' \
+	names.conf web tcp 203.0.114.10:443 --name WWW.example.com. --sni www.example.com
+ask 1 'verdict    deny (sni-mismatch) by names.conf' names.conf web tcp 203.0.114.10:443 --name www.example.com --sni example.com
+ask 1 'nearly     names.conf:[0-9]* (web): allow to name' names.conf web tcp 203.0.114.10:443 --name www.example.com --sni example.com
+ask 1 'verdict    deny (sni-missing)' names.conf web tcp 203.0.114.10:443 --name www.example.com --sni ''
+ask 1 'verdict    deny (ech-present)' names.conf web tcp 203.0.114.10:443 --name www.example.com --sni www.example.com --ech
+ask 1 'verdict    deny (no-pin)' names.conf web tcp 203.0.114.10:443
+ask 1 'verdict    deny (quic-unverifiable)' names.conf web udp 203.0.114.10:443 --name www.example.com
+ask 1 'example.com leads to this address (but it does not resolve: name-not-allowed)' names.conf web tcp 203.0.114.10:443 --name example.com
+ask 0 'assurance host' example.conf ci tcp 203.0.115.1:80 --name www.example.com --host www.example.com
+ask 1 'vhost-mismatch' example.conf ci tcp 203.0.115.1:80 --name www.example.com --host example.com
+ask 0 'excepted: NET-4411' example.conf ci tcp 10.20.7.10:443 --name cache.corp.example
+ask 0 'verdict    allow by names.conf:[0-9]*, asked of the upstreams' names.conf web dns www.example.com
+ask 1 'verdict    deny (name-not-allowed), answered NXDOMAIN' names.conf web dns example.com
+ask 1 'verdict    deny (deny-rule) by deny.conf' deny.conf closed dns example.com
+ask 0 'budget     one of 500 new names in 600 seconds' example.conf ci dns a.usercontent.example.com
+ask 1 'name-not-allowed' example.conf ci dns paste.usercontent.example.com
+ask 0 'host       10.20.7.10$' example.conf ci dns cache.corp.example
+ask 0 'answered by this policy' example.conf ci dns cache.corp.example
+ask 0 '10.20.7.10, which the floor takes away (rebinding-stripped)' example.conf trial dns cache.corp.example
+ask 0 'name       xn--bcher-kva.example' open.conf open dns bücher.example
+ask 2 'is an address, not a name' names.conf web dns 203.0.114.10
+# no spelling of an address is a name (B14)
+for address in 127.1 0x7f000001 2130706433 0177.0.0.1 127.0.0.01 1.2.3 a.0x7F 127.0.0.1. ::1; do
+	ask 2 'address' open.conf open dns "$address"
+	ask 2 'address' open.conf open tcp 203.0.114.10:443 --name "$address"
+done
+ask 2 'stands for many names' names.conf web tcp 203.0.114.10:443 --name '*.example.com'
+ask 64 'usage:' names.conf web udp 203.0.114.10:443 --sni www.example.com
+ask 64 'usage:' names.conf web dns www.example.com --name www.example.com
+ask 64 'usage:' names.conf web tcp 203.0.114.10:443 --host www.example.com --ech
 # no verdict
 ask 2 'has no tenant "nobody"; it has: ci apps trial' example.conf nobody tcp 203.0.114.1:80
 ask 2 'is not an address' demo.conf demo tcp 127.1:80
 ask 2 'is not an address' demo.conf demo tcp example.com:80
-ask 2 'is not tcp, udp or icmp' demo.conf demo sctp 203.0.114.1:80
+ask 2 'is not tcp, udp, icmp or dns' demo.conf demo sctp 203.0.114.1:80
 ask 2 'no such file' missing demo tcp 203.0.114.1:80
 ask 64 'usage:' demo.conf demo tcp
 exit $bad

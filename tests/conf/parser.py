@@ -63,7 +63,20 @@ def main():
         bad = write(tmp / "bad", "policy version 1\ntenant a {\n\tallow to nett x\n}\n")
         status, blob, text = parse(str(bad), "/")
         check("errors", status == 1 and blob == b"" and
-              text == f'{bad}:3:11: unexpected "nett": expected any, host-service or net\n',
+              text == f'{bad}:3:11: unexpected "nett": expected any, host-service, name or net\n',
+              status, text)
+
+        # libpsl and libidn2 ask the kernel for nothing that the filter denies
+        write(tmp / "names", 'policy version 1\ntenant a {\n\tallow to name {\n'
+              + "".join(f'"*.bücher{i}.co.uk" "a.公司{i}.cn"\n' for i in range(2000))
+              + '} port tcp 443\n}\n')
+        status, blob, text = parse("names", tmp)
+        check("names", status == 0 and text == "" and blob.count(b"xn--") == 4000, status, text)
+        write(tmp / "wild", 'policy version 1\ntenant a {\n'
+              '\tallow to name "*.xn--p1ai" port tcp 443\n'
+              '\tallow to name "**.公司.cn" port tcp 443\n}\n')
+        status, blob, text = parse("wild", tmp)
+        check("suffixes", status == 1 and blob == b"" and text.count("public suffix") == 2,
               status, text)
 
         # a hundred thousand networks, from another directory, and includes

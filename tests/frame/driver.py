@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Runs a command behind the real, sealed sallyport-frame, with a broker in this
-file that allows everything: every destination is the same port of the loopback.
+file that allows everything: every destination is the same port of the loopback,
+and the first label of a name says how it is answered (see answer()).
 
     driver.py [options] -- CMD...
 
@@ -14,6 +15,7 @@ import array
 import ctypes
 import errno
 import fcntl
+import hashlib
 import os
 import select
 import signal
@@ -25,8 +27,10 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MAGIC, VERSION = 0x53414c59, 1
-HELLO, OPEN, ACK, CLOSE, DROPS, PONG = range(1, 7)
-CONFIG, GRANT, DENY, REVOKE, PING = range(64, 69)
+HELLO, OPEN, ACK, CLOSE, DROPS, PONG, RESOLVE, FLIGHT = range(1, 9)
+CONFIG, GRANT, DENY, REVOKE, PING, PEEK, ANSWER = range(64, 71)
+ADDRESSES, NODATA, NXDOMAIN, DENIED, SERVFAIL, REFUSED = range(1, 7)
+KINDS = {"tls": 1, "http": 2}
 TAP, STREAM = 1, 2
 VNET, CSUM, TSO4, TSO6, TRUST = 1, 2, 4, 8, 16
 TCP, UDP, ECHO = 6, 17, 1
@@ -47,6 +51,31 @@ def endpoint(text=None, port=0):
     v6 = ":" in text
     raw = socket.inet_pton(socket.AF_INET6 if v6 else socket.AF_INET, text)
     return struct.pack("=BBH16s", 6 if v6 else 4, 0, port, raw)
+
+
+def addresses(name, family, n):
+    """What `name` resolves to, so that a client can tell a wrong answer."""
+    h = hashlib.sha256(name.encode()).digest()
+    if family == 6:
+        return [b"\x20\x01\x0d\xb8" + h[:11] + bytes([i]) for i in range(n)]
+    return [bytes([192, h[0], h[1], i]) for i in range(n)]
+
+
+def answer(ident, qtype, name):
+    """Code, TTL and addresses by the first label: aN- has N addresses."""
+    label = name.split(".")[0].split("-")[0]
+    codes = {"nodata": NODATA, "nx": NXDOMAIN, "denied": DENIED,
+             "fail": SERVFAIL, "refused": REFUSED}
+    n = 0
+    code = codes.get(label, NODATA)
+    if label[:1] == "a" and label[1:].isdigit() and qtype in (1, 28):
+        n = int(label[1:])
+        code = ADDRESSES if n > 0 else NODATA
+    family = 4 if qtype == 1 else 6
+    body = b"".join(struct.pack("=BBH", family, 0, 0) + a.ljust(16, b"\0")
+                    for a in addresses(name, family, n))
+    return struct.pack("=IIQIIII", ANSWER, 0, ident, code, 60, n, 0) + \
+        body.ljust(64 * 20, b"\0")
 
 
 def lease(guest, gateway, bits):
@@ -125,6 +154,7 @@ class Flow:
     def __init__(self, ident, proto, sock):
         self.ident, self.proto, self.sock = ident, proto, sock
         self.granted = False
+        self.flight = b""
 
 
 class Broker:
@@ -135,11 +165,15 @@ class Broker:
         self.flows, self.by_fd = {}, {}
         self.closes, self.drops, self.opens, self.died = {}, {}, 0, False
         self.reasons = {}
+        self.last_id = 0
         self.out = []
         self.ep = select.epoll()
         self.ep.register(chan.fileno(), select.EPOLLIN)
         self.deny = dict((int(p), CODES[c]) for p, c in
                          (d.split("=") for d in o.deny))
+        self.peek = dict((int(p), KINDS[k]) for p, k in
+                         (d.split("=") for d in o.peek))
+        self.peeked, self.resolves, self.slow = {}, 0, []
 
     def send(self, msg, fd=None):
         self.out.append((msg, fd))
@@ -171,7 +205,36 @@ class Broker:
         family, _, port, _ = struct.unpack_from("=BBH16s", body, 24)
         if port in self.deny:
             self.deny_flow(ident, self.deny[port])
-            return
+        elif proto == TCP and port in self.peek:
+            self.peeked[ident] = family, port
+            self.send(struct.pack("=IIQII", PEEK, 0, ident, self.peek[port],
+                                  0))
+        else:
+            self.connect(ident, proto, family, port)
+
+    def flight(self, ident, body):
+        """All of it goes to the server before the frame gets the socket."""
+        zero, size = struct.unpack_from("=II", body)
+        data = body[8:]
+        assert zero == 0 and len(data) == size and 0 < size <= 16384, size
+        family, port = self.peeked.pop(ident)   # KeyError: it came twice
+        if b"deny me" in data:
+            self.deny_flow(ident, ADMIN)
+        else:
+            self.connect(ident, TCP, family, port, data)
+
+    def resolve(self, ident, body):
+        self.resolves += 1
+        qtype, zero, size = struct.unpack_from("=IIH", body)
+        name = body[10:10 + size].decode()
+        assert zero == 0 and not body[10 + size:].strip(b"\0"), body
+        assert name == name.lower(), name
+        if name.startswith("slow-"):
+            self.slow.append((time.time() + 1, ident, qtype, name))
+        elif not name.startswith("never-"):
+            self.send(answer(ident, qtype, name))
+
+    def connect(self, ident, proto, family, port, flight=b""):
         af = socket.AF_INET6 if family == 6 else socket.AF_INET
         kind, num = {TCP: (socket.SOCK_STREAM, 0), UDP: (socket.SOCK_DGRAM, 0),
                      ECHO: (socket.SOCK_DGRAM,
@@ -189,6 +252,7 @@ class Broker:
         if proto == TCP and port == self.o.choke:
             s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
         f = Flow(ident, proto, s)
+        f.flight = flight
         self.flows[ident] = f
         err = s.connect_ex(("::1" if family == 6 else "127.0.0.1", port))
         if err == errno.EINPROGRESS:
@@ -205,13 +269,17 @@ class Broker:
             f.sock.close()
             return
         f.granted = True
-        self.send(struct.pack("=IIQQ", GRANT, 0, f.ident, 0), f.sock.fileno())
+        if f.flight:
+            assert f.sock.send(f.flight) == len(f.flight)
+        self.send(struct.pack("=IIQQ", GRANT, 0, f.ident, len(f.flight)),
+                  f.sock.fileno())
 
     def close(self, ident, body):
         how, reason = struct.unpack_from("=II", body)
         self.closes[how] = self.closes.get(how, 0) + 1
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
         f = self.flows.pop(ident, None)
+        self.peeked.pop(ident, None)
         if f is None:
             return
         if self.by_fd.pop(f.sock.fileno(), None):
@@ -224,7 +292,7 @@ class Broker:
     def message(self):
         for _ in range(256):
             try:
-                m = self.chan.recv(512, socket.MSG_DONTWAIT)
+                m = self.chan.recv(20000, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
             except ConnectionResetError:
@@ -233,12 +301,19 @@ class Broker:
                 self.died = True
                 return
             kind, _, ident = struct.unpack_from("=IIQ", m)
+            if kind in (OPEN, RESOLVE):
+                assert ident == self.last_id + 1, (ident, self.last_id)
+                self.last_id = ident
             if kind == HELLO:
                 magic, version = struct.unpack_from("=II", m, 16)
                 assert (magic, version) == (MAGIC, VERSION), m
                 self.send(config(self.o, self.flags))
             elif kind == OPEN:
                 self.open(ident, m[16:])
+            elif kind == RESOLVE:
+                self.resolve(ident, m[16:])
+            elif kind == FLIGHT:
+                self.flight(ident, m[16:])
             elif kind == CLOSE:
                 self.close(ident, m[16:])
             elif kind == DROPS:
@@ -246,6 +321,8 @@ class Broker:
                 self.drops[reason] = self.drops.get(reason, 0) + n
 
     def turn(self, timeout):
+        while self.slow and self.slow[0][0] <= time.time():
+            self.send(answer(*self.slow.pop(0)[1:]))
         for fd, ev in self.ep.poll(timeout):
             if fd == self.chan.fileno():
                 self.flush()
@@ -290,6 +367,8 @@ def options(argv):
     p.add_argument("--no-tso", action="store_true")
     p.add_argument("--deny", action="append", default=[],
                    metavar="PORT=CODE")
+    p.add_argument("--peek", action="append", default=[],
+                   metavar="PORT=tls|http", help="ask for the first flight")
     p.add_argument("--choke", type=int, metavar="PORT",
                    help="host sockets to it get the smallest send buffer")
     p.add_argument("--log", help="file for the frame's diagnostics")
@@ -348,7 +427,7 @@ def main():
     if o.verbose > 1 or o.cost:
         print(f"driver: opens {broker.opens} closes {broker.closes} reasons "
               f"{broker.reasons} left {len(broker.flows)} drops "
-              f"{broker.drops}", file=sys.stderr)
+              f"{broker.drops} resolves {broker.resolves}", file=sys.stderr)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     ns.end()

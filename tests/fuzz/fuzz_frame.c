@@ -1,6 +1,7 @@
 /*
  * A guest, a server and a broker at random, over the whole way of a TCP segment:
- * packet, flow, segment, stack (lwIP), relay, ask. The input is the source of
+ * packet, flow, segment, stack (lwIP), relay, ask; with first flights that the
+ * broker wants to see, and questions to the gateway. The input is the source of
  * chance; what is chosen is mostly near what the connection's state makes
  * interesting, because bytes at random get no further than a checksum.
  *
@@ -23,7 +24,7 @@
 #include "bytes.h"
 #include "fd.h"
 #include "frame_room.h"
-#include "pool.h"
+#include "tcp.h"
 
 #define FLOWS	6
 
@@ -34,7 +35,9 @@ void	fuzz_report(void);
 struct conn {
 	uint16_t	gport;
 	bool		v6, syn_sent;
-	uint32_t	seq, ack;	/* next to send, next expected */
+	const uint8_t	*stream;	/* what it says, in order; NULL: junk */
+	bool		dns;		/* to the gateway */
+	uint32_t	iss, seq, ack;	/* next to send, next expected */
 	uint32_t	window;		/* ours to send into, unscaled */
 	uint64_t	id;
 	int		server;		/* -1 */
@@ -44,14 +47,21 @@ static struct conn	 conns[FLOWS];
 static uint16_t		 next_port = 1024;
 static const uint8_t	*in, *in_end;
 static uint64_t		 ids[64];	/* granted and not yet closed; 0 = free */
+static uint64_t		 peeks[512];	/* peeked and not yet decided */
+#define DENIED		WIRE_ID_BROKER	/* ... or denied: a flight may cross that */
+static uint64_t		 questions[2048];
+static uint8_t		 hello[70000], http[70000], queries[70000];
 static uint8_t		 junk[70000];
 static unsigned long	 nsegments, ngrants, nopen, nbytes_down, nbytes_up;
+static unsigned long	 npeeks, nflights, nasked, nanswers;
 
 void
 fuzz_report(void)
 {
 	printf("%lu segments, %lu grants, %lu handshakes, %lu bytes down, "
-	    "%lu up\n", nsegments, ngrants, nopen, nbytes_down, nbytes_up);
+	    "%lu up\n%lu peeks, %lu flights, %lu questions, %lu answers\n",
+	    nsegments, ngrants, nopen, nbytes_down, nbytes_up, npeeks,
+	    nflights, nasked, nanswers);
 }
 
 static uint32_t
@@ -96,15 +106,26 @@ segment(const struct room_seg *s)
 	c->window = (uint32_t)s->window << ((s->flags & S_SYN) ? 0 : 7);
 }
 
+/* What the guest says from there on, if it says anything that makes sense. */
+static const uint8_t *
+payload(const struct conn *c, uint32_t seq, size_t len)
+{
+	uint32_t	at = seq - c->iss;
+
+	return c->stream != NULL && at <= sizeof(hello) &&
+	    len <= sizeof(hello) - at ? c->stream + at : junk;
+}
+
 static void
 send_segment(struct conn *c, uint8_t flags, uint32_t seq, uint32_t ack,
     size_t len)
 {
 	uint8_t		opts[40];
 	struct room_seg	s = {
-		.v6 = c->v6, .gport = c->gport, .dport = 80, .seq = seq,
-		.ack = ack, .flags = flags, .options = opts, .data = junk,
-		.len = len,
+		.v6 = c->v6, .gateway = c->dns, .gport = c->gport,
+		.dport = c->dns ? 53 : 80, .seq = seq,
+		.ack = ack, .flags = flags, .options = opts,
+		.data = payload(c, seq, len), .len = len,
 	};
 	size_t		i;
 
@@ -137,7 +158,10 @@ guest_new(struct conn *c)
 	if (next_port < 1024)
 		next_port = 1024;
 	c->v6 = chance(2) != 0;
-	c->seq = chance(0) + 1;
+	c->dns = chance(4) == 0;
+	c->stream = chance(4) == 0 ? NULL : c->dns ? queries :
+	    chance(3) == 0 ? http : hello;
+	c->seq = c->iss = chance(0) + 1;
 	c->syn_sent = true;
 	send_segment(c, S_SYN, c->seq - 1, 0, 0);
 }
@@ -185,6 +209,21 @@ guest_acts(struct conn *c)
 	if (chance(4) == 0)
 		flags |= S_PSH;
 	send_segment(c, flags, seq, ack, lens[chance(10)]);
+}
+
+/* A question by UDP; now and then with a byte that is not as it was. */
+static void
+guest_asks(void)
+{
+	uint8_t	q[50];
+	size_t	len = 12 + 8;
+
+	memcpy(q, queries + 2, sizeof(q));
+	q[1] = (uint8_t)chance(256);
+	if (chance(8) == 0)
+		q[chance((uint32_t)len)] = (uint8_t)chance(256);
+	room_guest_datagram(chance(2) != 0, (uint16_t)(1 + chance(4)), 53, q,
+	    len);
 }
 
 static void
@@ -237,35 +276,134 @@ server_acts(struct conn *c)
 /* ---- the broker ---- */
 
 static uint64_t *
-id_slot(uint64_t id)
+slot(uint64_t *table, size_t n, uint64_t id)
 {
 	static uint64_t	none;
 	size_t		i;
 
-	for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
-		if (ids[i] == id)
-			return &ids[i];
+	for (i = 0; i < n; i++)
+		if (table[i] == id)
+			return &table[i];
 	return &none;			/* a cancelled one: it was never here */
+}
+
+static uint64_t *
+id_slot(uint64_t id)
+{
+	return slot(ids, sizeof(ids) / sizeof(ids[0]), id);
+}
+
+static uint64_t *
+peek_slot(uint64_t id)
+{
+	return slot(peeks, sizeof(peeks) / sizeof(peeks[0]), id);
+}
+
+static void
+grant(struct conn *c, uint64_t id, uint32_t written)
+{
+	int	pair[2];
+
+	ngrants++;
+	*id_slot(0) = id;
+	room_tcp_pair(pair);
+	fd_drop(&c->server);
+	c->server = pair[1];
+	room_grant_written(id, pair[0], written);
+	close(pair[0]);		/* the real broker keeps it; enough for us */
+}
+
+static void
+deny(uint64_t id)
+{
+	room_deny(id, (enum deny_code)(1 + chance(5)));
 }
 
 static void
 answer_open(uint64_t id, const struct wire_open *m)
 {
 	struct conn	*c = by_port(m->guest.port);
-	int		 pair[2];
 
 	if (m->proto != PROTO_TCP || c == NULL || chance(8) == 0) {
-		room_deny(id, (enum deny_code)(1 + chance(5)));
+		deny(id);
 		return;
 	}
-	ngrants++;
-	*id_slot(0) = id;
-	room_tcp_pair(pair);
-	fd_drop(&c->server);
-	c->server = pair[1];
 	c->id = id;
-	room_grant(id, pair[0]);
-	close(pair[0]);		/* the real broker keeps it; enough for us */
+	if (chance(3) != 0) {
+		grant(c, id, 0);
+		return;
+	}
+	npeeks++;
+	*peek_slot(0) = id;
+	room_peek(id, chance(3) == 0 ? PEEK_HTTP : PEEK_TLS);
+}
+
+/* Once for a peek, before it is decided, and never too long. */
+static void
+answer_flight(uint64_t id, const struct wire_flight *m)
+{
+	unsigned int	i;
+
+	if (id != 0 && *peek_slot(id | DENIED) == (id | DENIED)) {
+		*peek_slot(id | DENIED) = 0;
+		return;
+	}
+	if (id == 0 || *peek_slot(id) != id || m->len == 0 ||
+	    m->len > WIRE_FLIGHT_MAX)
+		errx(1, "a flight that nobody wants");
+	nflights++;
+	*peek_slot(id) = 0;
+	for (i = 0; i < FLOWS; i++)
+		if (conns[i].id == id && chance(6) != 0) {
+			grant(&conns[i], id, m->len);
+			return;
+		}
+	deny(id);
+}
+
+/* A deadline, or a policy that has changed. */
+static void
+broker_denies(uint64_t id)
+{
+	if (id == 0 || (id & DENIED) != 0 || *peek_slot(id) != id)
+		return;
+	*peek_slot(id) |= DENIED;
+	deny(id);
+}
+
+static void
+remember_question(const struct wire_resolve *m)
+{
+	nasked++;
+	if (!name_valid(&m->name))
+		errx(1, "a question that is no name");
+	*slot(questions, sizeof(questions) / sizeof(questions[0]), 0) =
+	    m->head.id;
+}
+
+static void
+broker_answers(uint64_t *question)
+{
+	struct wire_answer	w;
+
+	if (*question == 0)
+		return;
+	nanswers++;
+	wire_begin(&w, sizeof(w), WIRE_ANSWER, *question);
+	w.code = ANSWER_NODATA + chance(ANSWER_REFUSED - ANSWER_NODATA + 1);
+	*question = 0;
+	room_broker_send(&w, sizeof(w), -1);
+}
+
+static void
+broker_answers_all(void)
+{
+	size_t	i;
+
+	for (i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
+		broker_answers(&questions[i]);
+		room_turn();
+	}
 }
 
 static void
@@ -278,8 +416,12 @@ broker_acts(void)
 		memcpy(&head, buf, sizeof(head));
 		if (head.type == WIRE_OPEN)
 			answer_open(head.id, (void *)buf);
+		else if (head.type == WIRE_FLIGHT)
+			answer_flight(head.id, (void *)buf);
+		else if (head.type == WIRE_RESOLVE)
+			remember_question((void *)buf);
 		else if (head.type == WIRE_CLOSE)
-			*id_slot(head.id) = 0;
+			*id_slot(head.id) = *peek_slot(head.id) = 0;
 	}
 }
 
@@ -316,6 +458,12 @@ act(void)
 		room_link_full = chance(2) == 0;
 	else if (what == 97 && chance(8) == 0)
 		broker_revokes(c->id);
+	else if (what == 97 && chance(8) == 0)
+		broker_denies(c->id);
+	else if (what == 98)
+		guest_asks();
+	else if (what == 99)
+		broker_answers(&questions[chance(8)]);
 	if (!room_link_full)
 		tcp_link_writable();
 }
@@ -349,14 +497,19 @@ end_all(void)
 	broker_acts();
 	for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
 		broker_revokes(ids[i]);
+	for (i = 0; i < sizeof(peeks) / sizeof(peeks[0]); i++)
+		broker_denies(peeks[i]);
 	room_turn();
 	broker_acts();
-	for (i = 0; i < 9000 && !pools_full(); i++)
+	broker_answers_all();
+	broker_acts();
+	for (i = 0; i < 9000 && (!pools_full() || stack_count() > 0); i++)
 		room_wait(100);		/* what was not acknowledged is given up */
-	if (!pools_full())
+	if (!pools_full() || stack_count() > 0)
 		errx(1, "memory is left behind");
 	for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
 		left += ids[i] != 0;
+	memset(peeks, 0, sizeof(peeks));
 	if (left != 0 || flow_count() != 0)
 		errx(1, "%u ids and %u flows are left", left, flow_count());
 	for (i = 0; i < FLOWS; i++) {
@@ -364,6 +517,29 @@ end_all(void)
 		memset(&conns[i], 0, sizeof(conns[i]));
 		conns[i].server = -1;
 	}
+}
+
+/* A ClientHello of 1 500 bytes in small records, a head, and questions. */
+static void
+make_streams(void)
+{
+	static const uint8_t	question[] = {
+		0, 20, 0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0,
+		2, 'a', 'b', 0, 0, 1, 0, 1
+	};
+	size_t			i;
+
+	for (i = 0; i < 40; i++) {
+		memcpy(hello + i * 45, "\x16\x03\x01\0\x28", 5);
+		memset(hello + i * 45 + 5, 'x', 40);
+	}
+	memcpy(hello + 5, "\1\0\5\xdc", 4);
+	for (i = 0; i < sizeof(http) - 40; i += 4)
+		memcpy(http + i, "a:b\n", 4);
+	memcpy(http + 2000, "\n\n\n\n", 4);
+	for (i = 0; i + sizeof(question) < sizeof(queries); i +=
+	    sizeof(question))
+		memcpy(queries + i, question, sizeof(question));
 }
 
 int
@@ -374,6 +550,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 
 	if (!started) {
 		room_on_segment = segment;
+		make_streams();
 		/* FUZZ_LINK=plain: no offloads, so checksums and MSS segments */
 		room_start(getenv("FUZZ_LINK") != NULL ? 0 :
 		    LINK_CSUM | LINK_TSO4, 1500, 64);

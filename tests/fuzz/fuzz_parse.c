@@ -1,6 +1,6 @@
 /*
  * Any text through the grammar. What parses must print to itself, compile, load,
- * and deny loopback and the metadata service.
+ * and deny loopback and the metadata service, whatever name leads there.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -24,9 +24,14 @@ line(void *arg, const char *text)
 static void
 check_law(const struct policy *p, const char *dst)
 {
-	struct policy_query	q = { .proto = PROTO_TCP };
+	static const char	 text[] = "a.example.com";
+	struct name		 a;
+	const struct name *const bound[] = { &a };
+	struct policy_query	 q = { .proto = PROTO_TCP, .bound = bound,
+				    .nbound = 1 };
 
-	if (endpoint_parse(dst, &q.dst) == -1)
+	if (name_from_text(text, strlen(text), &a) == -1 ||
+	    endpoint_parse(dst, &q.dst) == -1)
 		abort();
 	for (; q.tenant < policy_tenants(p); q.tenant++)
 		if (policy_decide(p, &q).kind != VERDICT_DENY)

@@ -19,6 +19,11 @@ unsigned int		fake_nsent, fake_drops[REASON_MAX];
 unsigned int		fake_tcp, fake_released, fake_asked, fake_closed;
 enum wire_how		fake_how;
 enum reason		fake_reason;
+unsigned int		fake_nresolves;
+uint64_t		fake_first_id, fake_last_id;
+struct name		fake_name;
+uint16_t		fake_qtype;
+bool			fake_channel_full;
 bool			fake_csum, fake_link_full;
 unsigned int		fake_flows_max = 256;
 
@@ -71,6 +76,19 @@ ask_drop(enum reason r)
 {
 	assert_true(reason_from_frame_drop(r));
 	fake_drops[r]++;
+}
+
+uint64_t
+ask_resolve(uint16_t qtype, const struct name *name)
+{
+	if (fake_channel_full)
+		return 0;
+	assert_true(name_valid(name));
+	fake_name = *name;
+	fake_qtype = qtype;
+	if (fake_nresolves++ == 0)
+		fake_first_id = next_id;
+	return fake_last_id = next_id++;
 }
 
 bool
@@ -204,6 +222,7 @@ fake_forget(void)
 {
 	fake_nsent = 0;
 	fake_tcp = fake_released = fake_asked = fake_closed = 0;
+	fake_nresolves = 0;
 	memset(fake_drops, 0, sizeof(fake_drops));
 }
 
@@ -230,7 +249,7 @@ fake_reset(void **state)
 	frame.guest_mac_known = true;
 	c->v4 = (struct wire_lease){ fake_addr(GUEST4), fake_addr(GATEWAY4), 24 };
 	c->v6 = (struct wire_lease){ fake_addr(GUEST6), fake_addr(GATEWAY6), 64 };
-	fake_csum = fake_link_full = false;
+	fake_csum = fake_link_full = fake_channel_full = false;
 	fake_forget();
 	return 0;
 }

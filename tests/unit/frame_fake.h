@@ -20,6 +20,12 @@ extern unsigned int		fake_drops[REASON_MAX];
 extern unsigned int		fake_tcp, fake_released, fake_asked, fake_closed;
 extern enum wire_how		fake_how;
 extern enum reason		fake_reason;
+/* The RESOLVEs since fake_forget(), and the ids of the first and the last. */
+extern unsigned int		fake_nresolves;
+extern uint64_t			fake_first_id, fake_last_id;
+extern struct name		fake_name;	/* of the last */
+extern uint16_t			fake_qtype;
+extern bool			fake_channel_full;
 extern bool			fake_csum, fake_link_full;
 extern unsigned int		fake_flows_max;
 

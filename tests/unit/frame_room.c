@@ -3,6 +3,7 @@
  * stream.c stay out; clock_gettime(2) is, so libevent's timers obey us.
  */
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -40,10 +41,12 @@ static unsigned int free_count;
 
 /* ---- the clock ---- */
 
+/* libFuzzer looks at the wall clock, and is to see the real one. */
 int
 clock_gettime(clockid_t id, struct timespec *ts)
 {
-	(void)id;
+	if (id == CLOCK_REALTIME)
+		return (int)syscall(SYS_clock_gettime, id, ts);
 	ts->tv_sec = (time_t)(now_ns / 1000000000);
 	ts->tv_nsec = (long)(now_ns % 1000000000);
 	return 0;
@@ -158,9 +161,12 @@ static const uint8_t	guest6[16] = { 0xfd, 0x53, 0x61, 0x6c, 0x6c, 0x79,
 			    [14] = 0x01, [15] = 0x00 };
 static const uint8_t	far6[16] = { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 };
 
-/* The IP header in front of l4_len bytes of TCP; returns its length. */
+static const uint8_t	gateway6[16] = { 0xfd, 0x53, 0x61, 0x6c, 0x6c, 0x79,
+			    [15] = 2 };
+
+/* The IP header in front of l4_len bytes of TCP or UDP; returns its length. */
 static size_t
-put_ip(uint8_t *ip, bool v6, size_t l4_len)
+put_ip(uint8_t *ip, bool v6, bool gateway, uint8_t proto, size_t l4_len)
 {
 	uint16_t	sum;
 
@@ -168,36 +174,70 @@ put_ip(uint8_t *ip, bool v6, size_t l4_len)
 	if (v6) {
 		ip[0] = 0x60;
 		put16(ip + 4, (unsigned int)l4_len);
-		ip[6] = IPPROTO_TCP;
+		ip[6] = proto;
 		ip[7] = 64;
 		memcpy(ip + 8, guest6, 16);
-		memcpy(ip + 24, far6, 16);
+		memcpy(ip + 24, gateway ? gateway6 : far6, 16);
 		return 40;
 	}
 	ip[0] = 0x45;
 	put16(ip + 2, (unsigned int)l4_len + 20);
 	ip[8] = 64;
-	ip[9] = IPPROTO_TCP;
+	ip[9] = proto;
 	memcpy(ip + 12, "\x0a\x00\x02\x64", 4);
-	memcpy(ip + 16, "\xc6\x33\x64\x09", 4);
+	memcpy(ip + 16, gateway ? "\x0a\x00\x02\x02" : "\xc6\x33\x64\x09", 4);
 	sum = (uint16_t)~csum_fold(csum_add(0, ip, 20));
 	memcpy(ip + 10, &sum, 2);
 	return 20;
+}
+
+/* Up to L4, which is to follow; returns where. */
+static size_t
+put_front(uint8_t *f, bool v6, bool gateway, uint8_t proto, size_t l4_len)
+{
+	memcpy(f, frame.config.gateway_mac, 6);
+	memcpy(f + 6, "\x02\x53\x50\x00\x00\x02", 6);
+	put16(f + 12, v6 ? 0x86dd : 0x0800);
+	return ETH_LEN + put_ip(f + ETH_LEN, v6, gateway, proto, l4_len);
+}
+
+static void
+put_sum(uint8_t *f, bool v6, uint8_t proto, uint8_t *l4, size_t len, size_t at)
+{
+	uint16_t	sum;
+
+	sum = (uint16_t)~csum_fold(csum_add(csum_pseudo(v6,
+	    f + ETH_LEN + (v6 ? 8 : 12), f + ETH_LEN + (v6 ? 24 : 16),
+	    proto, (uint32_t)len), l4, len));
+	memcpy(l4 + at, &sum, 2);
+}
+
+void
+room_guest_datagram(bool v6, uint16_t gport, uint16_t dport,
+    const uint8_t *data, size_t len)
+{
+	static uint8_t	 f[FRAME_MAX];
+	size_t		 at = put_front(f, v6, true, IPPROTO_UDP, 8 + len);
+	uint8_t		*u = f + at;
+
+	put16(u, gport);
+	put16(u + 2, dport);
+	put16(u + 4, (unsigned int)(8 + len));
+	put16(u + 6, 0);
+	memcpy(u + 8, data, len);
+	put_sum(f, v6, IPPROTO_UDP, u, 8 + len, 6);
+	room_guest_frame(f, at + 8 + len);
 }
 
 void
 room_guest_sends(const struct room_seg *s)
 {
 	static uint8_t	 f[FRAME_MAX];
-	size_t		 l4 = 20 + s->options_len + s->len, ihl;
+	size_t		 l4 = 20 + s->options_len + s->len, at;
 	uint8_t		*t;
-	uint16_t	 sum;
 
-	memcpy(f, frame.config.gateway_mac, 6);
-	memcpy(f + 6, "\x02\x53\x50\x00\x00\x02", 6);
-	put16(f + 12, s->v6 ? 0x86dd : 0x0800);
-	ihl = put_ip(f + ETH_LEN, s->v6, l4);
-	t = f + ETH_LEN + ihl;
+	at = put_front(f, s->v6, s->gateway, IPPROTO_TCP, l4);
+	t = f + at;
 	memset(t, 0, 20);
 	put16(t, s->gport);
 	put16(t + 2, s->dport);
@@ -210,11 +250,8 @@ room_guest_sends(const struct room_seg *s)
 		memcpy(t + 20, s->options, s->options_len);
 	if (s->len > 0)
 		memcpy(t + 20 + s->options_len, s->data, s->len);
-	sum = (uint16_t)~csum_fold(csum_add(csum_pseudo(s->v6,
-	    f + ETH_LEN + (s->v6 ? 8 : 12), f + ETH_LEN + (s->v6 ? 24 : 16),
-	    IPPROTO_TCP, (uint32_t)l4), t, l4));
-	memcpy(t + 16, &sum, 2);
-	room_guest_frame(f, ETH_LEN + ihl + l4);
+	put_sum(f, s->v6, IPPROTO_TCP, t, l4, 16);
+	room_guest_frame(f, at + l4);
 }
 
 /* ---- the broker ---- */
@@ -237,12 +274,29 @@ room_broker_send(const void *msg, size_t len, int fd)
 }
 
 void
-room_grant(uint64_t id, int fd)
+room_grant_written(uint64_t id, int fd, uint64_t written)
 {
 	struct wire_grant	m;
 
 	wire_begin(&m, sizeof(m), WIRE_GRANT, id);
+	m.written = written;
 	room_broker_send(&m, sizeof(m), fd);
+}
+
+void
+room_grant(uint64_t id, int fd)
+{
+	room_grant_written(id, fd, 0);
+}
+
+void
+room_peek(uint64_t id, enum peek_kind kind)
+{
+	struct wire_peek	m;
+
+	wire_begin(&m, sizeof(m), WIRE_PEEK, id);
+	m.kind = kind;
+	room_broker_send(&m, sizeof(m), -1);
 }
 
 void
@@ -335,6 +389,7 @@ frame_configure(const struct wire_config *c)
 	flow_init();
 	tcp_room_init();
 	dgram_room_init();
+	dns_room_init();
 }
 
 static void

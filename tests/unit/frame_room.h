@@ -14,6 +14,7 @@ void	room_start(uint32_t flags, uint32_t mtu, uint32_t flows_max);
 /* ---- the guest ---- */
 struct room_seg {		/* a TCP segment, either way */
 	bool		v6;
+	bool		gateway;	/* to the gateway itself */
 	uint16_t	gport, dport;
 	uint32_t	seq, ack;
 	uint8_t		flags;
@@ -27,6 +28,8 @@ enum { S_FIN = 1, S_SYN = 2, S_RST = 4, S_PSH = 8, S_ACK = 16 };
 #define SYN_OPTIONS	((const uint8_t *)"\2\4\5\264\1\3\3\7")	/* MSS 1460, scale 7 */
 
 /* Into packet_input(), with good checksums. */
+void	room_guest_datagram(bool v6, uint16_t gport, uint16_t dport,
+	    const uint8_t *, size_t);	/* UDP, to the gateway */
 void	room_guest_sends(const struct room_seg *);
 /* Any frame. */
 void	room_guest_frame(const uint8_t *, size_t);
@@ -43,6 +46,9 @@ size_t	room_broker_recv(void *, size_t);
 /* fd is not closed here. */
 void	room_broker_send(const void *, size_t, int fd);
 void	room_grant(uint64_t id, int fd);
+/* ... after a PEEK and its flight of so many bytes. */
+void	room_peek(uint64_t id, enum peek_kind);
+void	room_grant_written(uint64_t id, int fd, uint64_t written);
 void	room_deny(uint64_t id, enum deny_code);
 void	room_revoke(uint64_t id);
 

@@ -75,6 +75,65 @@ decide(const struct policy *p, uint32_t proto, const char *dst)
 	return policy_decide(p, &q);
 }
 
+/* ---- names ---------------------------------------------------------------- */
+
+static inline struct name
+name_of(const char *text)
+{
+	struct name	n;
+
+	assert_int_equal(name_from_text(text, strlen(text), &n), 0);
+	return n;
+}
+
+/* The names of an address and what a flight shows, with room for both. */
+struct law_names {
+	struct name		 name[8];
+	const struct name	*bound[8];
+	struct policy_shown	 shown;
+};
+
+static inline int
+law_compare(const void *a, const void *b)
+{
+	return name_compare(*(const struct name *const *)a,
+	    *(const struct name *const *)b);
+}
+
+/* "a.example b.example": what is bound to the query's address. */
+static inline void
+bind_names(struct policy_query *q, struct law_names *n, const char *names)
+{
+	size_t	len;
+
+	q->nbound = 0;
+	for (; *names != '\0'; names += len + (names[len] == ' ')) {
+		len = strcspn(names, " ");
+		assert_true(q->nbound < 8);
+		assert_int_equal(name_from_text(names, len,
+		    &n->name[q->nbound]), 0);
+		n->bound[q->nbound] = &n->name[q->nbound];
+		q->nbound++;
+	}
+	qsort(n->bound, q->nbound, sizeof(n->bound[0]), law_compare);
+	q->bound = n->bound;
+}
+
+/* NULL: the flight names nothing. */
+static inline void
+show_name(struct policy_query *q, struct law_names *n, uint32_t kind,
+    const char *name, bool ech)
+{
+	memset(&n->shown, 0, sizeof(n->shown));
+	n->shown.kind = kind;
+	n->shown.ech = ech;
+	if (name != NULL) {
+		n->shown.named = true;
+		n->shown.name = name_of(name);
+	}
+	q->shown = &n->shown;
+}
+
 #define assert_verdict(v, k, r) do {					\
 	struct verdict verdict_ = (v);					\
 									\

@@ -50,7 +50,7 @@ on_timeout(struct flow *f)
 }
 
 static const struct flow_ops	ops = {
-	on_granted, on_denied, on_revoked, on_timeout, on_revoked
+	NULL, on_granted, on_denied, on_revoked, on_timeout, on_revoked
 };
 
 static struct flow	flows[FLOWS + 1];
@@ -129,9 +129,9 @@ test_ids_rise(void **state)
 	a = next_open();
 	b = next_open();
 	assert_true(a != 0 && b == a + 1);
-	assert_true(flow_id_used(a) && flow_id_used(b));
-	assert_false(flow_id_used(b + 1));
-	assert_false(flow_id_used(0));
+	assert_true(ask_id_used(a) && ask_id_used(b));
+	assert_false(ask_id_used(b + 1));
+	assert_false(ask_id_used(0));
 	remove_flow(&flows[0]);
 	remove_flow(&flows[1]);
 	next_open();

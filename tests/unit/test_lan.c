@@ -298,108 +298,6 @@ test_echo(void **state)
 	assert_int_equal(fake_drops[REASON_ICMP_TYPE], 1);
 }
 
-/* ---- the resolver that refuses ---- */
-
-static const uint8_t	query[] = {
-	0x12, 0x34, 0x01, 0x20, 0, 1, 0, 0, 0, 0, 0, 1,
-	7, 'e', 'x', 'a', 'm', 'p', 'l', 'e', 3, 'c', 'o', 'm', 0,
-	0, 1, 0, 1,
-	0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 0,		/* EDNS */
-};
-#define QUESTION_END	29
-
-static void
-ask_dns(const char *src, const char *dst, const uint8_t *q, size_t len)
-{
-	fake_nsent = 0;
-	mk_udp(&m, src, 4321, dst, 53, q, len);
-	mk_send(&m);
-}
-
-static void
-check_dns(size_t len, uint8_t rcode)
-{
-	struct fake_frame	*f = &fake_sent[0];
-	const uint8_t		*l4 = sent_l4(f), *d = l4 + 8;
-
-	assert_int_equal(fake_nsent, 1);
-	check_sent(f);
-	assert_int_equal(get16(l4), 53);
-	assert_int_equal(get16(l4 + 2), 4321);
-	assert_int_equal(get16(l4 + 4), 8 + len);
-	assert_int_equal(f->len - (size_t)(d - f->bytes), len);
-	assert_memory_equal(d, query, 2);
-	assert_int_equal(d[2], 0x81);
-	assert_int_equal(d[3], rcode);
-	assert_int_equal(get16(d + 4), len > 12);
-	assert_int_equal(get16(d + 6) + get32(d + 8), 0);
-	assert_memory_equal(d + 12, query + 12, len - 12);
-}
-
-static void
-test_dns(void **state)
-{
-	(void)state;
-	ask_dns(GUEST4, GATEWAY4, query, sizeof(query));
-	check_dns(QUESTION_END, 5);
-	ask_dns(GUEST6, GATEWAY6, query, QUESTION_END);
-	check_dns(QUESTION_END, 5);
-	assert_int_equal(fake_asked, 0);
-	/* elsewhere it is the policy's matter; other ports of the gateway too */
-	ask_dns(GUEST4, "192.0.2.1", query, sizeof(query));
-	assert_int_equal(fake_nsent, 0);
-	mk_udp(&m, GUEST4, 4321, GATEWAY4, 54, query, sizeof(query));
-	mk_send(&m);
-	assert_int_equal(fake_asked, 2);
-}
-
-static void
-test_dns_malformed(void **state)
-{
-	uint8_t	bad[600];
-	size_t	len;
-
-	(void)state;
-	for (len = 0; len < QUESTION_END; len++) {
-		ask_dns(GUEST4, GATEWAY4, query, len);
-		if (len < 12)
-			assert_int_equal(fake_nsent, 0);
-		else
-			check_dns(12, 1);
-	}
-	assert_int_equal(fake_drops[REASON_MALFORMED], 12);
-	/* an answer is not answered: no loop between two resolvers */
-	memcpy(bad, query, sizeof(query));
-	bad[2] |= 0x80;
-	ask_dns(GUEST4, GATEWAY4, bad, sizeof(query));
-	assert_int_equal(fake_nsent, 0);
-	/* a label of 64, a pointer in the question, two questions, a name that is too long */
-	memcpy(bad, query, 12);
-	memset(bad + 12, 0, 80);
-	bad[12] = 64;
-	ask_dns(GUEST4, GATEWAY4, bad, 12 + 80);
-	check_dns(12, 1);
-	bad[12] = 63;
-	ask_dns(GUEST4, GATEWAY4, bad, 12 + 80);
-	assert_int_equal(sent_l4(&fake_sent[0])[8 + 3], 5);
-	memcpy(bad, query, sizeof(query));
-	bad[12] = 0xc0;
-	ask_dns(GUEST4, GATEWAY4, bad, sizeof(query));
-	check_dns(12, 1);
-	memcpy(bad, query, sizeof(query));
-	bad[5] = 2;
-	ask_dns(GUEST4, GATEWAY4, bad, sizeof(query));
-	check_dns(12, 1);
-	memset(bad + 12, 1, sizeof(bad) - 12);
-	memcpy(bad, query, 12);
-	bad[12 + 256] = 0;
-	ask_dns(GUEST4, GATEWAY4, bad, sizeof(bad));
-	check_dns(12, 1);
-	bad[12 + 254] = 0;
-	ask_dns(GUEST4, GATEWAY4, bad, sizeof(bad));
-	assert_int_equal(sent_l4(&fake_sent[0])[8 + 3], 5);
-}
-
 int
 main(void)
 {
@@ -411,8 +309,6 @@ main(void)
 		cmocka_unit_test_setup(test_ndp_malformed, fake_reset),
 		cmocka_unit_test_setup(test_ndp_silence, fake_reset),
 		cmocka_unit_test_setup(test_echo, fake_reset),
-		cmocka_unit_test_setup(test_dns, fake_reset),
-		cmocka_unit_test_setup(test_dns_malformed, fake_reset),
 	};
 	size_t	i;
 

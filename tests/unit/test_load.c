@@ -12,12 +12,19 @@ static const char	text[] =
     "host-service m 127.0.0.1:9091 tcp\n"
     "table <t> { 203.0.114.0/24 203.0.115.0/24 2600:1f00::/32 }\n"
     "limits l { conns 5 }\n"
+    "resolver { upstream tls 9.9.9.9 name \"dns.quad9.net\" dnssec yes }\n"
+    "host \"h.example.com\" 203.0.114.1 2600:1f00::1\n"
+    "host \"i.example.com\" 203.0.114.2\n"
     "tenant a {\n"
     "\tlimits l\n"
     "\tallow to net { <t> 203.0.116.1 } except 203.0.114.9 port tcp { 80 443 }\n"
     "\tallow to net 10.0.1.0/24 port tcp 443 label \"inside\"\n"
     "\tallow to host-service m\n"
     "\tdeny to any except <t> port udp 53 icmp echo\n"
+    "\tallow to name { \"a.example.com\" \"*.example.com\" } except "
+    "{ \"b.example.com\" \"c.example.com\" } port tcp 443 port udp 443 ech allow\n"
+    "\tallow to name \"h.example.com\" port tcp 80 verify host\n"
+    "\tdeny to name \"**.d.example.com\"\n"
     "}\n"
     "tenant b mode audit {\n\tallow to any\n}\n";
 
@@ -88,6 +95,46 @@ use(const struct policy *p)
 	assert_true(len > 0);
 }
 
+/* Every question about names; what is answered must be names and addresses. */
+static void
+use_names(const struct policy *p)
+{
+	static const char *const	names[] = { "a.example.com",
+	    "c.example.com", "x.y.d.example.com", "h.example.com", "example.com" };
+	const struct policy_resolver	*r = policy_resolver(p);
+	struct endpoint			 out[ANSWER_MAX];
+	struct policy_query		 q = query(PROTO_TCP, "203.0.114.1:443");
+	struct law_names		 n;
+	size_t				 i, k;
+	uint32_t			 u;
+
+	bind_names(&q, &n, "a.example.com h.example.com x.y.d.example.com");
+	for (i = 0; i < 5; i++) {
+		struct name	name = name_of(names[i]);
+		int		got = policy_host(p, &name, ADDR_V4, out);
+
+		assert_true(got >= -1 && got <= ANSWER_MAX);
+		for (k = 0; (int)k < got; k++)
+			assert_int_equal(out[k].family, ADDR_V4);
+		for (u = 0; u <= policy_tenants(p); u++) {
+			policy_name(p, u, &name);
+			policy_needs(p, u);
+			policy_reaches(p, u, &q.dst, &q.locals);
+			q.tenant = u;
+			q.shown = NULL;
+			policy_decide(p, &q);
+			show_name(&q, &n, i & 1 ? PEEK_TLS : PEEK_HTTP, names[i],
+			    i == 2);
+			policy_decide(p, &q);
+		}
+	}
+	assert_true(r->nupstreams <= UPSTREAM_MAX && r->pin_min <= r->pin_max);
+	for (u = 0; u < r->nupstreams; u++)
+		assert_true(endpoint_valid(&r->upstream[u].addr) &&
+		    (r->upstream[u].tls == 0 ||
+		    name_valid(&r->upstream[u].name)));
+}
+
 static void
 whole(void **state)
 {
@@ -96,6 +143,7 @@ whole(void **state)
 
 	assert_non_null(p);
 	use(p);
+	use_names(p);
 	policy_free(p);
 }
 
@@ -126,6 +174,7 @@ every_byte(void **state)
 			b->data[at] ^= flips[i];
 			if ((p = load(b->data, b->len)) != NULL) {
 				use(p);
+				use_names(p);
 				policy_free(p);
 				taken++;
 			}
@@ -155,6 +204,7 @@ every_word(void **state)
 			memcpy(b->data + at, &values[i], 4);
 			if ((p = load(b->data, b->len)) != NULL) {
 				use(p);
+				use_names(p);
 				policy_free(p);
 			}
 			memcpy(b->data + at, &old, 4);
@@ -227,10 +277,133 @@ empty_set(void **state)
 	policy_free(p);
 }
 
+/* The blob with one struct of it changed must be refused. */
+static void
+refused(const struct blob *b, const void *base, const void *at, size_t len,
+    const void *with)
+{
+	size_t	 off = (size_t)((const uint8_t *)at - (const uint8_t *)base);
+	uint8_t	 old[512];
+
+	assert_true(len <= sizeof(old) && off + len <= b->len);
+	memcpy(old, b->data + off, len);
+	assert_memory_not_equal(old, with, len);
+	memcpy(b->data + off, with, len);
+	assert_null(load(b->data, b->len));
+	memcpy(b->data + off, old, len);
+}
+
+static const struct blob_rule *
+first_by_name(const struct policy *p)
+{
+	uint32_t	i;
+
+	for (i = 0; p->rule[i].match.kind != KIND_NAME; i++)
+		;
+	return &p->rule[i];
+}
+
+static void
+rules_by_name(void **state)
+{
+	const struct blob	*b = *state;
+	struct policy		*p = load(b->data, b->len);
+	const struct blob_rule	*at = first_by_name(p);
+	struct blob_rule	 r;
+
+#define REFUSED(field, value) do {					\
+	r = *at;							\
+	r.field = (value);						\
+	refused(b, p->blob, at, sizeof(r), &r);				\
+} while (0)
+	REFUSED(verify, VERIFY_NONE);		/* with ech */
+	REFUSED(verify, VERIFY_HOST);
+	REFUSED(verify, VERIFY_HOST + 1);
+	REFUSED(ech, 2);
+	REFUSED(deny, 1);			/* with verify */
+	REFUSED(match.echo, 1);
+	REFUSED(match.nranges, 0);
+	REFUSED(match.nnames, 0);
+	REFUSED(match.nnames, p->head->names + 1);
+	REFUSED(match.nxnames, UINT32_MAX);
+	REFUSED(match.kind, KIND_ANY);
+	REFUSED(match.kind, KIND_NET);
+	at = &p->rule[0];
+	REFUSED(verify, VERIFY_SNI);		/* of networks */
+	REFUSED(match.kind, KIND_NAME);
+	REFUSED(match.nxnames, 1);
+	policy_free(p);
+}
+
+static void
+names_and_hosts(void **state)
+{
+	const struct blob	*b = *state;
+	struct policy		*p = load(b->data, b->len);
+	struct blob_name	 two[2] = { p->name[1], p->name[0] };
+	struct blob_name	 n = p->name[0];
+	struct blob_host	 h = p->host[0];
+	struct endpoint		 e = p->addr[0];
+
+	/* "a.example.com" and "*.example.com" of one rule */
+	refused(b, p->blob, p->name, sizeof(n), &two[0]);
+	refused(b, p->blob, p->name + 1, sizeof(n), &two[1]);
+	two[0] = p->name[3];			/* of its except */
+	refused(b, p->blob, p->name + 2, sizeof(n), &two[0]);
+	n.base.text[0] = 'A';
+	refused(b, p->blob, p->name, sizeof(n), &n);
+	n = p->name[0];
+	n.base.text[253] = 'x';
+	refused(b, p->blob, p->name, sizeof(n), &n);
+	n = p->name[0];
+	n.base.len--;
+	refused(b, p->blob, p->name, sizeof(n), &n);
+	h.name = p->host[1].name;		/* twice */
+	refused(b, p->blob, p->host, sizeof(h), &h);
+	h = p->host[0];
+	h.naddrs = 0;
+	refused(b, p->blob, p->host, sizeof(h), &h);
+	h.naddrs = ANSWER_MAX + 1;
+	refused(b, p->blob, p->host, sizeof(h), &h);
+	e.port = 1;
+	refused(b, p->blob, p->addr, sizeof(e), &e);
+	policy_free(p);
+}
+
+static void
+the_resolver(void **state)
+{
+	const struct blob	*b = *state;
+	struct policy		*p = load(b->data, b->len);
+	const uint32_t		 many = UPSTREAM_MAX + 1, two = 2;
+	const struct policy_resolver *r = p->resolver;
+	struct policy_upstream	 u = r->upstream[0];
+	struct blob_except	 x = p->except[0];
+
+	refused(b, p->blob, &r->nupstreams, sizeof(many), &many);
+	refused(b, p->blob, &r->nupstreams, sizeof(two), &two);
+	refused(b, p->blob, &r->dnssec, sizeof(two), &two);
+	refused(b, p->blob, &r->upstream[3], sizeof(u), &u);
+	refused(b, p->blob, &r->pin_max, sizeof(two), &two);	/* < min */
+	u.addr.port = 0;
+	refused(b, p->blob, &r->upstream[0], sizeof(u), &u);
+	u = r->upstream[0];
+	u.tls = 0;				/* but with a name */
+	refused(b, p->blob, &r->upstream[0], sizeof(u), &u);
+	x.match.kind = KIND_NAME;
+	x.match.nrefs = 0;
+	x.match.nnames = 1;
+	refused(b, p->blob, p->except, sizeof(x), &x);
+	policy_free(p);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest	tests[] = {
+		cmocka_unit_test(rules_by_name),
+		cmocka_unit_test(names_and_hosts),
+		cmocka_unit_test(the_resolver),
 		cmocka_unit_test(whole),
 		cmocka_unit_test(cut),
 		cmocka_unit_test(every_byte),

@@ -1,0 +1,244 @@
+/*
+ * The steps of an answer of `sallyport explain`: the question as the law sees it,
+ * what each part of the law says to it, and the line that decided.
+ *
+ * Trusts: law_judge() and policy_name(), which the broker asks, too.
+ * Must not: decide anything itself.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "explain.h"
+#include "policy_cmds.h"
+
+/* ---- a flow --------------------------------------------------------------------- */
+
+static void
+show_rule(const struct policy *p, const struct model *m, const char *step,
+    uint32_t rule)
+{
+	struct text	t = { NULL, 0, 0 };
+	uint32_t	n = rule;
+	size_t		i;
+
+	if (rule == POLICY_NO_RULE) {
+		printf("%-10s no rule\n", step);
+		return;
+	}
+	for (i = 0; n >= m->tenant.v[i].rule.n; i++)
+		n -= (uint32_t)m->tenant.v[i].rule.n;
+	print_rule(&t, &m->tenant.v[i].rule.v[n]);
+	printf("%-10s %s (%s): %s\n", step, policy_rule_loc(p, rule),
+	    policy_rule_id(p, rule), t.buf);
+	free(t.buf);
+}
+
+static void
+show_address(const struct judgement *j)
+{
+	char	buf[ENDPOINT_STRLEN];
+	size_t	i;
+
+	printf("address    %s", addr_print(&j->forms.form[0], buf));
+	for (i = 1; i < j->forms.n; i++)
+		printf("%s%s", i == 1 ? ", which a translator may take for " : ", ",
+		    addr_print(&j->forms.form[i], buf));
+	printf("\n");
+}
+
+static const char *
+ticket(const struct policy *p, uint32_t except)
+{
+	return p->text + p->except[except].ticket;
+}
+
+static void
+show_floor(const struct policy *p, const struct judgement *j)
+{
+	char	buf[ENDPOINT_STRLEN], entry[ENDPOINT_STRLEN];
+
+	if (j->gateway) {
+		printf("gateway    this is the guest's gateway: %s\n",
+		    j->service == BLOB_NONE ? "no host-service has this port" :
+		    p->text + p->service[j->service].name);
+		return;
+	}
+	if (j->floor == NULL && !j->local && j->port == NULL)
+		printf("floor      clear\n");
+	if (j->floor != NULL || j->local) {
+		printf("floor      %s", addr_print(&j->forms.form[j->form], buf));
+		if (j->local)
+			printf(" is an address of this host%s",
+			    j->floor != NULL ? ", and" : "");
+		if (j->floor != NULL && strcmp(prefix_print(&j->floor->prefix,
+		    entry), buf) != 0)
+			printf(" is in %s", entry);
+		if (j->floor != NULL)
+			printf(" (%s)", j->floor->what);
+		printf("\n");
+	}
+	if (j->lifted != BLOB_NONE)
+		printf("floor      excepted: %s\n", ticket(p, j->lifted));
+	if (j->port != NULL)
+		printf("floor      port %u: %s\n", j->port->port, j->port->what);
+	if (j->lifted_port != BLOB_NONE)
+		printf("floor      excepted: %s\n", ticket(p, j->lifted_port));
+}
+
+/* What is bound, and whether such a name is ever resolved. */
+static void
+show_names(const struct policy *p, const struct question *q)
+{
+	size_t	i;
+
+	for (i = 0; i < q->query.nbound; i++) {
+		const struct name	 *n = q->query.bound[i];
+		struct name_verdict	  v = policy_name(p, q->query.tenant, n);
+
+		printf("name       %s leads to this address%s", n->text,
+		    v.kind != VERDICT_DENY ? "" : " (but it does not resolve: ");
+		if (v.kind == VERDICT_DENY)
+			printf("%s%s%s)", reason_name(v.reason),
+			    v.rule != POLICY_NO_RULE ? " by " : "",
+			    policy_rule_loc(p, v.rule));
+		printf("\n");
+	}
+	if (q->query.shown != NULL)
+		printf("flight     %s %s%s\n",
+		    q->flight.kind == PEEK_TLS ? "SNI" : "Host",
+		    q->flight.named ? q->flight.name.text : "(none)",
+		    q->flight.ech ? ", ECH is offered" : "");
+}
+
+static void
+show_peek(const struct verdict *v, const struct question *q)
+{
+	if (v->peek != VERIFY_NONE)
+		printf("flight     before anything is sent, the guest's first "
+		    "bytes must name %s as\n           their %s%s\n",
+		    q->query.bound[v->name]->text, v->peek == VERIFY_SNI ?
+		    "SNI" : "Host", v->peek == VERIFY_SNI ? " (ask again with "
+		    "--sni)" : " (ask again with --host)");
+}
+
+static bool
+floor_reason(uint32_t reason)
+{
+	return reason >= REASON_FLOOR_SPECIAL && reason <= REASON_FLOOR_PORT;
+}
+
+static const char *const	verdicts[] = {
+	[VERDICT_ALLOW] = "allow", [VERDICT_DENY] = "deny",
+	[VERDICT_AUDIT_DENY] = "audit-deny: recorded as denied, let through"
+};
+
+static int
+show_verdict(const struct policy *p, const struct judgement *j,
+    const struct question *q)
+{
+	static const char *const	assurance[] = { "none", "dns", "sni",
+					    "host" };
+	const struct verdict		*v = &j->verdict;
+	char				 buf[ENDPOINT_STRLEN];
+
+	printf("verdict    %s", verdicts[v->kind]);
+	if (v->kind != VERDICT_ALLOW)
+		printf(" (%s)", reason_name(v->reason));
+	if (v->rule != POLICY_NO_RULE)
+		printf(" by %s", policy_rule_loc(p, v->rule));
+	if (v->kind != VERDICT_DENY && v->name != -1)
+		printf(", as %s (assurance %s)", q->query.bound[v->name]->text,
+		    assurance[v->assurance]);
+	if (v->kind != VERDICT_DENY)
+		printf(", dials %s", v->dial.port == 0 ?
+		    addr_print(&v->dial, buf) : endpoint_print(&v->dial, buf));
+	printf("\n");
+	return v->kind == VERDICT_DENY ? EXIT_BAD : EXIT_GOOD;
+}
+
+int
+explain_flow(const struct policy *p, const struct model *m,
+    const struct question *q)
+{
+	struct judgement	j;
+
+	law_judge(p, &q->query, &j);
+	show_address(&j);
+	show_floor(p, &j);
+	if (!floor_reason(j.verdict.reason)) {
+		show_names(p, q);
+		show_rule(p, m, "deny", j.deny);
+		if (j.audited != POLICY_NO_RULE)
+			show_rule(p, m, "audit", j.audited);
+		if (j.barred != POLICY_NO_RULE)
+			show_rule(p, m, "barred", j.barred);
+		show_rule(p, m, "allow", j.allow);
+		if (q->query.shown != NULL && j.allow == POLICY_NO_RULE &&
+		    j.verdict.rule != POLICY_NO_RULE &&
+		    j.verdict.rule != j.deny)
+			show_rule(p, m, "nearly", j.verdict.rule);
+		if (j.allow == POLICY_NO_RULE && j.deny == POLICY_NO_RULE)
+			printf("default    deny\n");
+		show_peek(&j.verdict, q);
+	}
+	return show_verdict(p, &j, q);
+}
+
+/* ---- a name ---------------------------------------------------------------------- */
+
+/* What a host statement gives, as far as the floor leaves it. */
+static void
+show_host(const struct policy *p, const struct question *q,
+    const struct name *n)
+{
+	static const enum addr_family	families[] = { ADDR_V4, ADDR_V6 };
+	struct endpoint			e[ANSWER_MAX];
+	char				buf[ENDPOINT_STRLEN];
+	size_t				i;
+	int				k, got;
+
+	for (i = 0; i < 2; i++) {
+		got = policy_host(p, n, families[i], e);
+		for (k = 0; k < got; k++)
+			printf("host       %s%s\n", addr_print(&e[k], buf),
+			    policy_reaches(p, q->query.tenant, &e[k],
+			    &q->query.locals) ? "" : ", which the floor takes away "
+			    "(rebinding-stripped)");
+	}
+}
+
+static void
+show_budget(const struct policy *p, unsigned int tenant,
+    const struct name_verdict *v)
+{
+	const struct policy_limits	*l = policy_limits(p, tenant);
+
+	if (v->kind != VERDICT_DENY && v->counted)
+		printf("budget     one of %u new names in %u seconds that no exact "
+		    "rule has\n", l->names, l->names_per);
+}
+
+int
+explain_name(const struct policy *p, const struct model *m,
+    const struct question *q)
+{
+	const struct name	*n = q->query.bound[0];
+	struct name_verdict	 v = policy_name(p, q->query.tenant, n);
+
+	printf("name       %s\n", n->text);
+	show_rule(p, m, v.kind == VERDICT_ALLOW ? "allow" :
+	    v.reason == REASON_DENY_RULE ? "deny" : "allow", v.rule);
+	show_budget(p, q->query.tenant, &v);
+	if (v.kind != VERDICT_DENY)
+		show_host(p, q, n);
+	printf("verdict    %s", verdicts[v.kind]);
+	if (v.kind != VERDICT_ALLOW)
+		printf(" (%s)", reason_name(v.reason));
+	if (v.rule != POLICY_NO_RULE)
+		printf(" by %s", policy_rule_loc(p, v.rule));
+	printf("%s\n", v.kind == VERDICT_DENY ? ", answered NXDOMAIN" :
+	    policy_host(p, n, ADDR_V4, (struct endpoint[ANSWER_MAX]){ { 0 } }) !=
+	    -1 ? ", answered by this policy" : ", asked of the upstreams");
+	return v.kind == VERDICT_DENY ? EXIT_BAD : EXIT_GOOD;
+}

@@ -1,0 +1,103 @@
+/*
+ * When are a guest's first bytes whole? That is all that is looked for: what they
+ * say is read by the inspector, in a room where less is at stake. Pure.
+ *
+ * Bytes that can never become what is wanted are as good as whole: the sooner they
+ * are refused, the better.
+ *
+ * Trusts: nothing. Must not: keep a byte, or look at one twice.
+ */
+#include <string.h>
+
+#include "flight.h"
+
+/* ---- TLS: a ClientHello in one or more records (RFC 8446, 4 and 5.1) ---- */
+
+#define TLS_HANDSHAKE	22
+#define TLS_HELLO	1
+#define TLS_MAJOR	3
+#define TLS_RECORD_HEAD	5
+#define TLS_RECORD_MAX	16384
+#define TLS_HELLO_HEAD	4
+
+/* The next byte of a record's header. False: this is no such record. */
+static bool
+record_head(struct flight *s, uint8_t c)
+{
+	s->head_len++;
+	switch (s->head_len) {
+	case 1:
+		return c == TLS_HANDSHAKE;
+	case 2:
+		return c == TLS_MAJOR;
+	case 3:
+		return true;		/* 1, 2 or 3; it means nothing */
+	case 4:
+		s->left = c * 256u;
+		return true;
+	default:
+		s->left += c;
+		s->head_len = 0;
+		return s->left > 0 && s->left <= TLS_RECORD_MAX;
+	}
+}
+
+/* The next byte of the handshake message. False: this is no ClientHello. */
+static bool
+hello_byte(struct flight *s, uint8_t c)
+{
+	s->left--;
+	s->seen++;
+	if (s->seen == 1)
+		return c == TLS_HELLO;
+	if (s->seen <= TLS_HELLO_HEAD)
+		s->hello = s->hello << 8 | c;
+	return s->seen < TLS_HELLO_HEAD || s->hello <= WIRE_FLIGHT_MAX;
+}
+
+/* True: enough. */
+static bool
+tls_byte(struct flight *s, uint8_t c)
+{
+	if (s->left == 0 || s->head_len > 0)
+		return !record_head(s, c);
+	if (!hello_byte(s, c))
+		return true;
+	return s->seen >= TLS_HELLO_HEAD &&
+	    s->seen - TLS_HELLO_HEAD >= s->hello && s->left == 0;
+}
+
+/* ---- HTTP: up to the empty line behind the fields (RFC 9112, 2.1) ---- */
+
+/* True: enough. A CR before a LF changes nothing (2.2). */
+static bool
+http_byte(struct flight *s, uint8_t c)
+{
+	if (c == '\n') {
+		if (s->seen > 0 && s->left == 0)
+			return true;
+		s->left = 0;
+	} else if (c != '\r') {
+		s->seen = 1;		/* an empty line in front is no end */
+		s->left = 1;
+		/* No control character but HTAB belongs in a head (RFC 9110, 5.5). */
+		return (c < ' ' && c != '\t') || c == 0x7f;
+	}
+	return false;
+}
+
+void
+flight_start(struct flight *s, enum peek_kind kind)
+{
+	memset(s, 0, sizeof(*s));
+	s->kind = kind;
+}
+
+bool
+flight_whole(struct flight *s, const uint8_t *p, size_t len)
+{
+	for (; len > 0 && !s->whole; p++, len--)
+		s->whole = s->kind == PEEK_TLS ? tls_byte(s, *p) :
+		    http_byte(s, *p);
+	return s->whole;
+}

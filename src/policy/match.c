@@ -1,0 +1,168 @@
+/*
+ * Does a match match? One address, one port, one name against what a rule or an
+ * exception is about.
+ *
+ * Trusts: a policy that policy_load() accepted: every run lies inside, every set
+ * is sorted.
+ * Must not: know what a rule does with the answer.
+ */
+#include <string.h>
+
+#include "law.h"
+
+/* ---- addresses and ports -------------------------------------------------- */
+
+bool
+match_sets(const struct policy *p, uint32_t ref, uint32_t n,
+    const struct endpoint *e)
+{
+	uint32_t	i;
+
+	for (i = ref; i < ref + n; i++) {
+		const struct blob_set *s = &p->set[p->ref[i]];
+
+		if (prefix_search(p->prefix + s->first, s->n, e))
+			return true;
+	}
+	return false;
+}
+
+/* The destination and its `except`, for one form of an address. */
+bool
+match_net(const struct policy *p, const struct blob_match *m,
+    const struct endpoint *e)
+{
+	if (m->kind != KIND_ANY &&
+	    (m->kind != KIND_NET || !match_sets(p, m->ref, m->nrefs, e)))
+		return false;
+	return !match_sets(p, m->xref, m->nxrefs, e);
+}
+
+bool
+match_ports(const struct policy *p, const struct blob_match *m, uint32_t proto,
+    uint16_t port)
+{
+	uint32_t	i;
+
+	if (proto == PROTO_ECHO)
+		return m->echo != 0;
+	for (i = m->range; i < m->range + m->nranges; i++)
+		if (p->range[i].proto == proto && p->range[i].lo <= port &&
+		    port <= p->range[i].hi)
+			return true;
+	return false;
+}
+
+static bool
+has_all(const struct policy *p, const struct blob_match *m, uint32_t proto)
+{
+	uint32_t	i;
+
+	for (i = m->range; i < m->range + m->nranges; i++)
+		if (p->range[i].proto == proto && p->range[i].lo == 1 &&
+		    p->range[i].hi == UINT16_MAX)
+			return true;
+	return false;
+}
+
+bool
+match_all_ports(const struct policy *p, const struct blob_match *m)
+{
+	return m->echo != 0 && has_all(p, m, PROTO_TCP) &&
+	    has_all(p, m, PROTO_UDP);
+}
+
+bool
+match_audited(const struct blob_tenant *t, const struct blob_rule *r)
+{
+	return (r->mode == MODE_INHERIT ? t->mode : r->mode) == MODE_AUDIT;
+}
+
+/* ---- names ------------------------------------------------------------------ */
+
+/* Exact names first, then each kind of wildcard. */
+int
+blob_name_compare(const struct blob_name *a, const struct blob_name *b)
+{
+	if (a->wild != b->wild)
+		return a->wild < b->wild ? -1 : 1;
+	return name_compare(&a->base, &b->base);
+}
+
+static bool
+has_name(const struct policy *p, uint32_t first, uint32_t n, uint32_t wild,
+    const struct name *base)
+{
+	const struct blob_name	key = { wild, *base };
+	uint32_t		lo = first, hi = first + n, mid;
+	int			c;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if ((c = blob_name_compare(&p->name[mid], &key)) == 0)
+			return true;
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return false;
+}
+
+/* Takes the first label away; false if there is but one. */
+static bool
+cut_label(struct name *n)
+{
+	const char	*dot = memchr(n->text, '.', n->len);
+	size_t		 len;
+
+	if (dot == NULL)
+		return false;
+	len = (size_t)(dot + 1 - n->text);
+	n->len = (uint16_t)(n->len - len);
+	memmove(n->text, dot + 1, n->len);
+	memset(n->text + n->len, 0, len);
+	return true;
+}
+
+/*
+ * One look for each name above the asked one, so that a long list costs no more
+ * than a short one. It says what name_matches() says of each entry.
+ */
+static bool
+in_names(const struct policy *p, uint32_t first, uint32_t n,
+    const struct name *name)
+{
+	struct name	base = *name;
+
+	if (n == 0)
+		return false;
+	if (has_name(p, first, n, NAME_EXACT, &base))
+		return true;
+	if (!cut_label(&base))
+		return false;
+	if (has_name(p, first, n, NAME_ONE, &base))
+		return true;
+	do {
+		if (has_name(p, first, n, NAME_MANY, &base))
+			return true;
+	} while (cut_label(&base));
+	return false;
+}
+
+bool
+match_names(const struct policy *p, const struct blob_match *m,
+    const struct name *name)
+{
+	return m->kind == KIND_NAME &&
+	    in_names(p, m->name, m->nnames, name) &&
+	    !in_names(p, m->xname, m->nxnames, name);
+}
+
+bool
+match_exactly(const struct policy *p, const struct blob_match *m,
+    const struct name *name)
+{
+	return match_names(p, m, name) &&
+	    has_name(p, m->name, m->nnames, NAME_EXACT, name);
+}

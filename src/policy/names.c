@@ -1,0 +1,319 @@
+/*
+ * Rules by name: which of an address's names lets a flow through, why none does,
+ * and which names may be resolved at all.
+ *
+ * Trusts: a policy that policy_load() accepted, and that query.bound holds names
+ * which this guest was given for this address.
+ * Must not: take a name for an address, or an address for a name.
+ */
+#include <string.h>
+
+#include "law.h"
+
+/* ---- flows -------------------------------------------------------------------- */
+
+uint32_t
+names_denied(const struct policy *p, const struct policy_query *q,
+    const struct name *name, bool audited)
+{
+	const struct blob_tenant	*t = &p->tenant[q->tenant];
+	uint32_t			 i;
+
+	for (i = t->rule; i < t->rule + t->nrules; i++) {
+		const struct blob_rule *r = &p->rule[i];
+
+		if (r->deny != 0 && r->match.kind == KIND_NAME &&
+		    match_audited(t, r) == audited &&
+		    match_ports(p, &r->match, q->proto, q->dst.port) &&
+		    match_names(p, &r->match, name))
+			return i;
+	}
+	return POLICY_NO_RULE;
+}
+
+static bool
+verifies(const struct policy_query *q, const struct blob_rule *r)
+{
+	return r->verify != VERIFY_NONE && q->proto == PROTO_TCP;
+}
+
+static int
+find_bound(const struct policy_query *q, const struct name *name)
+{
+	size_t	lo = 0, hi = q->nbound, mid;
+	int	c;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if ((c = name_compare(q->bound[mid], name)) == 0)
+			return (int)mid;
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return -1;
+}
+
+/* The name that the flight shows, in the way that the rule asks for. */
+static int
+find_shown(const struct policy_query *q, const struct blob_rule *r)
+{
+	const struct policy_shown	*s = q->shown;
+
+	if (!s->named || (s->ech && r->ech == 0) ||
+	    s->kind != (r->verify == VERIFY_SNI ? PEEK_TLS : PEEK_HTTP))
+		return -1;
+	return find_bound(q, &s->name);
+}
+
+static bool
+lets_through(const struct policy *p, const struct policy_query *q,
+    const struct blob_rule *r, size_t i, struct judgement *j)
+{
+	uint32_t	denied;
+
+	if (!match_names(p, &r->match, q->bound[i]))
+		return false;
+	denied = names_denied(p, q, q->bound[i], false);
+	if (denied != POLICY_NO_RULE)
+		j->barred = denied;
+	return denied == POLICY_NO_RULE;
+}
+
+int
+names_match(const struct policy *p, const struct policy_query *q,
+    uint32_t rule, struct judgement *j)
+{
+	const struct blob_rule	*r = &p->rule[rule];
+	size_t			 i;
+	int			 shown;
+
+	if (q->shown != NULL && verifies(q, r)) {
+		shown = find_shown(q, r);
+		return shown != -1 && lets_through(p, q, r, (size_t)shown, j) ?
+		    shown : -1;
+	}
+	for (i = 0; i < q->nbound; i++)
+		if (lets_through(p, q, r, i, j))
+			return (int)i;
+	return -1;
+}
+
+/* ---- why not -------------------------------------------------------------------- */
+
+static enum reason
+shown_reason(const struct policy_shown *s, const struct blob_rule *r)
+{
+	bool	tls = r->verify == VERIFY_SNI;
+
+	if (!s->named)
+		return tls ? REASON_SNI_MISSING : REASON_VHOST_MISSING;
+	if (s->ech && r->ech == 0)
+		return REASON_ECH_PRESENT;
+	return tls ? REASON_SNI_MISMATCH : REASON_VHOST_MISMATCH;
+}
+
+/* The rule that asked to see the flight, which then was not to its liking. */
+static enum reason
+after_flight(const struct policy *p, const struct policy_query *q,
+    struct judgement *j)
+{
+	const struct blob_tenant	*t = &p->tenant[q->tenant];
+	struct policy_query		 before = *q;
+	uint32_t			 i;
+	int				 name;
+
+	before.shown = NULL;
+	for (i = t->rule; i < t->rule + t->nrules; i++) {
+		const struct blob_rule *r = &p->rule[i];
+
+		if (r->deny != 0 || r->match.kind != KIND_NAME ||
+		    !verifies(q, r) ||
+		    !match_ports(p, &r->match, q->proto, q->dst.port) ||
+		    (name = names_match(p, &before, i, j)) == -1)
+			continue;
+		j->verdict.rule = i;
+		j->verdict.name = name;
+		return shown_reason(q->shown, r);
+	}
+	return REASON_NONE;
+}
+
+/* An allow by name has this port, and `bound` or nothing asks for its names. */
+static bool
+allows_port(const struct policy *p, const struct policy_query *q,
+    uint32_t proto, bool bound)
+{
+	const struct blob_tenant	*t = &p->tenant[q->tenant];
+	uint32_t			 i;
+	size_t				 k;
+
+	for (i = t->rule; i < t->rule + t->nrules; i++) {
+		const struct blob_rule *r = &p->rule[i];
+
+		if (r->deny != 0 || r->match.kind != KIND_NAME ||
+		    !match_ports(p, &r->match, proto, q->dst.port))
+			continue;
+		if (!bound)
+			return true;
+		for (k = 0; k < q->nbound; k++)
+			if (match_names(p, &r->match, q->bound[k]))
+				return true;
+	}
+	return false;
+}
+
+enum reason
+names_reason(const struct policy *p, const struct policy_query *q,
+    struct judgement *j)
+{
+	enum reason	reason = REASON_NONE;
+
+	if (j->gateway)
+		return REASON_DEFAULT_DENY;
+	if (q->shown != NULL)
+		reason = after_flight(p, q, j);
+	if (reason != REASON_NONE)
+		return reason;
+	if (j->barred != POLICY_NO_RULE) {
+		j->verdict.rule = j->barred;
+		return REASON_NAME_NOT_ALLOWED;
+	}
+	if (q->proto == PROTO_UDP && allows_port(p, q, PROTO_TCP, true))
+		return REASON_QUIC_UNVERIFIABLE;
+	if (allows_port(p, q, q->proto, false))
+		return q->lapsed ? REASON_PIN_EXPIRED : REASON_NO_PIN;
+	return REASON_DEFAULT_DENY;
+}
+
+/* ---- resolution -------------------------------------------------------------------- */
+
+/* A deny without ports: of the name, or of everything there is. */
+static bool
+stops(const struct policy *p, const struct blob_rule *r, const struct name *name)
+{
+	const struct blob_match	*m = &r->match;
+
+	return match_all_ports(p, m) && (match_names(p, m, name) ||
+	    (m->kind == KIND_ANY && m->nxrefs == 0));
+}
+
+/* The rules that speak first about a name; an exact one before a wildcard. */
+struct speakers {
+	uint32_t	deny, audited, allow;
+	bool		exact;
+};
+
+static void
+find_speakers(const struct policy *p, const struct blob_tenant *t,
+    const struct name *name, struct speakers *s)
+{
+	uint32_t	i, *slot;
+
+	for (i = t->rule; i < t->rule + t->nrules; i++) {
+		const struct blob_rule *r = &p->rule[i];
+
+		if (r->deny != 0) {
+			slot = match_audited(t, r) ? &s->audited : &s->deny;
+			if (*slot == POLICY_NO_RULE && stops(p, r, name))
+				*slot = i;
+		} else if (!s->exact && match_exactly(p, &r->match, name)) {
+			s->allow = i;
+			s->exact = true;
+		} else if (s->allow == POLICY_NO_RULE &&
+		    (r->match.kind == KIND_ANY ||
+		    match_names(p, &r->match, name)))
+			s->allow = i;
+	}
+}
+
+struct name_verdict
+policy_name(const struct policy *p, unsigned int tenant,
+    const struct name *name)
+{
+	struct speakers		 s = { POLICY_NO_RULE, POLICY_NO_RULE,
+				    POLICY_NO_RULE, false };
+	struct name_verdict	 v = { VERDICT_DENY, REASON_NAME_INVALID,
+				    POLICY_NO_RULE, false };
+	const struct blob_tenant *t;
+
+	if (tenant >= p->head->tenants || !name_valid(name))
+		return v;
+	t = &p->tenant[tenant];
+	find_speakers(p, t, name, &s);
+	v.counted = !s.exact;
+	if (s.deny != POLICY_NO_RULE) {
+		v.reason = REASON_DENY_RULE;
+		v.rule = s.deny;
+	} else if (s.allow == POLICY_NO_RULE && t->mode != MODE_AUDIT) {
+		v.reason = REASON_NAME_NOT_ALLOWED;
+	} else if (s.audited != POLICY_NO_RULE) {
+		v.kind = VERDICT_AUDIT_DENY;
+		v.reason = REASON_DENY_RULE;
+		v.rule = s.audited;
+	} else if (s.allow == POLICY_NO_RULE) {
+		v.kind = VERDICT_AUDIT_DENY;
+		v.reason = REASON_NAME_NOT_ALLOWED;
+	} else {
+		v.kind = VERDICT_ALLOW;
+		v.reason = REASON_NONE;
+		v.rule = s.allow;
+	}
+	return v;
+}
+
+/* ---- what else a policy says of names ---------------------------------------- */
+
+int
+policy_host(const struct policy *p, const struct name *name,
+    enum addr_family family, struct endpoint out[ANSWER_MAX])
+{
+	uint32_t	lo = 0, hi = p->head->hosts, mid, i;
+	int		c = -1, n = 0;
+
+	while (lo < hi && c != 0) {
+		mid = lo + (hi - lo) / 2;
+		if ((c = name_compare(&p->host[mid].name, name)) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (c != 0)
+		return -1;
+	for (i = 0; i < p->host[hi].naddrs && n < ANSWER_MAX; i++)
+		if (p->addr[p->host[hi].addr + i].family == family)
+			out[n++] = p->addr[p->host[hi].addr + i];
+	return n;
+}
+
+unsigned int
+policy_needs(const struct policy *p, unsigned int tenant)
+{
+	const struct blob_tenant	*t;
+	unsigned int			 needs = 0;
+	uint32_t			 i;
+
+	if (tenant >= p->head->tenants)
+		return 0;
+	t = &p->tenant[tenant];
+	if (t->mode == MODE_AUDIT)
+		needs |= NEEDS_RESOLVER;	/* every name resolves */
+	for (i = t->rule; i < t->rule + t->nrules; i++) {
+		const struct blob_rule *r = &p->rule[i];
+
+		if (r->deny != 0)
+			continue;
+		if (r->match.kind == KIND_NAME || r->match.kind == KIND_ANY)
+			needs |= NEEDS_RESOLVER;
+		if (r->verify != VERIFY_NONE)
+			needs |= NEEDS_INSPECTOR;
+	}
+	return needs;
+}
+
+const struct policy_resolver *
+policy_resolver(const struct policy *p)
+{
+	return p->resolver;
+}

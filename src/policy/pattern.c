@@ -1,0 +1,155 @@
+/*
+ * Host names as people write them: other scripts become A-labels here, once, and
+ * from here on there is the one form of include/name.h.
+ *
+ * Trusts: nothing in the word; it may be any bytes.
+ * Must not: resolve anything, or depend on the locale.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <idn2.h>
+
+#include "read.h"
+
+static bool
+is_ascii(const char *s)
+{
+	for (; *s != '\0'; s++)
+		if ((unsigned char)*s >= 0x80)
+			return false;
+	return true;
+}
+
+/*
+ * RFC 5891, 5: lookup, after the mapping of UTS 46 that every browser does too.
+ * What comes out is looked at like any other name.
+ */
+static const char *
+to_ascii(struct parse *p, const struct item *w, const char *text)
+{
+	uint8_t		*out = NULL;
+	const char	*s = NULL;
+	int		 rc;
+
+	rc = idn2_lookup_u8((const uint8_t *)text, &out,
+	    IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+	if (rc == IDN2_OK)
+		s = model_string(p->m, (char *)out, strlen((char *)out));
+	else
+		report_error(p, &w->at, "\"%.64s\" is not a name of IDNA2008: %s",
+		    w->text, idn2_strerror(rc));
+	idn2_free(out);
+	return s;
+}
+
+static bool
+has_only(const char *s, const char *set)
+{
+	return *s != '\0' && s[strspn(s, set)] == '\0';
+}
+
+/* What the last label of an address, in any of its historic spellings, is. */
+static bool
+ends_in_number(const char *s)
+{
+	char		 last[NAME_LABEL_MAX + 1];
+	size_t		 len = strlen(s);
+	const char	*from;
+
+	if (len > 0 && s[len - 1] == '.')
+		len--;
+	for (from = s + len; from > s && from[-1] != '.'; from--)
+		;
+	if ((len -= (size_t)(from - s)) > NAME_LABEL_MAX)
+		return false;
+	memcpy(last, from, len);
+	last[len] = '\0';
+	return has_only(last, "0123456789") || (last[0] == '0' &&
+	    (last[1] | 0x20) == 'x' && (last[2] == '\0' ||
+	    has_only(last + 2, "0123456789abcdefABCDEF")));
+}
+
+static int
+bad_name(struct parse *p, const struct item *w, const char *text)
+{
+	struct endpoint	e;
+
+	if (addr_parse(text, &e) == 0)
+		report_error(p, &w->at, "\"%.64s\" is an address, not a name: "
+		    "a rule on an address is written to net", w->text);
+	else if (strchr(text, '/') != NULL || strchr(text, ':') != NULL)
+		report_error(p, &w->at, "\"%.64s\" is not a host name: no scheme, "
+		    "port or path belongs to one", w->text);
+	else if (strchr(text, '*') != NULL)
+		report_error(p, &w->at, "\"%.64s\": only the first label may be "
+		    "* (one label) or ** (one or more)", w->text);
+	else if (ends_in_number(text))
+		report_error(p, &w->at, "\"%.64s\" ends in a number and so reads "
+		    "as an address: a rule on an address is written to net",
+		    w->text);
+	else
+		report_error(p, &w->at, "\"%.64s\" is not a host name: labels of 1 "
+		    "to 63 letters, digits, - and _, no - at their ends, at most "
+		    "253 in all", w->text);
+	return -1;
+}
+
+static int
+parse_text(struct parse *p, const struct item *w, const char *text,
+    struct name *out)
+{
+	if (!is_ascii(text) && (text = to_ascii(p, w, text)) == NULL)
+		return -1;
+	return name_from_text(text, strlen(text), out) == 0 ? 0 :
+	    bad_name(p, w, text);
+}
+
+int
+pattern_name(struct parse *p, const struct item *w, struct name *out)
+{
+	if (strncmp(w->text, "*.", 2) != 0 && strncmp(w->text, "**.", 3) != 0)
+		return parse_text(p, w, w->text, out);
+	report_error(p, &w->at, "\"%.64s\" stands for many names, and this is the "
+	    "place of one", w->text);
+	return -1;
+}
+
+int
+pattern_parse(struct parse *p, const struct item *w, struct blob_name *out)
+{
+	const char	*text = w->text;
+
+	memset(out, 0, sizeof(*out));
+	if (w->table || !w->quoted) {
+		report_error(p, &w->at, w->table ? "<%.64s> is a table of "
+		    "networks, not of names: use a macro" :
+		    "names are written in quotes: \"%.64s\"", w->text);
+		return -1;
+	}
+	if (strcmp(text, "*") == 0 || strcmp(text, "**") == 0) {
+		report_error(p, &w->at, "every name: write any, which needs no "
+		    "name at all");
+		return -1;
+	}
+	if (strncmp(text, "**.", 3) == 0) {
+		out->wild = NAME_MANY;
+		text += 3;
+	} else if (strncmp(text, "*.", 2) == 0) {
+		out->wild = NAME_ONE;
+		text += 2;
+	}
+	return parse_text(p, w, text, &out->base);
+}
+
+const char *
+pattern_print(const struct blob_name *n, char buf[PATTERN_STRLEN])
+{
+	static const char *const	before[] = { "", "*.", "**." };
+	size_t				len = strlen(before[n->wild]);
+
+	memcpy(buf, before[n->wild], len);
+	memcpy(buf + len, n->base.text, n->base.len);
+	buf[len + n->base.len] = '\0';
+	return buf;
+}

@@ -1,0 +1,147 @@
+/*
+ * Resolvers that anyone may ask over HTTPS. A guest that reaches one has a resolver
+ * that knows no law of ours, and a way to carry bytes out in questions.
+ *
+ * Must not: be taken for complete. It warns of a slip, it stops nobody.
+ */
+#include <string.h>
+
+#include "read.h"
+
+static const char *const	names[] = {
+	"anycast.dns.nextdns.io",
+	"chrome.cloudflare-dns.com",
+	"cloudflare-dns.com",
+	"dns.adguard-dns.com",
+	"dns.alidns.com",
+	"dns.google",
+	"dns.mullvad.net",
+	"dns.nextdns.io",
+	"dns.quad9.net",
+	"dns.sb",
+	"dns10.quad9.net",
+	"dns11.quad9.net",
+	"dns9.quad9.net",
+	"dns64.dns.google",
+	"doh.cleanbrowsing.org",
+	"doh.dns.sb",
+	"doh.opendns.com",
+	"doh.pub",
+	"doh.familyshield.opendns.com",
+	"family.cloudflare-dns.com",
+	"freedns.controld.com",
+	"mozilla.cloudflare-dns.com",
+	"one.one.one.one",
+	"security.cloudflare-dns.com",
+	"unfiltered.adguard-dns.com",
+};
+
+static const char *const	addresses[] = {
+	"1.0.0.1", "1.1.1.1", "8.8.4.4", "8.8.8.8", "9.9.9.9", "94.140.14.14",
+	"94.140.15.15", "149.112.112.112", "208.67.220.220", "208.67.222.222",
+	"2001:4860:4860::8844", "2001:4860:4860::8888", "2606:4700:4700::1001",
+	"2606:4700:4700::1111", "2620:119:35::35", "2620:119:53::53",
+	"2620:fe::9", "2620:fe::fe",
+};
+
+/* Wider than this a network is not about the resolver in it. */
+#define NARROW_V4	16
+#define NARROW_V6	32
+
+static const struct pattern *
+find_pattern(const struct patterns *s, const struct name *n)
+{
+	size_t	i;
+
+	for (i = 0; i < s->list.n; i++)
+		if (name_matches(n, s->list.v[i].name.wild,
+		    &s->list.v[i].name.base))
+			return &s->list.v[i];
+	return NULL;
+}
+
+static void
+check_names(struct parse *p, const struct rule *r)
+{
+	const struct pattern	*by;
+	struct name		 n;
+	size_t			 i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (name_from_text(names[i], strlen(names[i]), &n) == -1 ||
+		    (by = find_pattern(&r->dest.names, &n)) == NULL ||
+		    find_pattern(&r->dest.xnames, &n) != NULL ||
+		    (by->name.wild != NAME_EXACT &&
+		    suffix_find(&by->name) == SUFFIX_ICANN))
+			continue;
+		report_error(p, &by->at, "this allows %s, a public resolver: a "
+		    "guest that asks there is under no rule by name%s (E110)",
+		    names[i], by->name.wild == NAME_EXACT ? "" :
+		    "; subtract such names with except");
+		return;
+	}
+}
+
+static bool
+is_narrow(const struct prefix *x)
+{
+	return x->len >= (x->family == ADDR_V4 ? NARROW_V4 : NARROW_V6);
+}
+
+static const struct net *
+find_net(const struct model *m, const struct nets *s, const struct endpoint *e)
+{
+	size_t	i, k;
+
+	for (i = 0; i < s->net.n; i++)
+		if (prefix_contains(&s->net.v[i].prefix, e))
+			return &s->net.v[i];
+	for (i = 0; i < s->table.n; i++) {
+		const struct table *t = &m->table.v[s->table.v[i].index];
+
+		for (k = 0; k < t->nets.net.n; k++)
+			if (prefix_contains(&t->nets.net.v[k].prefix, e))
+				return &t->nets.net.v[k];
+	}
+	return NULL;
+}
+
+static bool
+has_dns_port(const struct services *s)
+{
+	size_t	i;
+
+	for (i = 0; i < s->range.n; i++)
+		if ((s->range.v[i].lo <= 53 && 53 <= s->range.v[i].hi) ||
+		    (s->range.v[i].lo <= 443 && 443 <= s->range.v[i].hi))
+			return true;
+	return false;
+}
+
+static void
+check_nets(struct parse *p, const struct rule *r)
+{
+	const struct net	*by;
+	struct endpoint		 e;
+	size_t			 i;
+
+	for (i = 0; has_dns_port(&r->services) &&
+	    i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+		if (addr_parse(addresses[i], &e) == -1 ||
+		    (by = find_net(p->m, &r->dest.in, &e)) == NULL ||
+		    !is_narrow(&by->prefix) ||
+		    find_net(p->m, &r->dest.out, &e) != NULL)
+			continue;
+		report_warning(p, &by->at, "%s is a public resolver: a guest that "
+		    "asks there is under no rule by name (W110)", addresses[i]);
+	}
+}
+
+void
+review_public_resolvers(struct parse *p, const struct rule *r)
+{
+	if (r->dest.kind == KIND_NAME)
+		check_names(p, r);
+	else if (r->dest.kind == KIND_NET)
+		check_nets(p, r);
+}

@@ -1,0 +1,246 @@
+/*
+ * What only the whole policy can tell of names: a wildcard over a suffix that is
+ * everyone's, a rule that promises less than it seems to, a host that no rule
+ * reaches. The codes stand in sallyport.conf(5).
+ *
+ * Trusts: a settled model.
+ * Must not: refuse what is merely unwise; that is what warnings are for.
+ */
+#include "read.h"
+
+/* A policy of the largest size is looked at this far; the rest is not compared. */
+#define COMPARE_MAX	(1u << 24)
+
+/* ---- suffixes ------------------------------------------------------------------ */
+
+static void
+check_wildcard(struct parse *p, const struct pattern *n)
+{
+	char	buf[PATTERN_STRLEN];
+
+	pattern_print(&n->name, buf);
+	switch (suffix_find(&n->name)) {
+	case SUFFIX_ICANN:
+		report_error(p, &n->at, "\"%.64s\" is all names below a public "
+		    "suffix, and anyone can buy one: write the names, or any", buf);
+		break;
+	case SUFFIX_PRIVATE:
+		report_warning(p, &n->at, "below \"%.64s\" live the customers of "
+		    "one house side by side, and anyone can be one (W202)", buf);
+		break;
+	case SUFFIX_UNKNOWN:
+		report_warning(p, &n->at, "\"%.64s\" is a whole top level that the "
+		    "public suffix list does not know: be sure that it is your "
+		    "own (W202)", buf);
+		break;
+	case SUFFIX_NONE:
+		break;
+	}
+}
+
+/* One name opens one name; but few suffixes are hosts, so it may be a slip. */
+static void
+check_exact(struct parse *p, const struct pattern *n)
+{
+	enum suffix	kind = suffix_find(&n->name);
+
+	if (kind == SUFFIX_ICANN)
+		report_warning(p, &n->at, "\"%.64s\" is a public suffix, and this "
+		    "rule means that host alone, none below it (W202)",
+		    n->name.base.text);
+	else if (kind == SUFFIX_PRIVATE)
+		report_warning(p, &n->at, "\"%.64s\" is a host that the customers "
+		    "of one house share, and anyone can be one (W202)",
+		    n->name.base.text);
+}
+
+/* ---- pairs of rules --------------------------------------------------------------- */
+
+static bool
+share_ports(const struct services *a, const struct services *b, uint32_t proto)
+{
+	size_t	i, k;
+
+	for (i = 0; i < a->range.n; i++)
+		for (k = 0; k < b->range.n; k++)
+			if (a->range.v[i].proto == proto &&
+			    b->range.v[k].proto == proto &&
+			    a->range.v[i].lo <= b->range.v[k].hi &&
+			    b->range.v[k].lo <= a->range.v[i].hi)
+				return true;
+	return false;
+}
+
+static bool
+share_services(const struct services *a, const struct services *b)
+{
+	return (a->echo && b->echo) || share_ports(a, b, PROTO_TCP) ||
+	    share_ports(a, b, PROTO_UDP);
+}
+
+/* All that the one stands for, the other stands for too. */
+static bool
+pattern_covers(const struct blob_name *outer, const struct blob_name *inner)
+{
+	if (inner->wild == NAME_EXACT)
+		return name_matches(&inner->base, outer->wild, &outer->base);
+	return (outer->wild == inner->wild || outer->wild == NAME_MANY) &&
+	    (name_equal(&outer->base, &inner->base) ||
+	    (outer->wild == NAME_MANY &&
+	    name_matches(&inner->base, NAME_MANY, &outer->base)));
+}
+
+static const struct pattern *
+find_covered(struct parse *p, const struct patterns *by,
+    const struct patterns *of)
+{
+	size_t	i, k;
+
+	for (i = 0; i < of->list.n; i++)
+		for (k = 0; k < by->list.n; k++) {
+			if (p->compared++ > COMPARE_MAX)
+				return NULL;
+			if (pattern_covers(&by->list.v[k].name,
+			    &of->list.v[i].name))
+				return &of->list.v[i];
+		}
+	return NULL;
+}
+
+/* The first rule decides what is verified; a later one that differs is no use. */
+static void
+check_attributes(struct parse *p, const struct tenant *t, const struct rule *r)
+{
+	const struct pattern	*n;
+	const struct rule	*o;
+	char			 buf[PATTERN_STRLEN];
+
+	for (o = t->rule.v; o < r; o++) {
+		if (o->deny || o->dest.kind != KIND_NAME ||
+		    (o->verify == r->verify && o->ech == r->ech) ||
+		    !share_ports(&o->services, &r->services, PROTO_TCP))
+			continue;
+		n = find_covered(p, &o->dest.names, &r->dest.names);
+		if (n == NULL)
+			continue;
+		report_warning(p, &n->at, "\"%.64s\" is allowed in line %u "
+		    "already, and that rule says what is verified (W120)",
+		    pattern_print(&n->name, buf), o->at.line);
+		return;
+	}
+}
+
+/* ---- what a rule does not promise ---------------------------------------------------- */
+
+static void
+check_deny(struct parse *p, const struct tenant *t, const struct rule *r)
+{
+	size_t	i;
+
+	for (i = 0; i < t->rule.n; i++) {
+		const struct rule *o = &t->rule.v[i];
+
+		if (o->deny || o->dest.kind == KIND_SERVICE ||
+		    (o->dest.kind == KIND_NAME && (o->verify_at.line == 0 ||
+		    o->verify != VERIFY_NONE)) ||
+		    !share_services(&o->services, &r->services))
+			continue;
+		report_warning(p, &r->dest.at, "this stops the name, not its "
+		    "addresses: the allow in line %u may still reach them (W203)",
+		    o->at.line);
+		return;
+	}
+}
+
+static void
+check_allow(struct parse *p, const struct tenant *t, const struct rule *r)
+{
+	size_t	i;
+
+	for (i = 0; i < r->dest.names.list.n && !report_full(p); i++) {
+		const struct pattern *n = &r->dest.names.list.v[i];
+
+		if (n->name.wild == NAME_EXACT)
+			check_exact(p, n);
+		else
+			check_wildcard(p, n);
+	}
+	if (r->verify_at.line != 0 && r->verify == VERIFY_NONE)
+		report_warning(p, &r->verify_at, "verify none: whoever shares an "
+		    "address with these names is reached too (W201)");
+	check_attributes(p, t, r);
+}
+
+/* An exception may be for the addresses of this rule's names. */
+static void
+use_exceptions(struct parse *p, const struct rule *r, uint32_t tenant)
+{
+	size_t	i;
+
+	for (i = 0; i < p->m->except.n; i++) {
+		struct except *e = &p->m->except.v[i];
+
+		if (e->tenant.index == tenant &&
+		    share_services(&e->services, &r->services))
+			e->used = true;
+	}
+}
+
+void
+review_name_rule(struct parse *p, uint32_t tenant, const struct rule *r)
+{
+	const struct tenant	*t = &p->m->tenant.v[tenant];
+
+	if (r->deny) {
+		check_deny(p, t, r);
+		return;
+	}
+	check_allow(p, t, r);
+	use_exceptions(p, r, tenant);
+}
+
+/* ---- hosts ------------------------------------------------------------------------------ */
+
+static bool
+rule_allows(struct parse *p, const struct rule *r, const struct name *n)
+{
+	size_t	i;
+
+	if (r->deny)
+		return false;
+	for (i = 0; i < r->dest.names.list.n; i++)
+		if (p->compared++ > COMPARE_MAX ||
+		    name_matches(n, r->dest.names.list.v[i].name.wild,
+		    &r->dest.names.list.v[i].name.base))
+			return true;
+	return r->dest.kind == KIND_ANY;
+}
+
+static bool
+is_allowed(struct parse *p, const struct name *n)
+{
+	size_t	i, k;
+
+	for (i = 0; i < p->m->tenant.n; i++) {
+		const struct tenant *t = &p->m->tenant.v[i];
+
+		if (t->mode == MODE_AUDIT)
+			return true;
+		for (k = 0; k < t->rule.n; k++)
+			if (rule_allows(p, &t->rule.v[k], n))
+				return true;
+	}
+	return false;
+}
+
+void
+review_hosts(struct parse *p)
+{
+	size_t	i;
+
+	for (i = 0; i < p->m->host.n; i++)
+		if (!is_allowed(p, &p->m->host.v[i].name))
+			report_warning(p, &p->m->host.v[i].at, "no tenant may "
+			    "resolve the host %.64s: it needs an allow like any "
+			    "name", p->m->host.v[i].name.text);
+}
