@@ -889,6 +889,23 @@ def inspector_away(t):
 
 
 @case(quick=True, gateways=OURS)
+def nursery_killed(t):
+    """Nobody can start the resolver again: names fail, literals do not."""
+    names_lab.World(t)
+    t.serve(servers.sink, port=2222)
+    rules = RULES + f'allow to net {names_lab.STRAY4} port tcp 2222\n'
+    with t.guest(policy=names_lab.policy(rules), fds=False,
+                 status=(0, 125)) as guest:
+        t.equal(ask(guest, API).addresses(), [SITE4])
+        kill(t.pid(lab.NURSERY))
+        kill(t.pid("sallyport-resolver"))
+        for _ in range(3):
+            t.equal(ask(guest, API).rcode, dnswire.SERVFAIL)
+            t.equal(guest.call("load", names_lab.STRAY4, 2222, 0.3).keys(),
+                    {"ok"}, "literals")
+
+
+@case(quick=True, gateways=OURS)
 def no_process_for_nothing(t):
     """A policy without names starts neither of the two."""
     names_lab.World(t)

@@ -101,9 +101,10 @@ def bad_options(t):
              ["run", *policy, "--tenant", "t" * 100, "true"]),
             (USAGE, "bogus", ["bogus"]),
             (USAGE, "check", ["check"]),
-            (USAGE, "explain", ["explain", place.policy]),
             (USAGE, "stream", ["serve", *policy])):
         expect(t, place, status, pattern, *args)
+    # It is called in two ways, and says both.
+    expect(t, place, USAGE, "explain", "explain", place.policy, lines=2)
 
 
 @case(quick=True, gateways=OURS)
@@ -452,6 +453,7 @@ def processes_are_sealed(t):
     rule = 'allow to name "a.example.org" port tcp 443\n'
     with t.guest(policy=names_lab.policy(rule)):
         ours = namespaces(os.getpid())
+        t.equal(proc_status(t.pid(lab.NURSERY))["NoNewPrivs"], "1", "nursery")
         for program in ("sallyport-frame", "sallyport-broker",
                         "sallyport-recorder", "sallyport-resolver",
                         "sallyport-inspector", "sallyportd"):

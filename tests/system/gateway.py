@@ -197,7 +197,7 @@ class Gateway:
 
 
 class Sallyport(Gateway):
-    programs = lablib.PROGRAMS
+    programs = lablib.PROGRAMS + (lablib.NURSERY,)
     name = "sallyport"
 
     def __init__(self, trial, policy=None, mtu=None, args=(), log=None,
