@@ -378,6 +378,8 @@ def thousand_at_once(t):
     count = names_lab.MANY_NAMES
     queries = [dnswire.query(f"n{n}.many.{BASE}") for n in range(count)]
     with t.guest(policy=names_lab.policy(MANY)) as guest:
+        resolver = t.pid("sallyport-resolver")
+        before = lab.fd_count(resolver)
         for how in ({}, {"tcp": True}):
             got = names_lab.answers(guest, queries, **how)
             wrong = {n: (m.rcode, m.addresses()) for n, (m, _) in got.items()
@@ -386,6 +388,9 @@ def thousand_at_once(t):
             t.equal((len(got), dict(list(wrong.items())[:3])), (count, {}),
                     f"{how}")
             t.note(f"{max(s for _, s in got.values()):.2f} s")
+        t.check(lab.wait_until(
+            lambda: lab.fd_count(resolver) <= before + 4, 5),
+            f"{lab.fd_count(resolver)} fds of the resolver, {before} at first")
 
 
 @case(quick=True, gateways=OURS)
