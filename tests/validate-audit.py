@@ -9,7 +9,8 @@ usage: validate-audit.py [--only] [--open-ok] [--schema FILE] [--denies N] FILE.
 
 Always checked: every line is JSON, without duplicate members, in the fixed
 order; `seq` has no hole and no repetition; `rec` rises within one instance;
-every flow.open has exactly one flow.close and every close its open; a segment
+every flow.open has exactly one flow.close and every close its open; a question's
+addresses are of its type and as many as it says; a segment
 begins with audit.open or audit.rotate and points to the one before; counts of
 deny.agg and audit.gap make sense; each line fits doc/audit.schema.json (and
 python3-jsonschema, if it is there, agrees).
@@ -18,6 +19,7 @@ Exit status: 0 good, 1 something is wrong (one line for each), 2 usage.
 """
 
 import argparse
+import ipaddress
 import json
 import os
 import pathlib
@@ -25,8 +27,8 @@ import re
 import sys
 
 ORDER = ("v seq ts mono type verdict reason host boot inst rec tenant guest flow "
-         "proto g.src g.sp g.dst g.dp h.src h.sp h.dst h.dp g.cid h.cid rule loc "
-         "gen pol up down pup pdown csrc dur rtt conn_ms errno n first last uniq "
+         "proto g.src g.sp g.dst g.dp h.src h.sp h.dst h.dp g.cid h.cid name qtype "
+         "chain ips ttl stripped secure sni alpn ech assurance rule loc gen pol up down pup pdown csrc dur rtt conn_ms errno n first last uniq "
          "pid signal status detail mode durable rotate reserve head prev oldest "
          "from to opens closes denies other torn").split()
 PLACE = {key: place for place, key in enumerate(ORDER)}
@@ -138,8 +140,10 @@ class Check:
                     self.bad(where, f"flow {key[1]} is closed twice (first: "
                              f"{closed[key]})", "closed twice")
                 closed[key] = where
-            elif kind == "flow.deny":
+            elif kind == "flow.deny" or kind == "dns" and r["verdict"] == "deny":
                 denied += 1
+            elif kind == "dns" and (what := self.answer(r)):
+                self.bad(where, f"{what}: {r['name']}", what)
             elif kind == "deny.agg":
                 denied += r["n"]
                 if r["n"] < 1 or r.get("uniq", 0) > r["n"] or \
@@ -155,6 +159,16 @@ class Check:
             for key in opened.keys() - closed.keys():
                 self.bad(opened[key], f"flow {key[1]} has no close", "no close")
         return len(opened), denied
+
+    def answer(self, r):
+        """What of an answer that was given makes no sense."""
+        told = [ip for ip in r.get("ips", ()) if ip != "..."]
+        if len(told) > r.get("n", 0) or ("ips" in r) != (r.get("n", 0) > 0):
+            return "addresses and their number do not agree"
+        family = {"A": 4, "AAAA": 6}.get(r["qtype"])
+        if told and {ipaddress.ip_address(ip).version for ip in told} != {family}:
+            return "addresses are not of the question's type"
+        return None
 
     def rises(self, where, r):
         if r["rec"] <= self.rec.get(r["inst"], 0):
@@ -203,6 +217,12 @@ def problem(schema, value):
         if word == "additionalProperties" and \
                 (more := value.keys() - schema["properties"].keys()):
             return f"{', '.join(sorted(more))} should not be there"
+        if word == "minItems" and len(value) < arg:
+            return f"{value!r} is beyond the {word} {arg}"
+        if word == "items":
+            for item in value:
+                if why := problem(arg, item):
+                    return why
         if word == "properties":
             for key, sub in arg.items():
                 if key in value and (why := problem(sub, value[key])):
@@ -212,9 +232,11 @@ def problem(schema, value):
     return None
 
 
-TYPES = {"object": dict, "string": str, "integer": int, "boolean": bool}
+TYPES = {"object": dict, "string": str, "integer": int, "boolean": bool,
+         "array": list}
 WORDS = ("title const enum type minimum maximum minLength maxLength pattern "
-         "required dependentRequired additionalProperties properties").split()
+         "required dependentRequired additionalProperties properties items "
+         "minItems").split()
 
 
 def inline(node, defs):

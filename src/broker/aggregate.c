@@ -1,6 +1,6 @@
 /*
- * Adds up denial spam: per (reason, destination net, port, protocol) the first
- * ten are told in full, the rest as one deny.agg every ten seconds. A kind that
+ * Adds up denial spam: per (reason, destination net, port, protocol) or (reason,
+ * name) the first ten are told in full, the rest as one deny.agg every ten seconds. A kind that
  * was quiet for a whole period is forgotten, so its next ten are full again.
  *
  * Trusts: nothing of what it counts. Must not: lose a denial, allocate after the
@@ -19,8 +19,9 @@ struct kind {			/* no padding: it is hashed and compared as bytes */
 	uint32_t	reason;
 	uint32_t	proto;
 	struct endpoint	net;
+	struct name	name;		/* of a question, or none */
 };
-static_assert(sizeof(struct kind) == 28, "kind has no padding");
+static_assert(sizeof(struct kind) == 284, "kind has no padding");
 
 struct row {
 	struct kind	kind;
@@ -79,7 +80,9 @@ row_link(struct aggregate *a, const struct kind *k)
 {
 	uint32_t	*link;
 
-	link = &a->head[hash_bytes(k, sizeof(*k)) % BUCKETS];
+	size_t		 len = offsetof(struct kind, name.text) + k->name.len;
+
+	link = &a->head[hash_bytes(k, len) % BUCKETS];
 	while (*link != NONE &&
 	    memcmp(&a->row[*link].kind, k, sizeof(*k)) != 0)
 		link = &a->row[*link].next;
@@ -105,36 +108,56 @@ row_get(struct aggregate *a, const struct kind *k)
 	return &a->row[i];
 }
 
+/* id: what is counted as one target; its low byte is looked at. */
 static void
-row_count(struct row *r, const struct endpoint *dst, uint64_t ts)
+row_count(struct row *r, uint64_t id, uint64_t ts)
 {
-	uint8_t	bit;
+	uint8_t	bit = (uint8_t)id;
 
-	bit = dst->family == ADDR_V4 ? dst->addr[3] :
-	    (uint8_t)hash_bytes(dst->addr, sizeof(dst->addr));
 	r->seen[bit / 8] |= (uint8_t)(1u << bit % 8);
 	if (r->n++ == 0)
 		r->first = ts;
 	r->last = ts;
 }
 
-bool
-aggregate_deny(struct aggregate *a, enum reason reason, uint32_t proto,
-    const struct endpoint *dst, uint64_t ts, bool full)
+static bool
+deny(struct aggregate *a, const struct kind *k, uint64_t id, uint64_t ts,
+    bool full)
 {
-	struct kind	 k = kind_of(reason, proto, dst);
-	struct row	*r = row_get(a, &k);
+	struct row	*r = row_get(a, k);
 
 	if (r != NULL && full && r->told < AGGREGATE_FULL) {
 		r->told++;
 		return true;
 	}
 	if (r == NULL) {
-		r = &a->other[reason];
-		r->kind.reason = reason;
+		r = &a->other[k->reason];
+		r->kind.reason = k->reason;
 	}
-	row_count(r, dst, ts);
+	row_count(r, id, ts);
 	return false;
+}
+
+bool
+aggregate_deny(struct aggregate *a, enum reason reason, uint32_t proto,
+    const struct endpoint *dst, uint64_t ts, bool full)
+{
+	struct kind	k = kind_of(reason, proto, dst);
+
+	return deny(a, &k, dst->family == ADDR_V4 ? dst->addr[3] :
+	    hash_bytes(dst->addr, sizeof(dst->addr)), ts, full);
+}
+
+bool
+aggregate_name(struct aggregate *a, enum reason reason,
+    const struct name *name, uint64_t ts, bool full)
+{
+	struct kind	k;
+
+	memset(&k, 0, sizeof(k));
+	k.reason = reason;
+	k.name = *name;
+	return deny(a, &k, hash_bytes(name, sizeof(*name)), ts, full);
 }
 
 static uint64_t
@@ -154,8 +177,8 @@ row_hand_out(struct row *r, void (*sum)(void *, const struct aggregate_sum *),
 {
 	struct aggregate_sum	s = {
 		.reason = r->kind.reason, .proto = r->kind.proto,
-		.dst = r->kind.net, .n = r->n, .first = r->first,
-		.last = r->last, .uniq = bits(r->seen)
+		.dst = r->kind.net, .name = r->kind.name, .n = r->n,
+		.first = r->first, .last = r->last, .uniq = bits(r->seen)
 	};
 
 	r->n = r->first = r->last = 0;

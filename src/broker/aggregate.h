@@ -6,6 +6,7 @@
 #define SALLYPORT_BROKER_AGGREGATE_H
 
 #include "addr.h"
+#include "name.h"
 #include "reason.h"
 
 #define AGGREGATE_FULL		10u	/* of one kind told in full, then added up */
@@ -14,12 +15,17 @@
 
 struct aggregate;
 
-/* A sum that is due. dst: the net's address (/24, /64); ADDR_NONE = several. */
+/*
+ * A sum that is due. dst: the net's address (/24, /64); name: of a question. Neither:
+ * several kinds.
+ */
 struct aggregate_sum {
 	enum reason	reason;
 	uint32_t	proto;
 	struct endpoint	dst;
-	uint64_t	n, first, last, uniq;	/* uniq: distinct addresses, at most 256 */
+	struct name	name;
+	uint64_t	n, first, last, uniq;	/* uniq: distinct addresses or names,
+						   at most 256 */
 };
 
 struct aggregate *aggregate_new(void);		/* NULL: no memory */
@@ -30,6 +36,9 @@ void	aggregate_free(struct aggregate *);
  */
 bool	aggregate_deny(struct aggregate *, enum reason, uint32_t proto,
 	    const struct endpoint *dst, uint64_t ts, bool full);
+/* The same of a denied question. */
+bool	aggregate_name(struct aggregate *, enum reason, const struct name *,
+	    uint64_t ts, bool full);
 /* Hands out every sum that is due at `now` (monotonic ns), or all of them. */
 void	aggregate_flush(struct aggregate *, uint64_t now, bool all,
 	    void (*sum)(void *arg, const struct aggregate_sum *), void *arg);

@@ -13,8 +13,9 @@
 #include "broker.h"
 #include "log.h"
 
-static int
-refuse(struct guest *g, const char *why)
+/* A handler's word for its refusal, which the log repeats. */
+int
+answer_refuse(struct guest *g, const char *why)
 {
 	g->why = why;
 	return -1;
@@ -23,8 +24,8 @@ refuse(struct guest *g, const char *why)
 /* ---- towards the frame -------------------------------------------------- */
 
 /* Tries once. False: no room now, answer_flush() is called when there is. */
-static bool
-tell(struct guest *g, const void *msg, size_t len, int fd)
+bool
+answer_tell(struct guest *g, const void *msg, size_t len, int fd)
 {
 	if (g->chan == NULL)
 		return false;
@@ -45,7 +46,7 @@ tell_deny(struct guest *g, uint64_t id, uint32_t code)
 
 	wire_begin(&m, sizeof(m), WIRE_DENY, id);
 	m.code = code;
-	return tell(g, &m, sizeof(m), -1);
+	return answer_tell(g, &m, sizeof(m), -1);
 }
 
 void
@@ -81,7 +82,7 @@ answer_revoke(struct flow *f)
 	struct wire_revoke	m;
 
 	wire_begin(&m, sizeof(m), WIRE_REVOKE, f->id);
-	f->owes_revoke = !tell(f->guest, &m, sizeof(m), -1);
+	f->owes_revoke = !answer_tell(f->guest, &m, sizeof(m), -1);
 }
 
 static bool
@@ -91,7 +92,8 @@ grant(struct flow *f)
 	struct wire_grant	 m;
 
 	wire_begin(&m, sizeof(m), WIRE_GRANT, f->id);
-	if (!tell(g, &m, sizeof(m), f->fd))
+	m.written = f->written;
+	if (!answer_tell(g, &m, sizeof(m), f->fd))
 		return false;
 	g->inflight[g->ninflight++] = f->id;
 	ledger_granted(f);
@@ -110,6 +112,8 @@ answer_flush(struct guest *g)
 			return;
 		owed_pop(g);
 	}
+	peek_flush(g);
+	reply_flush(g);
 	TAILQ_FOREACH(f, &g->revoked, turn) {
 		if (f->owes_revoke)
 			answer_revoke(f);
@@ -129,7 +133,9 @@ answer_reset(struct guest *g)
 {
 	while (!STAILQ_EMPTY(&g->owed))
 		owed_pop(g);
+	question_reset(g);
 	g->ninflight = 0;
+	g->crossing = 0;
 	g->last_id = 0;
 	g->unread_since = 0;
 }
@@ -148,140 +154,30 @@ answer_hello(void *room, const void *msg, int fd)
 	if (m->head.id != 0 || m->magic != WIRE_MAGIC ||
 	    m->version != WIRE_VERSION ||
 	    memcmp(m->build, build, sizeof(build)) != 0)
-		return refuse(g, "another-build");
+		return answer_refuse(g, "another-build");
 	guest_greeted(g);
 	return 0;
-}
-
-static bool
-leased(const struct guest *g, const struct endpoint *e)
-{
-	const struct wire_lease	*l = e->family == ADDR_V4 ? &g->conf.v4 :
-				    &g->conf.v6;
-
-	return l->guest.family == e->family && addr_equal(&l->guest, e);
-}
-
-static const char *
-open_fault(const struct guest *g, const struct wire_open *m)
-{
-	if (m->head.id <= g->last_id || (m->head.id & WIRE_ID_BROKER) != 0)
-		return "id-not-new";
-	if (m->proto != PROTO_TCP && m->proto != PROTO_UDP &&
-	    m->proto != PROTO_ECHO)
-		return "unknown-protocol";
-	if (m->zero != 0 || !endpoint_valid(&m->guest) ||
-	    !endpoint_valid(&m->dst) || m->guest.family != m->dst.family)
-		return "bad-endpoint";
-	if (!leased(g, &m->guest))
-		return "address-not-leased";
-	return NULL;
-}
-
-static void
-record_open(struct flow *f)
-{
-	struct record	r;
-
-	record_flow(f, REC_FLOW_OPEN, &r);
-	r.reason = f->judged;
-	f->rec = audit_put(f->guest->broker, &r);
-	audit_await(f);
-}
-
-/* Allowed, and charged: the connect and its record start together. */
-static enum reason
-open_flow(struct guest *g, const struct wire_open *m,
-    const struct verdict *v, const struct charge *charge,
-    enum deny_code *code)
-{
-	struct flow	*f;
-	int		 fd, error;
-
-	if (g->broker->nflows >= g->broker->conns_max)
-		return REASON_RESOURCE;
-	if ((fd = connect_socket(m->proto, &v->dial)) == -1) {
-		if (m->proto == PROTO_ECHO && errno == EACCES)
-			return REASON_ICMP_UNAVAILABLE;
-		return connect_reason(errno, code);
-	}
-	if ((f = ledger_add(g, m, v, charge)) == NULL) {
-		close(fd);
-		return REASON_RESOURCE;
-	}
-	f->fd = fd;
-	g->broker->allowed++;
-	if (g->broker->durable == DURABLE_BEFORE_CONNECT) {
-		f->state = FLOW_RECORD;
-		record_open(f);
-		return REASON_NONE;
-	}
-	error = connect_begin(f);
-	record_open(f);
-	connect_settle(f, error);
-	return REASON_NONE;
-}
-
-static bool
-echo_works(struct broker *b, const struct wire_open *m)
-{
-	if (m->proto != PROTO_ECHO ||
-	    (m->dst.family == ADDR_V4 ? b->echo4 : b->echo6))
-		return true;
-	if (!b->echo_warned)
-		log_warnx("icmp echo is refused: this host has no ping sockets "
-		    "for us; sysctl net.ipv4.ping_group_range must include "
-		    "the broker's group");
-	b->echo_warned = true;
-	return false;
-}
-
-/* Quota, then law: what is not allowed leaves no charge behind. */
-static enum reason
-judge(struct guest *g, const struct wire_open *m, struct verdict *v,
-    enum deny_code *code)
-{
-	struct charge	charge;
-	enum reason	why;
-
-	if (g->broker->stop != STOP_NO)
-		return REASON_SHUTDOWN;
-	if (!quota_rate(g->quota, mono_now()))
-		return REASON_RATE;
-	if ((why = quota_charge(g->quota, &m->dst, &charge)) != REASON_NONE)
-		return why;
-	*v = guest_decide(g, m->proto, &m->dst);
-	if (v->kind == VERDICT_DENY)
-		why = v->reason;
-	else if (!echo_works(g->broker, m))
-		why = REASON_ICMP_UNAVAILABLE;
-	else if (!audit_up(g->broker))
-		why = REASON_AUDIT_UNAVAILABLE;
-	else
-		why = open_flow(g, m, v, &charge, code);
-	if (why != REASON_NONE)
-		quota_refund(g->quota, &charge);
-	return why;
 }
 
 static int
 answer_open(void *room, const void *msg, int fd)
 {
-	const struct wire_open	*m = msg;
-	struct guest		*g = room;
-	struct verdict		 v = { .rule = POLICY_NO_RULE };
-	enum deny_code		 code = deny_code(m->proto);
-	enum reason		 why;
-	const char		*fault = open_fault(g, m);
-
 	(void)fd;
-	if (fault != NULL)
-		return refuse(g, fault);
-	g->last_id = m->head.id;
-	if ((why = judge(g, m, &v, &code)) != REASON_NONE)
-		deny_open(g, m, why, &v, code);
-	guest_pause(g);
-	return 0;
+	return open_take(room, msg);
+}
+
+static int
+answer_resolve(void *room, const void *msg, int fd)
+{
+	(void)fd;
+	return question_take(room, msg);
+}
+
+static int
+answer_flight(void *room, const void *msg, int fd)
+{
+	(void)fd;
+	return peek_take(room, msg);
 }
 
 /* Where in the list of fds in flight; -1: nowhere. */
@@ -312,7 +208,7 @@ answer_ack(void *room, const void *msg, int fd)
 
 	(void)fd;
 	if (at == -1)
-		return refuse(g, "ack-of-nothing");
+		return answer_refuse(g, "ack-of-nothing");
 	g->ninflight -= (uint32_t)at + 1;
 	memmove(g->inflight, g->inflight + at + 1,
 	    g->ninflight * sizeof(g->inflight[0]));
@@ -354,7 +250,7 @@ answer_close(void *room, const void *msg, int fd)
 
 	(void)fd;
 	if (fault != NULL)
-		return refuse(g, fault);
+		return answer_refuse(g, fault);
 	if (f != NULL)
 		ledger_end(f, f->state == FLOW_REVOKED ? f->revoked :
 		    (enum reason)m->reason, m);
@@ -372,7 +268,7 @@ answer_drops(void *room, const void *msg, int fd)
 	(void)fd;
 	if (m->head.id != 0 || m->zero != 0 || m->n == 0 ||
 	    !reason_from_frame_drop(m->reason))
-		return refuse(g, "drops");
+		return answer_refuse(g, "drops");
 	deny_drops(g, (enum reason)m->reason, m->n);
 	return 0;
 }
@@ -385,7 +281,7 @@ answer_pong(void *room, const void *msg, int fd)
 
 	(void)fd;
 	if (m->head.id != 0 || !g->ping_open)
-		return refuse(g, "pong");
+		return answer_refuse(g, "pong");
 	g->ping_open = false;
 	return 0;
 }
@@ -402,6 +298,10 @@ static const struct wire_rule rules[] = {
 	    answer_drops, 0 },
 	{ WIRE_PONG, GUEST_SERVED, sizeof(struct wire_id), false,
 	    answer_pong, 0 },
+	{ WIRE_RESOLVE, GUEST_SERVED, sizeof(struct wire_resolve), false,
+	    answer_resolve, 0 },
+	{ WIRE_FLIGHT, GUEST_SERVED, sizeof(struct wire_flight), false,
+	    answer_flight, WIRE_FLIGHT_MAX },
 };
 
 static void

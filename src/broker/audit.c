@@ -27,9 +27,13 @@ enum audit_state {
 	AUDIT_UP = 1 << 3
 };
 
+/* A record without the zeros at its end, which many a struct record_named has. */
 struct entry {
 	STAILQ_ENTRY(entry) entry;
-	struct record	record;
+	uint64_t	rec;
+	bool		named;
+	size_t		len;
+	unsigned char	bytes[];
 };
 
 struct audit {
@@ -114,6 +118,17 @@ audit_backlog(const struct broker *b)
 	return b->audit->backlog;
 }
 
+static int
+send_entry(const struct audit *a, const struct entry *e)
+{
+	struct record_named	m;
+	size_t			len = e->named ? sizeof(m) : sizeof(m.r);
+
+	memset(&m, 0, len);
+	memcpy(&m, e->bytes, e->len);
+	return chan_try(a->chan, &m, len, -1);
+}
+
 /* As much as the socket takes; the chan calls again when there is room. */
 static void
 pump(struct audit *a)
@@ -123,8 +138,7 @@ pump(struct audit *a)
 	if (a->state != AUDIT_UP)
 		return;
 	for (; a->unsent != NULL; a->unsent = STAILQ_NEXT(a->unsent, entry))
-		if (chan_try(a->chan, &a->unsent->record,
-		    sizeof(a->unsent->record), -1) == -1)
+		if (send_entry(a, a->unsent) == -1)
 			return;
 	if (!a->ending || a->ended)
 		return;
@@ -132,22 +146,49 @@ pump(struct audit *a)
 	a->ended = chan_try(a->chan, &end, sizeof(end), -1) == 0;
 }
 
-uint64_t
-audit_put(struct broker *b, struct record *r)
+static size_t
+without_zeros(const void *msg, size_t len)
+{
+	const unsigned char	*p = msg;
+
+	while (len > sizeof(struct wire_head) && p[len - 1] == 0)
+		len--;
+	return len;
+}
+
+static uint64_t
+put(struct broker *b, void *msg, size_t len, bool named)
 {
 	struct audit	*a = b->audit;
-	struct entry	*e = malloc(sizeof(*e));
+	size_t		 kept = without_zeros(msg, len);
+	struct entry	*e = malloc(sizeof(*e) + kept);
 
 	if (e == NULL)
 		fatal("a record");	/* flows end with us; none goes unrecorded */
-	r->head.id = ++a->rec;
-	e->record = *r;
+	e->rec = ++a->rec;
+	((struct wire_head *)msg)->id = e->rec;
+	e->named = named;
+	e->len = kept;
+	memcpy(e->bytes, msg, kept);
 	STAILQ_INSERT_TAIL(&a->queue, e, entry);
 	a->backlog++;
 	if (a->unsent == NULL)
 		a->unsent = e;
 	pump(a);
-	return r->head.id;
+	return a->rec;
+}
+
+uint64_t
+audit_put(struct broker *b, struct record *r)
+{
+	return put(b, r, sizeof(*r), false);
+}
+
+uint64_t
+audit_put_named(struct broker *b, struct record_named *r)
+{
+	r->r.head.type = RECORD_NAMED;
+	return put(b, r, sizeof(*r), true);
 }
 
 /* ---- the gate ---------------------------------------------------------------- */
@@ -206,10 +247,10 @@ acknowledge(struct audit *a, uint64_t rec)
 	struct entry	*e;
 
 	if (rec < a->acked || rec > a->rec || (a->unsent != NULL &&
-	    rec >= a->unsent->record.head.id))
+	    rec >= a->unsent->rec))
 		return false;
 	while ((e = STAILQ_FIRST(&a->queue)) != NULL &&
-	    e->record.head.id <= rec)
+	    e->rec <= rec)
 		pop(a);
 	a->acked = rec;
 	return true;

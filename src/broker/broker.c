@@ -85,7 +85,7 @@ broker_new(struct event_base *base, int keeper, struct policy *policy,
 	return b;
 }
 
-/* Sealed: says so, asks for the recorder, and opens the log's story. */
+/* Sealed: says so, asks for who is needed, and opens the log's story. */
 void
 broker_start(struct broker *b)
 {
@@ -99,6 +99,8 @@ broker_start(struct broker *b)
 	if (chan_send(b->keeper, &m, sizeof(m), -1) == -1)
 		fatal("the keeper takes no message");
 	keeper_spawn(b, ROLE_RECORDER, 0);
+	resolver_start(b);
+	inspector_start(b);
 	record_init(b, NULL, REC_DAEMON_START, &r);
 	audit_put(b, &r);
 	record_init(b, NULL, REC_POLICY_LOAD, &r);
@@ -136,6 +138,8 @@ broker_tick(int fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	b->tick_soon = false;
+	resolver_tick(b, mono);
+	inspector_tick(b, mono);
 	for (i = 0; i < GUESTS_MAX; i++) {
 		if (b->guest[i] == NULL)
 			continue;
@@ -143,6 +147,7 @@ broker_tick(int fd, short what, void *arg)
 		urgent |= guest_urgent(b->guest[i]);
 		busy |= b->guest[i]->nflows > 0;
 	}
+	urgent |= resolver_urgent(b) || inspector_urgent(b);
 	if (urgent || busy)
 		tick_in(b, urgent);
 	if (b->stop != STOP_NO)
@@ -261,6 +266,8 @@ broker_free(struct broker *b)
 			ledger_end_all(b->guest[i], REASON_SHUTDOWN);
 			guest_free(b->guest[i]);
 		}
+	resolver_free(b);
+	inspector_free(b);
 	event_free(b->tick);
 	event_free(b->watching);
 	event_free(b->listing);

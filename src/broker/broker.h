@@ -10,12 +10,17 @@
 #include <sys/queue.h>
 
 #include "aggregate.h"
+#include "budget.h"
 #include "chan.h"
+#include "child.h"
+#include "inspect.h"
 #include "keeper.h"
 #include "locals.h"
+#include "pins.h"
 #include "policy.h"
 #include "quota.h"
 #include "record.h"
+#include "resolve.h"
 #include "wire.h"
 
 #define SEC			UINT64_C(1000000000)
@@ -27,22 +32,44 @@
 #define STOP_GRACE		SEC		/* last bytes of ended guests */
 #define GUESTS_MAX		64		/* slots */
 #define OWED_MAX		1024u		/* DENYs not yet taken; then no more reading */
+#define QUESTIONS_MAX		1024u		/* of a guest, without their ANSWER */
+#define FLIGHTS_MAX		(128u * WIRE_FLIGHT_MAX)	/* bytes held of a guest */
+#define HOST_UPSTREAMS		3u		/* keeper_policy.upstream */
 
+/* Before FLOW_RECORD nothing of it is in the log, and there is no socket. */
 enum flow_state {
+	FLOW_PEEK,	/* the frame owes us its first flight */
+	FLOW_INSPECT,	/* the flight is looked at */
 	FLOW_RECORD,	/* before-connect: waits for its record */
 	FLOW_CONNECT,	/* connect under way */
 	FLOW_RECORDED,	/* connected, waits for its record */
+	FLOW_WRITE,	/* the flight is on its way to the server */
 	FLOW_READY,	/* waits for room among the fds in flight */
 	FLOW_OPEN,	/* granted */
 	FLOW_REVOKED	/* the frame owes us its CLOSE */
 };
 
+struct asked;
 struct broker;
 struct epoll_event;
 struct event;
 struct event_base;
 struct guest;
 TAILQ_HEAD(flow_list, flow);
+
+/* What is known of a flow's name: of flows that have one, or are to show one. */
+struct named {
+	struct name	name;		/* of the pin; len 0 = none */
+	bool		seen;		/* `shown` is what the inspector said */
+	struct policy_shown shown;
+	char		alpn[INSPECT_ALPN_MAX];
+	uint32_t	assurance;
+};
+
+struct flight {			/* charged to its guest by `len` */
+	uint32_t	len;
+	unsigned char	bytes[];
+};
 
 struct flow {
 	struct flow	*chain;		/* same bucket in the guest's table */
@@ -66,7 +93,11 @@ struct flow {
 	uint64_t	up, down;	/* read before a revoke */
 	bool		metered;
 	int		fd;
-	struct event	*connecting;
+	struct event	*connecting;	/* or writing its flight */
+	struct named	*named;		/* NULL: an address and nothing more */
+	struct flight	*flight;	/* until all of it is written */
+	uint32_t	written;	/* of the flight */
+	struct asked	*asked;		/* the inspector has it */
 };
 
 /* A DENY that the frame has not yet taken. */
@@ -74,6 +105,29 @@ struct owed {
 	STAILQ_ENTRY(owed) entry;
 	uint64_t	id;
 	uint32_t	code;
+};
+
+/* A question that the resolver is to answer. */
+struct question {
+	struct question	*chain;		/* same bucket in the resolver's table */
+	TAILQ_ENTRY(question) open;	/* the resolver's, oldest first */
+	TAILQ_ENTRY(question) of;	/* its guest's */
+	struct guest	*guest;		/* NULL: it is gone */
+	uint64_t	id;		/* the frame's */
+	uint64_t	number;		/* the resolver's */
+	uint64_t	due;		/* mono */
+	bool		asked;
+	uint32_t	qtype, verdict, reason, rule;	/* of policy_name() */
+	struct name	name;
+};
+TAILQ_HEAD(question_list, question);
+
+/* An ANSWER that the frame has not yet taken. */
+struct reply {
+	STAILQ_ENTRY(reply) entry;
+	uint64_t	id;
+	uint32_t	code, ttl, n;
+	struct endpoint	addr[];
 };
 
 struct drops {			/* of one reason, told by the frame */
@@ -107,12 +161,21 @@ struct guest {
 	struct flow	**table;
 	uint32_t	table_mask;
 	struct flow_list flows, ready, hup, revoked;
+	struct flow_list unpeeked;	/* PEEK is not yet told */
+	struct flow_list peeking;	/* told; by the time it was */
 	uint32_t	nflows;
+	uint32_t	crossing;	/* PEEKs that we ended: a FLIGHT may be under way */
+	uint32_t	flights;	/* bytes held */
 	STAILQ_HEAD(, owed) owed;
 	uint32_t	nowed;
+	struct pins	*pins;
+	struct budget	*budget;
+	struct question_list questions;
+	STAILQ_HEAD(, reply) replies;
+	uint32_t	nquestions;	/* both of these */
 	uint64_t	inflight[WIRE_INFLIGHT_MAX];	/* ids, oldest first */
 	uint32_t	ninflight;
-	struct aggregate *denied;
+	struct aggregate *denied, *unresolved;	/* flows, questions */
 	struct drops	drops[REASON_MAX];
 	bool		dropped;	/* one of them is not yet told */
 	uint64_t	limit_told[REASON_MAX];
@@ -121,6 +184,8 @@ struct guest {
 
 struct audit;
 struct childlog;
+struct inspector;
+struct resolver;
 
 enum broker_stop { STOP_NO, STOP_GRACEFUL, STOP_FLUSH, STOP_DONE };
 
@@ -136,6 +201,10 @@ struct broker {
 	uint32_t	conns_max;	/* what there are fds for, of all guests */
 	struct locals	*locals;
 	struct audit	*audit;
+	struct resolver	*resolver;	/* NULL: the policy has no use for one */
+	struct inspector *inspector;
+	struct endpoint	upstream[HOST_UPSTREAMS];
+	bool		quiet;		/* about using them */
 	int		watch;		/* epoll: HUPs of granted sockets */
 	bool		echo4, echo6, echo_warned;
 	struct guest	*guest[GUESTS_MAX];
@@ -157,7 +226,6 @@ void		 broker_want_tick(struct broker *);
 void		 broker_stop(struct broker *, bool orphan);
 void		 broker_stop_step(struct broker *);
 void		 broker_free(struct broker *);
-uint64_t	 mono_now(void);
 
 /* seal.c */
 void	broker_seal_in(void);
@@ -182,7 +250,8 @@ void	guest_durable(struct broker *, uint64_t rec);
 void	guest_tick(struct guest *, uint64_t mono);
 void	guest_pause(struct guest *);
 struct verdict guest_decide(const struct guest *, uint32_t proto,
-	    const struct endpoint *dst);
+	    const struct endpoint *dst, const struct bound *,
+	    const struct policy_shown *);
 void	guest_detach(struct guest *, enum reason);
 bool	guest_heard(const struct guest *, uint64_t mono);
 bool	guest_urgent(const struct guest *);
@@ -192,6 +261,8 @@ void	guest_free(struct guest *);
 extern const struct chan_ops answer_ops;
 void	answer_flush(struct guest *);
 void	answer_deny(struct guest *, uint64_t id, enum deny_code);
+bool	answer_tell(struct guest *, const void *msg, size_t len, int fd);
+int	answer_refuse(struct guest *, const char *why);
 void	answer_revoke(struct flow *);
 void	answer_reset(struct guest *);
 bool	answer_inflight(const struct guest *, uint64_t id);
@@ -203,14 +274,60 @@ void	connect_settle(struct flow *, int error);
 void	connect_drop(struct flow *);
 enum reason connect_reason(int error, enum deny_code *);
 
+/* open.c */
+int	open_take(struct guest *, const struct wire_open *);
+void	open_name(struct named *, const struct verdict *,
+	    const struct bound *);
+enum reason open_go(struct flow *, enum deny_code *);
+
+/* peek.c */
+void	peek_begin(struct flow *, enum verify);
+void	peek_flush(struct guest *);
+int	peek_take(struct guest *, const struct wire_flight *);
+void	peek_result(struct flow *, const struct inspect_result *);
+void	peek_write(struct flow *);
+void	peek_drop(struct flow *);
+void	peek_tick(struct guest *, uint64_t mono);
+
+/* inspector.c */
+void	inspector_start(struct broker *);
+void	inspector_ask(struct flow *);
+void	inspector_forget(struct flow *);
+void	inspector_tick(struct broker *, uint64_t mono);
+bool	inspector_urgent(const struct broker *);
+struct child *inspector_child(const struct broker *);
+void	inspector_free(struct broker *);
+
+/* resolver.c */
+void	resolver_start(struct broker *);
+void	resolver_ask(struct broker *, struct question *);
+void	resolver_forget(struct broker *, struct question *);
+void	resolver_tick(struct broker *, uint64_t mono);
+bool	resolver_urgent(const struct broker *);
+struct child *resolver_child(const struct broker *);
+void	resolver_free(struct broker *);
+
+/* question.c */
+int	question_take(struct guest *, const struct wire_resolve *);
+void	question_settle(struct question *, const struct resolver_answer *);
+void	question_failed(struct question *);
+void	question_reset(struct guest *);
+
+/* reply.c */
+void	reply_send(struct guest *, uint64_t id, const struct wire_answer *);
+void	reply_flush(struct guest *);
+void	reply_reset(struct guest *);
+
 /* ping.c */
 bool	ping_works(unsigned int family);
 
 /* ledger.c */
 struct flow	*ledger_add(struct guest *, const struct wire_open *,
-		    const struct verdict *, const struct charge *);
+		    const struct verdict *, const struct named *,
+		    const struct charge *);
 struct flow	*ledger_find(const struct guest *, uint64_t id);
 void	ledger_connected(struct flow *);
+void	ledger_ready(struct flow *);
 void	ledger_failed(struct flow *, enum reason, enum deny_code, int error);
 void	ledger_durable(struct flow *);
 bool	ledger_release(struct flow *);
@@ -237,17 +354,23 @@ bool	meter_drained(int fd);
 void	meter_read(const struct flow *, bool fin, struct meter *);
 
 /* record.c */
+uint64_t mono_now(void);
+uint64_t boot_now(void);
 uint64_t record_time(void);
 void	record_text(char *dst, size_t size, const char *src);
 void	record_rule(const struct broker *, uint32_t rule, struct record *);
 void	record_init(const struct broker *, const struct guest *,
 	    enum record_type, struct record *);
 void	record_flow(const struct flow *, enum record_type, struct record *);
+uint64_t record_put(struct broker *, const struct named *,
+	    struct record *);
+void	record_list(char *list, size_t size, const char *text);
 
 /* audit.c */
 struct audit	*audit_new(struct broker *);
 void	audit_free(struct audit *);
 uint64_t audit_put(struct broker *, struct record *);
+uint64_t audit_put_named(struct broker *, struct record_named *);
 void	audit_await(struct flow *);
 void	audit_forget(struct flow *);
 bool	audit_up(const struct broker *);
@@ -259,7 +382,8 @@ uint64_t audit_backlog(const struct broker *);
 
 /* deny.c */
 void	deny_open(struct guest *, const struct wire_open *, enum reason,
-	    const struct verdict *, enum deny_code);
+	    uint32_t rule, const struct named *);
+void	deny_question(struct guest *, struct record_named *);
 enum deny_code deny_code(uint32_t proto);
 void	deny_drops(struct guest *, enum reason, uint64_t n);
 void	deny_flush(struct guest *, uint64_t mono, bool all);

@@ -47,13 +47,6 @@ childlog_new(struct event_base *base)
 	return c;
 }
 
-static const char *
-child_name(enum role role)
-{
-	return role == ROLE_FRAME ? "frame" :
-	    role == ROLE_RECORDER ? "recorder" : "child";
-}
-
 /* The child's own "sallyport-frame: " says nothing beside our prefix. */
 static const char *
 without_name(const char *line, enum role role)
@@ -62,8 +55,8 @@ without_name(const char *line, enum role role)
 
 	if (strncmp(name, "sallyport-", 10) == 0)
 		name += 10;
-	if (colon == NULL || strlen(child_name(role)) != (size_t)(colon - name) ||
-	    strncmp(name, child_name(role), (size_t)(colon - name)) != 0)
+	if (colon == NULL || strlen(role_name(role)) != (size_t)(colon - name) ||
+	    strncmp(name, role_name(role), (size_t)(colon - name)) != 0)
 		return line;
 	return colon + 2;
 }
@@ -78,10 +71,10 @@ pass_on(struct pipe_end *p)
 		return;
 	}
 	if (p->dropped > 0)
-		log_warnx("%s %u: %llu lines dropped", child_name(p->role),
+		log_warnx("%s %u: %llu lines dropped", role_name(p->role),
 		    p->slot, (unsigned long long)p->dropped);
 	p->dropped = 0;
-	log_warnx("%s %u: %s", child_name(p->role), p->slot,
+	log_warnx("%s %u: %s", role_name(p->role), p->slot,
 	    without_name(p->line, p->role));
 }
 

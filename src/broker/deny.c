@@ -1,6 +1,6 @@
 /*
- * A refused OPEN: one word to the guest, the whole truth to the log. Also what
- * the frame refused by itself and only counts (DROPS).
+ * A refused OPEN or question: one word to the guest, the whole truth to the log.
+ * Also what the frame refused by itself and only counts (DROPS).
  *
  * Trusts: the verdict. Must not: lose a denial; those that are not written in
  * full are in a sum (aggregate.c).
@@ -23,7 +23,8 @@ static bool
 is_limit(enum reason why)
 {
 	return why == REASON_RATE || why == REASON_CONNS ||
-	    why == REASON_PENDING || why == REASON_RESOURCE;
+	    why == REASON_PENDING || why == REASON_RESOURCE ||
+	    why == REASON_DNS_BUDGET;
 }
 
 /* The transition only: the denials themselves have their own records. */
@@ -42,36 +43,57 @@ limit_met(struct guest *g, enum reason why, uint64_t mono)
 	audit_put(g->broker, &r);
 }
 
-void
-deny_open(struct guest *g, const struct wire_open *m, enum reason why,
-    const struct verdict *v, enum deny_code code)
+/* Counted. True: the log can take it in full. */
+static bool
+denied(struct guest *g, enum reason why)
 {
 	struct broker	*b = g->broker;
 	bool		 full = audit_up(b) && !audit_crowded(b);
-	struct record	 r;
 
 	b->denied++;
 	if (is_limit(why) && full)
 		limit_met(g, why, mono_now());
+	broker_want_tick(b);
+	return full;
+}
+
+/* An OPEN that gets no flow.open; the answer is the caller's. */
+void
+deny_open(struct guest *g, const struct wire_open *m, enum reason why,
+    uint32_t rule, const struct named *named)
+{
+	bool		full = denied(g, why);
+	struct record	r;
+
 	if (aggregate_deny(g->denied, why, m->proto, &m->dst, record_time(),
 	    full)) {
-		record_init(b, g, REC_FLOW_DENY, &r);
+		record_init(g->broker, g, REC_FLOW_DENY, &r);
 		r.verdict = VERDICT_DENY;
 		r.reason = why;
 		r.proto = m->proto;
 		r.g_src = m->guest;
 		r.g_dst = m->dst;
-		record_rule(b, v->rule, &r);
-		audit_put(b, &r);
+		record_rule(g->broker, rule, &r);
+		record_put(g->broker, named, &r);
 	}
-	broker_want_tick(b);
-	answer_deny(g, m->head.id, code);
+}
+
+/* A REC_DNS that says why; the answer is the caller's. */
+void
+deny_question(struct guest *g, struct record_named *r)
+{
+	bool	full = denied(g, (enum reason)r->r.reason);
+
+	if (aggregate_name(g->unresolved, (enum reason)r->r.reason, &r->name,
+	    record_time(), full))
+		audit_put_named(g->broker, r);
 }
 
 static void
 put_sum(void *arg, const struct aggregate_sum *s)
 {
 	struct guest	*g = arg;
+	struct named	 n;
 	struct record	 r;
 
 	record_init(g->broker, g, REC_DENY_AGG, &r);
@@ -83,9 +105,11 @@ put_sum(void *arg, const struct aggregate_sum *s)
 	r.first = s->first;
 	r.last = s->last;
 	r.uniq = s->uniq;
-	if (s->dst.family == ADDR_NONE)
+	if (s->dst.family == ADDR_NONE && s->name.len == 0)
 		record_text(r.detail, sizeof(r.detail), "other");
-	audit_put(g->broker, &r);
+	memset(&n, 0, sizeof(n));
+	n.name = s->name;
+	record_put(g->broker, &n, &r);
 }
 
 void
@@ -129,6 +153,7 @@ deny_flush(struct guest *g, uint64_t mono, bool all)
 	if (!all && (!audit_up(g->broker) || audit_crowded(g->broker)))
 		return;
 	aggregate_flush(g->denied, mono, all, put_sum, g);
+	aggregate_flush(g->unresolved, mono, all, put_sum, g);
 	g->dropped = false;
 	for (i = 0; i < REASON_MAX; i++) {
 		if (g->drops[i].n == 0)

@@ -42,7 +42,11 @@ tables_new(struct guest *g, uint64_t now)
 
 	g->quota = quota_new(l, g->broker->conns_max, now);
 	g->denied = aggregate_new();
-	if (g->quota == NULL || g->denied == NULL)
+	g->unresolved = aggregate_new();
+	g->pins = pins_new();
+	g->budget = budget_new(l, policy_rules(g->broker->policy), now);
+	if (g->quota == NULL || g->denied == NULL || g->unresolved == NULL ||
+	    g->pins == NULL || g->budget == NULL)
 		return -1;
 	while (size < quota_conns_max(g->quota))
 		size *= 2;
@@ -74,7 +78,11 @@ guest_take(struct broker *b, const struct keeper_guest *conf)
 	TAILQ_INIT(&g->ready);
 	TAILQ_INIT(&g->hup);
 	TAILQ_INIT(&g->revoked);
+	TAILQ_INIT(&g->unpeeked);
+	TAILQ_INIT(&g->peeking);
+	TAILQ_INIT(&g->questions);
 	STAILQ_INIT(&g->owed);
+	STAILQ_INIT(&g->replies);
 	if (tables_new(g, mono_now()) == -1)
 		fatal("guest");
 	b->guest[slot] = g;
@@ -206,9 +214,11 @@ guest_pause(struct guest *g)
 		broker_want_tick(g->broker);
 }
 
+/* shown NULL: no flight was seen. */
 struct verdict
 guest_decide(const struct guest *g, uint32_t proto,
-    const struct endpoint *dst)
+    const struct endpoint *dst, const struct bound *bound,
+    const struct policy_shown *shown)
 {
 	const struct broker	*b = g->broker;
 	struct policy_query	 q;
@@ -220,6 +230,10 @@ guest_decide(const struct guest *g, uint32_t proto,
 	q.gateway4 = g->conf.v4.gateway;
 	q.gateway6 = g->conf.v6.gateway;
 	q.locals = locals_list(b->locals);
+	q.bound = bound->name;
+	q.nbound = bound->n;
+	q.lapsed = bound->lapsed;
+	q.shown = shown;
 	return policy_decide(b->policy, &q);
 }
 
@@ -356,6 +370,9 @@ guest_free(struct guest *g)
 	chan_free(g->chan);
 	quota_free(g->quota);
 	aggregate_free(g->denied);
+	aggregate_free(g->unresolved);
+	pins_free(g->pins);
+	budget_free(g->budget);
 	free(g->table);
 	free(g);
 }
@@ -394,6 +411,7 @@ guest_urgent(const struct guest *g)
 {
 	return g->unread_since != 0 || g->paused || g->dropped ||
 	    g->state == GUEST_GREETING || aggregate_busy(g->denied) ||
+	    aggregate_busy(g->unresolved) || !TAILQ_EMPTY(&g->peeking) ||
 	    !TAILQ_EMPTY(&g->hup) || !TAILQ_EMPTY(&g->revoked) ||
 	    (g->nflows > 0 && limits(g->broker)->lifetime != 0);
 }
@@ -416,6 +434,7 @@ guest_tick(struct guest *g, uint64_t mono)
 	    mono - g->unread_since >= UNREAD_OVERDUE)
 		guest_violation(g, "never-reads");
 	else {
+		peek_tick(g, mono);
 		ledger_tick(g, mono);
 		ping(g, mono);
 	}

@@ -72,16 +72,27 @@ keeper_guest(void *room, const void *msg, int fd)
 	return 0;
 }
 
+static struct child *
+child_of(const struct broker *b, uint32_t role)
+{
+	return role == ROLE_RESOLVER ? resolver_child(b) :
+	    role == ROLE_INSPECTOR ? inspector_child(b) : NULL;
+}
+
 static int
 keeper_child(void *room, const void *msg, int fd)
 {
 	const struct keeper_child	*m = msg;
 	struct broker			*b = room;
 
+	struct child			*c = child_of(b, m->role);
+
 	if (m->role == ROLE_RECORDER)
 		audit_recorder(b, fd);
 	else if (m->role == ROLE_FRAME)
 		guest_frame(b, m, fd);
+	else if (c != NULL)
+		child_started(c, fd);
 	else {
 		close(fd);
 		return -1;
@@ -103,12 +114,15 @@ static int
 keeper_died(void *room, const void *msg, int fd)
 {
 	const struct keeper_died	*m = msg;
+	struct child			*c = child_of(room, m->role);
 
 	(void)fd;
 	if (m->role == ROLE_RECORDER)
 		audit_died(room, m);
 	else if (m->role == ROLE_FRAME)
 		guest_died(room, m);
+	else if (c != NULL)
+		child_died(c, m);
 	else
 		return -1;
 	return 0;

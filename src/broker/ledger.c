@@ -48,15 +48,30 @@ ledger_move(struct flow *f, struct flow_list *to)
 		TAILQ_INSERT_TAIL(to, f, turn);
 }
 
+/* A copy for the flow to keep, if there is a name. False: no memory. */
+static bool
+keep_name(struct flow *f, const struct named *n)
+{
+	if (n->name.len == 0)
+		return true;
+	if ((f->named = malloc(sizeof(*f->named))) == NULL)
+		return false;
+	*f->named = *n;
+	return true;
+}
+
 /* Takes the charge. NULL: no memory, and the charge is the caller's still. */
 struct flow *
 ledger_add(struct guest *g, const struct wire_open *m,
-    const struct verdict *v, const struct charge *charge)
+    const struct verdict *v, const struct named *named,
+    const struct charge *charge)
 {
 	struct flow	*f = calloc(1, sizeof(*f)), **slot;
 
-	if (f == NULL)
+	if (f == NULL || !keep_name(f, named)) {
+		free(f);
 		return NULL;
+	}
 	f->guest = g;
 	f->id = m->head.id;
 	f->number = ++g->broker->flow_number;
@@ -106,6 +121,7 @@ flow_free(struct flow *f)
 	ledger_move(f, NULL);
 	audit_forget(f);
 	connect_drop(f);
+	peek_drop(f);
 	unwatch(f);
 	fd_drop(&f->fd);
 	quota_refund(g->quota, &f->charge);
@@ -125,7 +141,7 @@ count(struct flow *f, const struct wire_close *m, struct record *r)
 	struct meter	now;
 	bool		fin = m != NULL && m->how == HOW_FIN;
 
-	if (!granted(f))
+	if (!granted(f) && f->written == 0)
 		return;
 	if (f->proto == PROTO_TCP) {
 		meter_read(f, fin, &now);
@@ -151,7 +167,21 @@ sum(uint64_t a, uint64_t b)
 	return b > UINT64_MAX - a ? UINT64_MAX : a + b;
 }
 
-/* The way out of the ledger: the one close record of this flow. */
+/* It never had a flow.open: it is an OPEN that was refused after all. */
+static void
+finish_denied(struct flow *f, enum reason reason)
+{
+	struct wire_open	m;
+
+	wire_begin(&m, sizeof(m), WIRE_OPEN, f->id);
+	m.proto = f->proto;
+	m.guest = f->g_src;
+	m.dst = f->g_dst;
+	deny_open(f->guest, &m, reason, f->rule, f->named);
+	flow_free(f);
+}
+
+/* The way out of the ledger: the one close record of this flow, or its deny. */
 static void
 finish(struct flow *f, enum reason reason, int error,
     const struct wire_close *m)
@@ -162,6 +192,10 @@ finish(struct flow *f, enum reason reason, int error,
 	uint64_t	 now = mono_now();
 	bool		 fin = m != NULL && m->how == HOW_FIN;
 
+	if (f->rec == 0) {
+		finish_denied(f, reason);
+		return;
+	}
 	record_flow(f, REC_FLOW_CLOSE, &r);
 	r.reason = reason;
 	r.err = (uint32_t)error;
@@ -176,7 +210,7 @@ finish(struct flow *f, enum reason reason, int error,
 	if (fin && f->proto == PROTO_TCP && setsockopt(f->fd, SOL_SOCKET,
 	    SO_LINGER, &orderly, sizeof(orderly)) == -1)
 		log_warn("linger: flow %llu", (unsigned long long)f->number);
-	audit_put(b, &r);
+	record_put(b, f->named, &r);
 	if (granted(f) && m != NULL)
 		cut_wire(f);
 	flow_free(f);
@@ -190,6 +224,8 @@ ledger_failed(struct flow *f, enum reason reason, enum deny_code code,
 	struct guest	*g = f->guest;
 	uint64_t	 id = f->id;
 
+	if (f->on == &g->peeking)
+		g->crossing++;		/* its FLIGHT may be under way */
 	finish(f, reason, error, NULL);
 	answer_deny(g, id, code);
 }
@@ -211,7 +247,7 @@ ledger_refuse(struct flow *f)
 	r.reason = REASON_AUDIT_UNAVAILABLE;
 	g->broker->allowed--;
 	g->broker->denied++;
-	audit_put(g->broker, &r);
+	record_put(g->broker, f->named, &r);
 	flow_free(f);
 	answer_deny(g, id, deny_code(proto));
 }
@@ -232,14 +268,24 @@ ledger_end_all(struct guest *g, enum reason reason)
 		    NULL);
 }
 
-static void
-make_ready(struct flow *f)
+void
+ledger_ready(struct flow *f)
 {
 	struct guest	*g = f->guest;
 
 	f->state = FLOW_READY;
 	ledger_move(f, &g->ready);
 	answer_flush(g);
+}
+
+/* Connected and durable. What was inspected is sent before the socket is given. */
+static void
+make_ready(struct flow *f)
+{
+	if (f->flight != NULL)
+		peek_write(f);
+	else
+		ledger_ready(f);
 }
 
 /* connect.c has seen it established, and who is there. */
@@ -265,9 +311,23 @@ ledger_durable(struct flow *f)
 		make_ready(f);
 }
 
+/* As at first, with what is known since: a live flow needs no pin. */
+static struct verdict
+judge_again(const struct flow *f)
+{
+	const struct named	*n = f->named;
+	struct bound		 bound = { .n = 0 };
+
+	if (n != NULL && n->name.len > 0)
+		bound.name[bound.n++] = &n->name;
+	return guest_decide(f->guest, f->proto, &f->g_dst, &bound,
+	    n != NULL && n->seen ? &n->shown : NULL);
+}
+
 /*
- * The last look before the grant: if policy or local addresses have changed
- * since the verdict, it is made again from what the guest had asked.
+ * The last look before the grant, and before the first byte: if policy or local
+ * addresses have changed since the verdict, it is made again from what the guest
+ * had asked.
  */
 bool
 ledger_release(struct flow *f)
@@ -277,8 +337,9 @@ ledger_release(struct flow *f)
 
 	if (f->epoch == b->epoch)
 		return true;
-	v = guest_decide(f->guest, f->proto, &f->g_dst);
-	if (v.kind != VERDICT_DENY && endpoint_equal(&v.dial, &f->dial) &&
+	v = judge_again(f);
+	if (v.kind != VERDICT_DENY && v.peek == VERIFY_NONE &&
+	    endpoint_equal(&v.dial, &f->dial) &&
 	    (v.local_ok || !locals_has(b->locals, &f->dial))) {
 		f->epoch = b->epoch;
 		return true;

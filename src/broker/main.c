@@ -26,6 +26,18 @@
 
 #define SEALS	(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
+static bool
+upstreams_valid(const struct keeper_policy *m)
+{
+	unsigned int	i;
+
+	for (i = 0; i < HOST_UPSTREAMS; i++)
+		if (m->upstream[i].family != ADDR_NONE &&
+		    !endpoint_valid(&m->upstream[i]))
+			return false;
+	return true;
+}
+
 /* Blocks: the keeper's first words. */
 static void
 first_message(struct keeper_policy *m, int *fd)
@@ -42,6 +54,7 @@ first_message(struct keeper_policy *m, int *fd)
 		_exit(0);		/* the keeper gave up */
 	if (n != (ssize_t)sizeof(*m) || m->head.type != KEEPER_POLICY ||
 	    m->head.zero != 0 || *fd == -1 || m->zero != 0 ||
+	    m->quiet > 1 || !upstreams_valid(m) ||
 	    memchr(m->tenant, '\0', sizeof(m->tenant)) == NULL)
 		fatalx("the keeper's first message is not a policy");
 }
@@ -90,6 +103,7 @@ prepare(struct event_base *base)
 {
 	struct keeper_policy	 m;
 	struct policy		*policy;
+	struct broker		*b;
 	uint32_t		 durable;
 	int			 fd, tenant;
 
@@ -105,8 +119,11 @@ prepare(struct event_base *base)
 	    policy_audit(policy)->durable;
 	if (durable > DURABLE_ASYNC)
 		fatalx("unknown durability %u", durable);
-	return broker_new(base, FD_CHANNEL, policy, (unsigned int)tenant,
+	b = broker_new(base, FD_CHANNEL, policy, (unsigned int)tenant,
 	    durable);
+	memcpy(b->upstream, m.upstream, sizeof(b->upstream));
+	b->quiet = m.quiet;
+	return b;
 }
 
 int

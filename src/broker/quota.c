@@ -185,20 +185,31 @@ target_refund(struct quota *q, const struct endpoint *addr)
 }
 
 enum reason
-quota_charge(struct quota *q, const struct endpoint *dst, struct charge *c)
+quota_connecting(struct quota *q, const struct endpoint *dst, struct charge *c)
 {
 	struct endpoint	addr = endpoint_canonical(*dst);
 
-	memset(c, 0, sizeof(*c));
 	addr.port = 0;
-	if (q->conns >= q->limits.conns)
-		return REASON_CONNS;
 	if (q->pending >= q->limits.pending || !target_charge(q, &addr))
 		return REASON_PENDING;
-	q->conns++;
 	q->pending++;
-	c->conn = c->pending = true;
+	c->pending = true;
 	c->dst = addr;
+	return REASON_NONE;
+}
+
+enum reason
+quota_charge(struct quota *q, const struct endpoint *dst, struct charge *c)
+{
+	enum reason	why;
+
+	memset(c, 0, sizeof(*c));
+	if (q->conns >= q->limits.conns)
+		return REASON_CONNS;
+	if ((why = quota_connecting(q, dst, c)) != REASON_NONE)
+		return why;
+	q->conns++;
+	c->conn = true;
 	return REASON_NONE;
 }
 

@@ -42,7 +42,10 @@ bool		 quota_rate(struct quota *, uint64_t now);
 /* REASON_NONE, or the limit that was met; then nothing is charged. */
 enum reason	 quota_charge(struct quota *, const struct endpoint *dst,
 		    struct charge *);
-/* The connect is over; the flow goes on. */
+/* The same of a flow whose connect was put off by quota_connected(). */
+enum reason	 quota_connecting(struct quota *, const struct endpoint *dst,
+		    struct charge *);
+/* The connect is over, or is not yet to begin; the flow goes on. */
 void		 quota_connected(struct quota *, struct charge *);
 void		 quota_refund(struct quota *, struct charge *);
 

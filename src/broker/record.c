@@ -24,6 +24,13 @@ mono_now(void)
 	return clock_ns(CLOCK_MONOTONIC);
 }
 
+/* It goes on while the host sleeps. */
+uint64_t
+boot_now(void)
+{
+	return clock_ns(CLOCK_BOOTTIME);
+}
+
 uint64_t
 record_time(void)
 {
@@ -48,7 +55,7 @@ record_init(const struct broker *b, const struct guest *g,
 	wire_begin(r, sizeof(*r), RECORD_WRITE, 0);
 	r->type = type;
 	r->ts = record_time();
-	r->mono = clock_ns(CLOCK_BOOTTIME);
+	r->mono = boot_now();
 	r->gen = b->gen;
 	memcpy(r->pol, policy_hash(b->policy), sizeof(r->pol));
 	if (g == NULL)
@@ -84,4 +91,44 @@ record_flow(const struct flow *f, enum record_type type, struct record *r)
 		r->h_dst = f->dial;
 	}
 	record_rule(b, f->rule, r);
+}
+
+/* With what is known of the name, if there is one. */
+uint64_t
+record_put(struct broker *b, const struct named *n, struct record *r)
+{
+	struct record_named	m;
+
+	if (n == NULL || (n->name.len == 0 && !n->seen))
+		return audit_put(b, r);
+	memset(&m, 0, sizeof(m));
+	m.r = *r;
+	m.name = n->name;
+	m.assurance = n->assurance;
+	if (n->seen) {
+		m.sni = n->shown.name;
+		m.ech = n->shown.ech;
+		memcpy(m.alpn, n->alpn, sizeof(m.alpn));
+	}
+	return audit_put_named(b, &m);
+}
+
+/* Appends a text to a list of them; "..." stands for those that do not fit. */
+void
+record_list(char *list, size_t size, const char *text)
+{
+	static const char	more[] = " ...";
+	size_t			at = strnlen(list, size);
+	size_t			len = strlen(text), gap = at > 0;
+
+	if (at >= sizeof(more) && strcmp(list + at + 1 - sizeof(more),
+	    more) == 0)
+		return;
+	if (at + gap + len + sizeof(more) > size) {
+		memcpy(list + at, more, sizeof(more));
+		return;
+	}
+	if (gap)
+		list[at++] = ' ';
+	memcpy(list + at, text, len + 1);
 }

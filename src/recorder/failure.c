@@ -48,7 +48,7 @@ failure_count(struct writer *w, const struct record *r, int err)
 		tell(w, err);
 		return;
 	}
-	if (r->type == REC_FLOW_DENY)
+	if (line_denies(r))
 		g->denies++;
 	else if (r->type == REC_DENY_AGG)
 		g->denies += r->n;

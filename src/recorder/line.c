@@ -7,7 +7,9 @@
  * Must not: print what was not in the record.
  *
  * Length: the strings of a record can grow six-fold, (63 + 63 + 63 + 127 + 127)
- * * 6 = 2658, host 64 * 6 = 384, and the rest is below 1600: LINE_ROOM is safe.
+ * * 6 = 2658, host 64 * 6 = 384, ALPN 63 * 6 = 378; two names are 506; the two
+ * lists, of texts of a byte or more with a space between, grow two-fold, 2 * 2047;
+ * and the rest is below 2000: LINE_ROOM is safe.
  */
 #include "config.h"
 
@@ -29,7 +31,9 @@ enum field {
 	F_COUNT = 1 << 8,	/* n, first, last, uniq */
 	F_PID = 1 << 9,
 	F_DEATH = 1 << 10,	/* signal, status */
-	F_DETAIL = 1 << 11
+	F_DETAIL = 1 << 11,
+	F_NAME = 1 << 12,	/* name; of a flow: sni, alpn, ech, assurance */
+	F_DNS = 1 << 13		/* qtype, chain, ips, ttl, stripped, secure */
 };
 
 /* must: always there. may: where it is not zero or empty. */
@@ -46,24 +50,29 @@ static const struct shape {
 	[REC_GUEST_DETACH] = { "guest.detach", F_WHO,
 	    F_TUPLE | F_POL | F_PID | F_DETAIL },
 	[REC_FLOW_OPEN] = { "flow.open", F_WHO | F_FLOW | F_TUPLE | F_POL,
-	    F_RULE | F_DETAIL },
+	    F_NAME | F_RULE | F_DETAIL },
 	[REC_FLOW_DENY] = { "flow.deny", F_WHO | F_TUPLE | F_POL,
-	    F_FLOW | F_RULE | F_ERRNO | F_DETAIL },
+	    F_FLOW | F_NAME | F_RULE | F_ERRNO | F_DETAIL },
 	[REC_FLOW_CLOSE] = { "flow.close",
 	    F_WHO | F_FLOW | F_TUPLE | F_BYTES | F_TIME,
-	    F_RULE | F_POL | F_ERRNO | F_DETAIL },
+	    F_NAME | F_RULE | F_POL | F_ERRNO | F_DETAIL },
 	[REC_DENY_AGG] = { "deny.agg", F_WHO | F_COUNT,
-	    F_TUPLE | F_RULE | F_POL | F_BYTES | F_DETAIL },
+	    F_TUPLE | F_NAME | F_RULE | F_POL | F_BYTES | F_DETAIL },
 	[REC_LIMIT] = { "limit", F_WHO,
 	    F_FLOW | F_TUPLE | F_POL | F_COUNT | F_DETAIL },
 	[REC_IPC_VIOLATION] = { "ipc.violation", F_WHO,
 	    F_FLOW | F_TUPLE | F_PID | F_DETAIL },
 	[REC_FRAME_DIED] = { "frame.died", F_WHO | F_DEATH,
 	    F_PID | F_DETAIL },
+	[REC_DNS] = { "dns", F_WHO | F_NAME | F_DNS | F_POL,
+	    F_RULE | F_COUNT | F_DETAIL },
+	[REC_CHILD_DIED] = { "child.died", F_DEATH | F_DETAIL,
+	    F_POL | F_PID },
 };
 
 static const char *const	verdicts[] = { NULL, "allow", "deny", "audit-deny" };
 static const char *const	sources[] = { NULL, "kernel", "frame" };
+static const char *const	assurances[] = { "none", "dns", "sni", "host" };
 static const char *const	modes[] = { "before-data", "before-connect",
 				    "async" };
 
@@ -82,8 +91,9 @@ endpoint_known(const struct endpoint *e)
 	return memcmp(e, &none, sizeof(none)) == 0 || endpoint_valid(e);
 }
 
-bool
-line_acceptable(const struct record *r)
+/* What may stand in a line by itself: a question never does, without its name. */
+static bool
+acceptable(const struct record *r)
 {
 	return r->type > 0 && r->type < REC_TYPE_MAX &&
 	    r->verdict <= VERDICT_AUDIT_DENY && r->reason < REASON_MAX &&
@@ -96,6 +106,53 @@ line_acceptable(const struct record *r)
 	    ended(r->guest, sizeof(r->guest)) &&
 	    ended(r->rule, sizeof(r->rule)) && ended(r->loc, sizeof(r->loc)) &&
 	    ended(r->detail, sizeof(r->detail));
+}
+
+bool
+line_acceptable(const struct record *r)
+{
+	return acceptable(r) && r->type != REC_DNS;
+}
+
+/* Texts with one space between them, of which none is empty. */
+static bool
+is_list(const char *s, size_t size)
+{
+	size_t	i;
+
+	for (i = 0; i < size && s[i] != '\0'; i++)
+		if (s[i] == ' ' && (i == 0 || s[i - 1] == ' ' ||
+		    i + 1 == size || s[i + 1] == '\0'))
+			return false;
+	return i < size;
+}
+
+static bool
+name_known(const struct name *n)
+{
+	static const struct name	none;
+
+	return name_equal(n, &none) || name_valid(n);
+}
+
+bool
+line_acceptable_named(const struct record_named *n)
+{
+	return acceptable(&n->r) && name_known(&n->name) &&
+	    name_known(&n->sni) &&
+	    (n->r.type != REC_DNS || n->name.len > 0) &&
+	    n->assurance <= ASSURANCE_HOST && n->ech <= 1 &&
+	    n->qtype <= UINT16_MAX && n->secure <= 1 &&
+	    ended(n->alpn, sizeof(n->alpn)) &&
+	    is_list(n->chain, sizeof(n->chain)) &&
+	    is_list(n->ips, sizeof(n->ips));
+}
+
+bool
+line_denies(const struct record *r)
+{
+	return r->type == REC_FLOW_DENY ||
+	    (r->type == REC_DNS && r->verdict == VERDICT_DENY);
 }
 
 void
@@ -209,9 +266,101 @@ tuple(struct json *j, const struct record *r)
 		TEXT(j, "h.cid", id);
 }
 
+/* RFC 1035, 3596, 2782, 9460; what has no word here is RFC 3597's. */
+static void
+question_type(struct json *j, uint32_t qtype)
+{
+	static const struct {
+		uint32_t	 qtype;
+		const char	*word;
+	} known[] = {
+		{ 1, "A" }, { 2, "NS" }, { 5, "CNAME" }, { 6, "SOA" },
+		{ 12, "PTR" }, { 15, "MX" }, { 16, "TXT" }, { 28, "AAAA" },
+		{ 33, "SRV" }, { 64, "SVCB" }, { 65, "HTTPS" }, { 255, "ANY" }
+	};
+	size_t	i;
+
+	JSON_KEY(j, "qtype");
+	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (known[i].qtype == qtype) {
+			json_str(j, known[i].word, 16);
+			return;
+		}
+	JSON_LIT(j, "\"TYPE");
+	json_u64(j, qtype);
+	JSON_LIT(j, "\"");
+}
+
+/* "a b c" as ["a","b","c"]. */
+static void
+list(struct json *j, const char *s, size_t size)
+{
+	const char	*space;
+	size_t		 len = strnlen(s, size), n;
+
+	JSON_LIT(j, "[");
+	while (len > 0) {
+		space = memchr(s, ' ', len);
+		n = space != NULL ? (size_t)(space - s) : len;
+		json_str(j, s, n);
+		n += space != NULL;
+		s += n;
+		len -= n;
+		if (len > 0)
+			JSON_LIT(j, ",");
+	}
+	JSON_LIT(j, "]");
+}
+
+static void
+question(struct json *j, const struct record_named *n)
+{
+	question_type(j, n->qtype);
+	if (n->chain[0] != '\0') {
+		JSON_KEY(j, "chain");
+		list(j, n->chain, sizeof(n->chain));
+	}
+	if (n->ips[0] != '\0') {
+		JSON_KEY(j, "ips");
+		list(j, n->ips, sizeof(n->ips));
+	}
+	NUMBER(j, "ttl", n->ttl);
+	if (n->stripped != 0)
+		NUMBER(j, "stripped", n->stripped);
+	if (n->secure != 0)
+		JSON_LIT(j, ",\"secure\":true");
+}
+
+/* What the first flight showed, and how far that binds the flow to its name. */
+static void
+shown(struct json *j, const struct record_named *n)
+{
+	if (n->sni.len > 0)
+		TEXT(j, "sni", n->sni.text);
+	if (n->alpn[0] != '\0')
+		TEXT(j, "alpn", n->alpn);
+	if (n->ech != 0)
+		JSON_LIT(j, ",\"ech\":true");
+	WORD(j, "assurance", assurances[n->assurance]);
+}
+
+static void
+names(struct json *j, const struct shape *s, const struct record_named *n)
+{
+	if (n == NULL || !has(s, F_NAME, true))
+		return;
+	if (n->name.len > 0)
+		TEXT(j, "name", n->name.text);
+	if (has(s, F_DNS, false))
+		question(j, n);
+	else if (has(s, F_TUPLE, true) && n->r.type != REC_DENY_AGG)
+		shown(j, n);
+}
+
 /* What stays true of a flow from its open to its close. */
 static void
-body(struct json *j, const struct shape *s, const struct record *r)
+body(struct json *j, const struct shape *s, const struct record *r,
+    const struct record_named *n)
 {
 	if (has(s, F_WHO, r->tenant[0] != '\0' || r->guest[0] != '\0')) {
 		TEXT(j, "tenant", r->tenant);
@@ -221,6 +370,7 @@ body(struct json *j, const struct shape *s, const struct record *r)
 		NUMBER(j, "flow", r->flow);
 	if (has(s, F_TUPLE, true))
 		tuple(j, r);
+	names(j, s, n);
 	if (has(s, F_RULE, r->rule[0] != '\0')) {
 		TEXT(j, "rule", r->rule);
 		TEXT(j, "loc", r->loc);
@@ -300,7 +450,7 @@ rest(struct json *j, const struct shape *s, const struct record *r)
 
 void
 line_record(struct json *j, const struct origin *o, uint64_t seq,
-    const struct record *r, struct slice *slice)
+    const struct record *r, const struct record_named *n, struct slice *slice)
 {
 	const struct shape	*s = &shapes[r->type];
 	struct stamp		 at = { seq, r->ts, r->mono };
@@ -313,7 +463,7 @@ line_record(struct json *j, const struct origin *o, uint64_t seq,
 	origin(j, o, o->inst);
 	NUMBER(j, "rec", r->head.id);
 	slice->p = j->p;
-	body(j, s, r);
+	body(j, s, r, n);
 	slice->len = (size_t)(j->p - slice->p);
 	amounts(j, s, r);
 	counts(j, s, r);

@@ -97,7 +97,20 @@ on_write(void *arg, const void *msg, int fd)
 	(void)fd;
 	if (!line_acceptable(rec))
 		return -1;
-	writer_take(&r->writer, rec);
+	writer_take(&r->writer, rec, NULL);
+	return 0;
+}
+
+static int
+on_named(void *arg, const void *msg, int fd)
+{
+	const struct record_named	*named = msg;
+	struct recorder			*r = arg;
+
+	(void)fd;
+	if (!line_acceptable_named(named))
+		return -1;
+	writer_take(&r->writer, &named->r, named);
 	return 0;
 }
 
@@ -115,6 +128,8 @@ on_end(void *arg, const void *msg, int fd)
 static const struct wire_rule	rules[] = {
 	{ RECORD_START, ST_NEW, sizeof(struct record_start), false, on_start, 0 },
 	{ RECORD_WRITE, ST_RUN, sizeof(struct record), false, on_write, 0 },
+	{ RECORD_NAMED, ST_RUN, sizeof(struct record_named), false, on_named,
+	    0 },
 	{ RECORD_END, ST_RUN, sizeof(struct wire_head), false, on_end, 0 },
 };
 
@@ -123,7 +138,7 @@ static void
 receive(struct recorder *r)
 {
 	static union {
-		unsigned char	bytes[sizeof(struct record) + 1];
+		unsigned char	bytes[sizeof(struct record_named) + 1];
 		struct wire_head align;
 	} buf;
 	enum wire_fault	fault;

@@ -1,6 +1,6 @@
 /*
- * One line of our own, read back: a flat object whose members have a known
- * order. This is no JSON parser; anything that is not exactly our form is not
+ * One line of our own, read back: an object whose members have a known order,
+ * and lists only behind what is looked for. This is no JSON parser; anything that is not exactly our form is not
  * understood.
  *
  * Trusts: nothing; every step is bounded by the line.
@@ -99,12 +99,14 @@ static bool
 in_body(const struct text *key)
 {
 	static const char *const	keys[] = { "tenant", "guest", "flow",
-					    "proto", "rule", "loc", "gen", "pol" };
+					    "proto", "name", "sni", "alpn", "ech",
+					    "assurance", "rule", "loc", "gen",
+					    "pol" };
 	size_t				i;
 
 	if (key->len > 2 && key->p[1] == '.')	/* g. and h. */
 		return true;
-	if (key->len < 3 || key->len > 6)
+	if (key->len < 3 || key->len > 9)
 		return false;
 	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 		if (parse_is(key, keys[i]))

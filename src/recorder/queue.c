@@ -34,8 +34,36 @@ compact(struct queue *q)
 	q->head = 0;
 }
 
+/* The names are short in most records, and their room is large. */
+static bool
+keep_names(struct entry *e, const struct record_named *n)
+{
+	const char	*p = (const char *)n + sizeof(n->r);
+	size_t		 len = sizeof(*n) - sizeof(n->r);
+
+	while (len > 1 && p[len - 1] == '\0')
+		len--;
+	if ((e->names = malloc(len)) == NULL)
+		return false;
+	memcpy(e->names, p, len);
+	e->names_len = len;
+	return true;
+}
+
+const struct record_named *
+queue_named(const struct entry *e, struct record_named *buf)
+{
+	if (e->names == NULL)
+		return NULL;
+	memset(buf, 0, sizeof(*buf));
+	buf->r = e->r;
+	memcpy((char *)buf + sizeof(buf->r), e->names, e->names_len);
+	return buf;
+}
+
 struct entry *
-queue_push(struct queue *q, const struct record *r)
+queue_push(struct queue *q, const struct record *r,
+    const struct record_named *n)
 {
 	struct entry	*e;
 
@@ -43,7 +71,12 @@ queue_push(struct queue *q, const struct record *r)
 		return NULL;
 	if (q->tail == QUEUE_MAX)
 		compact(q);
-	e = &q->e[q->tail++];
+	e = &q->e[q->tail];
+	e->names = NULL;
+	e->names_len = 0;
+	if (n != NULL && !keep_names(e, n))
+		return NULL;
+	q->tail++;
 	e->r = *r;
 	e->seq = 0;
 	e->skip = false;
@@ -52,6 +85,7 @@ queue_push(struct queue *q, const struct record *r)
 	return e;
 }
 
+/* What was made of it; the record itself may be written again. */
 static void
 forget(struct entry *e)
 {
@@ -63,8 +97,11 @@ forget(struct entry *e)
 void
 queue_retire(struct queue *q)
 {
-	while (q->head < q->written)
-		forget(&q->e[q->head++]);
+	while (q->head < q->written) {
+		forget(&q->e[q->head]);
+		free(q->e[q->head].names);
+		q->e[q->head++].names = NULL;
+	}
 	if (q->head == q->tail)
 		q->head = q->written = q->tail = 0;
 }

@@ -19,7 +19,7 @@
 #include "fd.h"
 #include "record.h"
 
-#define LINE_ROOM	8192		/* no line is longer; line.c says why */
+#define LINE_ROOM	12288		/* no line is longer; line.c says why */
 #define BUF_SIZE	(256u << 10)	/* one commit's lines */
 #define QUEUE_MAX	8192		/* records not yet on the disk */
 #define QUEUE_OTHER	4096		/* of those, all but closes, while broken */
@@ -78,7 +78,8 @@ struct stamp {
 };
 /* Each appends one line; `over` is set if it did not fit. */
 void	line_record(struct json *, const struct origin *, uint64_t seq,
-	    const struct record *, struct slice *body);
+	    const struct record *, const struct record_named *,
+	    struct slice *body);	/* named: the same record, or NULL */
 void	line_close(struct json *, const struct origin *, const struct stamp *,
 	    unsigned int reason, const uint8_t inst[16],
 	    const struct slice *body);
@@ -95,6 +96,9 @@ void	line_head(struct json *, const struct origin *, const struct stamp *,
 void	line_gap(struct json *, const struct origin *, const struct stamp *,
 	    uint64_t rec, const struct gap *);
 bool	line_acceptable(const struct record *);
+bool	line_acceptable_named(const struct record_named *);
+/* A denied attempt, in a line of its own. */
+bool	line_denies(const struct record *);
 void	line_inst(char out[INST_STRLEN], const uint8_t inst[16]);
 
 /* ---- openset.c ------------------------------------------------------------ */
@@ -203,6 +207,8 @@ struct entry {
 	struct record	 r;
 	uint64_t	 seq;
 	bool		 skip;		/* refused, or only counted */
+	char		*names;		/* of a record_named: what follows the record, */
+	size_t		 names_len;	/* without the zeros at its end */
 	char		*body;		/* an open's, for the openset */
 	size_t		 body_len;
 };
@@ -211,7 +217,12 @@ struct queue {
 	size_t		 head, written, tail;	/* head <= written <= tail */
 };
 int	queue_init(struct queue *);
-struct entry *queue_push(struct queue *, const struct record *);	/* or NULL */
+/* named: the same record, or NULL. NULL: full, or no memory. */
+struct entry *queue_push(struct queue *, const struct record *,
+	    const struct record_named *);
+/* The record of an entry with its names, in `buf`; NULL: it has none. */
+const struct record_named *queue_named(const struct entry *,
+	    struct record_named *buf);
 size_t	queue_used(const struct queue *);
 void	queue_retire(struct queue *);		/* head..written are done */
 void	queue_rewind(struct queue *);		/* written goes back to head */
@@ -258,7 +269,9 @@ struct writer {
 	char		 buf[BUF_SIZE];
 };
 int64_t	writer_now(void);
-void	writer_take(struct writer *, const struct record *);
+/* named: the same record, or NULL. */
+void	writer_take(struct writer *, const struct record *,
+	    const struct record_named *);
 bool	writer_room(const struct writer *);
 /* Writes and commits one buffer of what waits. True: there is more to do. */
 bool	writer_turn(struct writer *);

@@ -7,8 +7,9 @@
  * A key that was cut gets a "~", which no real key has, so that no member
  * appears twice.
  *
- * Trusts: nothing; any bytes give some line. Our own lines, which are flat
- * objects with escapes of two or six characters, give valid JSON.
+ * Trusts: nothing; any bytes give some line. Our own lines, which are objects of
+ * words, strings with escapes of two or six characters, and lists of strings, give
+ * valid JSON.
  * Must not: change or remove what is there.
  */
 #include <stdio.h>
@@ -25,11 +26,13 @@ enum where {
 	W_ESCAPE,		/* after a backslash there */
 	W_UNICODE,		/* inside the digits of \u */
 	W_WORD,			/* inside a number, true, false, null */
+	W_ITEM,			/* in a list, after [ or , */
 	W_AFTER			/* after a value */
 };
 
 struct reader {
 	enum where	where;
+	bool		list;		/* the value is in one */
 	unsigned int	unicode;	/* digits still to come */
 	size_t		word;		/* where the word began */
 };
@@ -73,7 +76,12 @@ step(struct reader *r, char c, size_t at)
 		break;
 	case W_VALUE:
 		r->word = at;
-		r->where = c == '"' ? W_STRING : W_WORD;
+		r->list = c == '[';
+		r->where = c == '"' ? W_STRING : c == '[' ? W_ITEM : W_WORD;
+		break;
+	case W_ITEM:
+		if (c == '"')
+			r->where = W_STRING;
 		break;
 	case W_STRING:
 	case W_ESCAPE:
@@ -83,7 +91,9 @@ step(struct reader *r, char c, size_t at)
 	case W_WORD:
 	case W_AFTER:
 		if (c == ',')
-			r->where = W_KEY_OR_END;
+			r->where = r->list ? W_ITEM : W_KEY_OR_END;
+		else if (c == ']')
+			r->list = false;
 		break;
 	}
 }
@@ -112,6 +122,7 @@ rest(const struct reader *r, const char *cut, size_t len)
 	case W_COLON:
 		return ":null";
 	case W_VALUE:
+	case W_ITEM:
 		return "null";
 	case W_STRING:
 		return "\"";
@@ -140,10 +151,12 @@ torn_finish(char out[TORN_ROOM], const char *cut, size_t len, uint64_t seq)
 	if (len < n && memcmp(cut, start, len) == 0)
 		return (size_t)snprintf(out, TORN_ROOM, "%s\"torn\":true}\n",
 		    start + len);
-	if (len > 1 && cut[len - 1] == '}')	/* only the newline is missing */
-		return (size_t)snprintf(out, TORN_ROOM, "\n");
 	for (i = 1; i < len; i++)
 		step(&r, cut[i], i);
-	return (size_t)snprintf(out, TORN_ROOM, "%s%s\"torn\":true}\n",
-	    rest(&r, cut, len), r.where == W_KEY_OR_END ? "" : ",");
+	if (len > 1 && cut[len - 1] == '}' && !r.list &&
+	    (r.where == W_AFTER || r.where == W_WORD))
+		return (size_t)snprintf(out, TORN_ROOM, "\n");
+	return (size_t)snprintf(out, TORN_ROOM, "%s%s%s\"torn\":true}\n",
+	    rest(&r, cut, len), r.list ? "]" : "",
+	    r.where == W_KEY_OR_END ? "" : ",");
 }

@@ -56,8 +56,8 @@ allowance(const struct writer *w, const struct record *r)
 {
 	if (w->state == WRITER_OK || r->type == REC_FLOW_CLOSE)
 		return QUEUE_MAX;
-	return r->type == REC_FLOW_DENY || r->type == REC_DENY_AGG ?
-	    QUEUE_DENY : QUEUE_OTHER;
+	return line_denies(r) || r->type == REC_DENY_AGG ? QUEUE_DENY :
+	    QUEUE_OTHER;
 }
 
 /*
@@ -75,7 +75,8 @@ relieve(struct writer *w)
 }
 
 void
-writer_take(struct writer *w, const struct record *r)
+writer_take(struct writer *w, const struct record *r,
+    const struct record_named *n)
 {
 	bool	open = r->type == REC_FLOW_OPEN;
 
@@ -87,7 +88,7 @@ writer_take(struct writer *w, const struct record *r)
 		failure_full(w, ENOBUFS);
 	if ((open && w->state != WRITER_OK) ||
 	    queue_used(&w->queue) >= allowance(w, r) ||
-	    queue_push(&w->queue, r) == NULL)
+	    queue_push(&w->queue, r, n) == NULL)
 		failure_count(w, r, w->gap.err != 0 ? w->gap.err : ENOSPC);
 	else
 		w->opens_queued += open;
@@ -158,15 +159,17 @@ close_refused(struct writer *w, const struct record *r)
 static void
 format(struct writer *w, struct entry *e)
 {
-	struct json	j;
-	struct slice	body;
+	struct record_named	named;
+	struct slice		body;
+	struct json		j;
 
 	if (refusal(&e->r))
 		close_refused(w, &e->r);
 	e->seq = ++w->seq;
 	j = (struct json){ .p = w->buf + w->len,
 	    .end = w->buf + sizeof(w->buf) };
-	line_record(&j, &w->origin, e->seq, &e->r, &body);
+	line_record(&j, &w->origin, e->seq, &e->r, queue_named(e, &named),
+	    &body);
 	if (j.over)
 		fatalx("a line of the log is too long");
 	w->len = (size_t)(j.p - w->buf);
@@ -255,14 +258,18 @@ writer_commit(struct writer *w)
 	return 0;
 }
 
-/* Must it be durable before something happens? Else it may wait a little. */
+/*
+ * Must it be durable before something happens? Else it may wait a little. A name
+ * that was answered lets nothing out: whoever dials has a flow.open of its own.
+ */
 static bool
 urgent(const struct writer *w, const struct record *r)
 {
 	if (w->mode == DURABLE_ASYNC)
 		return false;
 	return r->type != REC_FLOW_CLOSE && r->type != REC_FLOW_DENY &&
-	    r->type != REC_DENY_AGG && r->type != REC_LIMIT;
+	    r->type != REC_DENY_AGG && r->type != REC_LIMIT &&
+	    r->type != REC_DNS;
 }
 
 struct group {

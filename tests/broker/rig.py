@@ -20,19 +20,27 @@ import tempfile
 import time
 
 TCP, UDP, ECHO = 6, 17, 1
-HELLO, OPEN, ACK, CLOSE, DROPS, PONG = 1, 2, 3, 4, 5, 6
-CONFIG, GRANT, DENY, REVOKE, PING = 64, 65, 66, 67, 68
+HELLO, OPEN, ACK, CLOSE, DROPS, PONG, RESOLVE, FLIGHT = range(1, 9)
+CONFIG, GRANT, DENY, REVOKE, PING, PEEK, ANSWER = range(64, 71)
 K_POLICY, K_GUEST, K_CHILD, K_CHILD_LOG, K_DIED, K_STOP = range(128, 134)
 K_HELLO, K_SPAWN, K_KILL, K_READY, K_SUMMARY = range(160, 165)
-R_START, R_WRITE, R_END = 300, 301, 302
+R_START, R_WRITE, R_END, R_NAMED = 300, 301, 302, 303
 R_HELLO, R_READY, R_DURABLE, R_FAILED, R_RECOVERED = range(330, 335)
-ROLE_FRAME, ROLE_RECORDER = 2, 3
+R_CONFIG, R_ASK, R_RES_HELLO, R_ANSWER = 400, 401, 430, 431
+I_FLIGHT, I_HELLO, I_RESULT = 500, 530, 531
+ROLE_FRAME, ROLE_RECORDER, ROLE_RESOLVER, ROLE_INSPECTOR = 2, 3, 5, 6
+A, AAAA, HTTPS = 1, 28, 65
+RESOLVED, NODATA, NXDOMAIN, BOGUS, FAILED = 1, 2, 3, 4, 5
+(ADDRESSES, ANS_NODATA, ANS_NXDOMAIN, DENIED, SERVFAIL, REFUSED) = range(1, 7)
+NAMED, NAMELESS, BAD = 1, 2, 3
+TLS, HTTP = 1, 2
+NEEDS_RESOLVER, NEEDS_INSPECTOR = 1, 2
 HOW_FIN, HOW_RST, HOW_CANCEL = 1, 2, 3
 RESET, ADMIN, HOST, NET, SILENT = 1, 2, 3, 4, 5
 BEFORE_DATA, BEFORE_CONNECT, ASYNC = 0, 1, 2
 TYPES = ("?", "daemon.start", "daemon.stop", "policy.load", "guest.attach",
          "guest.detach", "flow.open", "flow.deny", "flow.close", "deny.agg",
-         "limit", "ipc.violation", "frame.died")
+         "limit", "ipc.violation", "frame.died", "dns", "child.died")
 INFLIGHT_MAX = 16
 GUEST, GATEWAY = "10.0.2.100", "10.0.2.2"
 GUEST6, GATEWAY6 = "fd53:616c:6c79::100", "fd53:616c:6c79::2"
@@ -73,6 +81,18 @@ def endpoint_text(raw):
     return socket.inet_ntop(socket.AF_INET6, addr), port
 
 
+def name(text):
+    """struct name, of what need not be one."""
+    raw = text if isinstance(text, bytes) else text.encode()
+    return struct.pack("<H254s", len(raw), raw)
+
+
+def name_text(raw):
+    n, data = struct.unpack("<H254s", raw)
+    assert data[n:] == bytes(254 - n), data
+    return data[:n].decode()
+
+
 def head(kind, ident=0):
     return struct.pack("<IIQ", kind, 0, ident)
 
@@ -82,10 +102,17 @@ def text(raw):
 
 
 class Record:
-    """struct record, unpacked."""
+    """struct record or struct record_named, unpacked."""
+
+    name = sni = alpn = ""
+    assurance = ech = qtype = ttl = stripped = secure = 0
+    chain = ips = ()
 
     def __init__(self, raw):
-        assert len(raw) == 728, len(raw)
+        kind = struct.unpack_from("<I", raw)[0]
+        assert len(raw) == (728 if kind == R_WRITE else 3376), len(raw)
+        if kind == R_NAMED:
+            self.names(raw[728:])
         (_, _, self.rec, kind, self.verdict, reason, self.proto, self.flow,
          self.ts, self.mono) = struct.unpack_from("<IIQIIIIQQQ", raw)
         self.type, self.reason = TYPES[kind], REASON_NAME[reason]
@@ -98,6 +125,14 @@ class Record:
         self.tenant, self.guest, self.rule = (
             text(raw[i:i + 64]) for i in (280, 344, 408))
         self.loc, self.detail = text(raw[472:600]), text(raw[600:728])
+
+    def names(self, raw):
+        self.name, self.sni = name_text(raw[:256]), name_text(raw[256:512])
+        (self.assurance, self.ech, self.qtype, self.ttl, self.stripped,
+         self.secure) = struct.unpack_from("<6I", raw, 512)
+        self.alpn = text(raw[536:600])
+        self.chain = tuple(text(raw[600:1624]).split())
+        self.ips = tuple(text(raw[1624:]).split())
 
     def __repr__(self):
         return f"<{self.rec} {self.type} flow={self.flow} {self.reason}>"
@@ -120,9 +155,9 @@ class Chan:
         if not select.select([self.sock], [], [], timeout)[0]:
             return None, None
         try:
-            data, anc, _, _ = self.sock.recvmsg(4096, socket.CMSG_SPACE(16))
+            data, anc, _, _ = self.sock.recvmsg(32768, socket.CMSG_SPACE(16))
         except ConnectionResetError:    # told once, ahead of the last words
-            data, anc, _, _ = self.sock.recvmsg(4096, socket.CMSG_SPACE(16))
+            data, anc, _, _ = self.sock.recvmsg(32768, socket.CMSG_SPACE(16))
         fds = array.array("i")
         for _, _, raw in anc:
             fds.frombytes(raw[:len(raw) - len(raw) % 4])
@@ -139,9 +174,10 @@ def pair():
 
 
 def limits(conns=4096, pending=512, pending_dst=128, rate=1000, burst=4000,
-           idle=0, lifetime=0):
-    return struct.pack("<7I", conns, pending, pending_dst, rate, burst, idle,
-                       lifetime)
+           idle=0, lifetime=0, dns_rate=0, dns_burst=0, names=500,
+           names_per=600):
+    return struct.pack("<11I", conns, pending, pending_dst, rate, burst, idle,
+                       lifetime, dns_rate, dns_burst, names, names_per)
 
 
 class Frame:
@@ -173,6 +209,32 @@ class Frame:
         self.chan.send(head(CLOSE, ident) + struct.pack(
             "<II4Q", how, REASON[reason], up, down, 0, 0))
 
+    def resolve(self, qname, qtype=A, ident=None):
+        if ident is None:
+            self.next += 1
+            ident = self.next
+        self.chan.send(head(RESOLVE, ident) + struct.pack("<II", qtype, 0) +
+                       name(qname))
+        return ident
+
+    def answer(self, ident, timeout=5):
+        """(code, ttl, addresses) of the next message, an ANSWER."""
+        self.expect(ANSWER, ident, timeout)
+        code, ttl, n, zero = struct.unpack_from("<4I", self.last, 16)
+        assert zero == 0 and len(self.last) == 1312
+        addrs = [endpoint_text(self.last[32 + 20 * i:52 + 20 * i])
+                 for i in range(64)]
+        assert addrs[n:] == [None] * (64 - n)
+        assert all(port == 0 for _, port in addrs[:n])
+        return code, ttl, [a for a, _ in addrs[:n]]
+
+    def ask(self, qname, qtype=A):
+        return self.answer(self.resolve(qname, qtype))
+
+    def flight(self, ident, data):
+        self.chan.send(head(FLIGHT, ident) + struct.pack("<II", 0, len(data))
+                       + data)
+
     def drops(self, reason, n):
         self.chan.send(head(DROPS) + struct.pack("<IIQ", REASON[reason], 0, n))
 
@@ -187,6 +249,7 @@ class Frame:
             if not select.select([self.chan.sock], [], [], 0)[0]:
                 continue
             data, fd = self.chan.recv(0)
+            self.last = data
             if not data:
                 return "eof", 0, 0, None
             kind, _, ident = struct.unpack_from("<IIQ", data)
@@ -194,7 +257,7 @@ class Frame:
                 self.chan.send(head(PONG))
                 continue
             code = struct.unpack_from("<I", data, 16)[0] \
-                if kind == DENY else 0
+                if kind in (DENY, PEEK) else 0
             return kind, ident, code, fd
 
     def expect(self, want, ident=None, timeout=5):
@@ -215,11 +278,83 @@ class Frame:
         assert kind is None, f"unexpected message {kind} (id {ident})"
 
 
+class Resolver:
+    """A resolver's end. It answers what tests say."""
+
+    def __init__(self, bench, chan):
+        self.bench, self.chan = bench, chan
+        data = self.take(R_CONFIG)
+        assert len(data) == 24 + 8 * 280, len(data)
+        n, self.dnssec = struct.unpack_from("<II", data, 16)
+        self.upstreams = [endpoint_text(data[24 + 280 * i:44 + 280 * i])
+                          for i in range(n)]
+
+    def take(self, want, timeout=5):
+        """The next message, while the rest of the bench goes on."""
+        end = time.monotonic() + timeout
+        while not select.select([self.chan.sock], [], [], 0)[0]:
+            left = end - time.monotonic()
+            assert left > 0, f"no {want}: {self.bench.log_text()}"
+            self.bench.pump(min(left, 0.5), self.chan.sock)
+        data, fd = self.chan.recv(0)
+        kind = struct.unpack_from("<I", data)[0] if data else "eof"
+        assert kind == want and fd is None, (kind, want)
+        return data
+
+    def asked(self):
+        """(number, name, qtype) of the next question."""
+        data = self.take(R_ASK)
+        assert len(data) == 280
+        qtype, zero = struct.unpack_from("<II", data, 16)
+        assert zero == 0
+        return struct.unpack_from("<Q", data, 8)[0], name_text(data[24:]), qtype
+
+    def answer(self, number, addrs=(), ttl=300, status=None, chain=(),
+               secure=0, n=None, nchain=None, zero=0):
+        if status is None:
+            status = RESOLVED if addrs else NODATA
+        raw = [a if isinstance(a, bytes) else endpoint(a) for a in addrs]
+        names = b"".join(name(c) for c in chain[:8])
+        self.chan.send(head(R_ANSWER, number) + struct.pack(
+            "<6I", status, ttl, secure, len(raw) if n is None else n,
+            len(chain) if nchain is None else nchain, zero) +
+            b"".join(raw[:64]).ljust(64 * 20, b"\0") +
+            names.ljust(8 * 256, b"\0"))
+
+    def gone(self, sig=9, status=0):
+        self.chan.close()
+        self.bench.died(ROLE_RESOLVER, 0, sig, status)
+
+
+class Inspector(Resolver):
+    """An inspector's end."""
+
+    def __init__(self, bench, chan):    # no CONFIG
+        self.bench, self.chan = bench, chan
+
+    def flight(self):
+        """(number, kind, bytes) of the next one."""
+        data = self.take(I_FLIGHT)
+        kind, n = struct.unpack_from("<II", data, 16)
+        assert len(data) == 24 + n, (len(data), n)
+        return struct.unpack_from("<Q", data, 8)[0], kind, data[24:]
+
+    def result(self, number, shown="", status=None, ech=0, alpn=b"h2"):
+        if status is None:
+            status = NAMED if shown else NAMELESS
+        self.chan.send(head(I_RESULT, number) + struct.pack(
+            "<II", status, ech) + name(shown) + struct.pack("64s", alpn))
+
+    def gone(self, sig=9, status=0):
+        self.chan.close()
+        self.bench.died(ROLE_INSPECTOR, 0, sig, status)
+
+
 class Bench:
     """The keeper and the recorder. `hold`: records are not acknowledged."""
 
     def __init__(self, program, blob, tenant=b"", audit_mode=0, nofile=None,
-                 recorder=True):
+                 recorder=True, upstream=(), quiet=0):
         self.hold = False
         self.records, self.acked, self.kills = [], 0, []
         self.summary, self.spawned, self.ready = None, [], 0
@@ -235,13 +370,16 @@ class Bench:
         os.write(memfd, blob)
         fcntl.fcntl(memfd, 1033, 0x2 | 0x4 | 0x8)
         self.keeper.send(head(K_POLICY) + struct.pack(
-            "<Q64sII", len(blob), tenant, audit_mode, 0), [memfd])
+            "<Q64sII", len(blob), tenant, audit_mode, 0) + b"".join(
+                endpoint(*u) for u in upstream) +
+            bytes(20 * (3 - len(upstream))) + struct.pack("<I", quiet),
+            [memfd])
         os.close(memfd)
         data, _ = self.keeper.recv()
         assert data and struct.unpack_from("<I", data)[0] == K_HELLO, \
             self.log_text()
         self.build = data[24:56]
-        self.wait(lambda: self.spawned == [(ROLE_RECORDER, 0)])
+        self.wait(lambda: (ROLE_RECORDER, 0) in self.spawned)
         if recorder:
             self.start_recorder()
 
@@ -309,7 +447,7 @@ class Bench:
         kind = struct.unpack_from("<I", data)[0]
         if kind == R_START:
             self.start = struct.unpack_from("<16sIIQ", data, 16)
-        elif kind == R_WRITE:
+        elif kind in (R_WRITE, R_NAMED):
             record = Record(data)
             assert record.rec == len(self.records) + 1, record
             self.records.append(record)
@@ -364,6 +502,28 @@ class Bench:
             del self.records[last:]
             self.ack(R_READY, last)
             self.settle(0.05)
+
+    def helper(self, role):
+        """A resolver or an inspector, without its HELLO."""
+        self.wait(lambda: (role, 0) in self.spawned)
+        self.spawned.remove((role, 0))
+        return Chan(self.child(role, 0))
+
+    def greets(self, chan, kind):
+        chan.send(head(kind) + struct.pack("<II32s", 0x53414c59, 1,
+                                           self.build))
+
+    def resolver(self, greet=True):
+        r = Resolver(self, self.helper(ROLE_RESOLVER))
+        if greet:
+            self.greets(r.chan, R_RES_HELLO)
+        return r
+
+    def inspector(self, greet=True):
+        i = Inspector(self, self.helper(ROLE_INSPECTOR))
+        if greet:
+            self.greets(i.chan, I_HELLO)
+        return i
 
     def kill_recorder(self):
         self.recorder.close()
@@ -475,7 +635,8 @@ class Bench:
                 set(opens) - set(closes + refused),
                 set(closes + refused) - set(opens)))
         if self.summary:
-            told = len([r for r in self.records if r.type == "flow.deny"])
+            told = len([r for r in self.records if r.type == "flow.deny" or
+                        r.type == "dns" and r.verdict == 2])
             told += sum(r.n for r in self.records
                         if r.type == "deny.agg" and r.csrc == 0)
             assert self.summary[:2] == (len(closes), told), (

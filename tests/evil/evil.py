@@ -13,6 +13,8 @@ import ipaddress
 import os
 import pathlib
 import random
+import re
+import select
 import socket
 import struct
 import sys
@@ -45,7 +47,7 @@ BLOB = compile_policy(PARSER, POLICY)
 
 
 def bench(stack):
-    b = Bench(BROKER, BLOB)
+    b = Bench(BROKER, BLOB, upstream=[("192.0.2.53", 53)], quiet=1)
     stack.callback(b.end)
     b.born, b.caught = False, 0
     b.good = b.guest(1)
@@ -150,7 +152,8 @@ def evil_no_hello(b):
 
 # ---- shapes ------------------------------------------------------------------------
 
-LENGTHS = {HELLO: 56, OPEN: 64, ACK: 16, CLOSE: 56, DROPS: 32, PONG: 16}
+LENGTHS = {HELLO: 56, OPEN: 64, ACK: 16, CLOSE: 56, DROPS: 32, PONG: 16,
+           RESOLVE: 280, FLIGHT: 24}
 
 
 @each({f"{kind}-{n}": (kind, n) for kind, size in LENGTHS.items()
@@ -170,16 +173,17 @@ def evil_short(b, n):
     caught(b, f, "short")
 
 
-@each({str(n): n for n in (4097, 8192, 65536)})
+@each({str(n): n for n in (16449, 32768, 65536)})
 def evil_giant(b, n):
     f = victim(b)
     f.chan.send(head(OPEN, 1) + bytes(n - 16))
     caught(b, f, "bad datagram")
 
 
-@each({str(n): n for n in (0, 7, 63, CONFIG, GRANT, DENY, REVOKE, PING, 69,
-                           K_POLICY, K_CHILD, K_STOP, K_SPAWN, R_WRITE,
-                           R_DURABLE, 2 ** 31, 2 ** 32 - 1)})
+@each({str(n): n for n in (0, 9, 63, CONFIG, GRANT, DENY, REVOKE, PING, PEEK,
+                           ANSWER, 71, K_POLICY, K_CHILD, K_STOP, K_SPAWN,
+                           R_WRITE, R_NAMED, R_DURABLE, R_ASK, R_ANSWER,
+                           I_FLIGHT, I_RESULT, 2 ** 31, 2 ** 32 - 1)})
 def evil_type(b, kind):
     f = victim(b)
     f.chan.send(head(kind, 1) + bytes(48))
@@ -450,7 +454,7 @@ def flood(b, f, message, seconds):
             n += 1
         except BlockingIOError:
             b.pump(0.001)
-        except BrokenPipeError:
+        except (BrokenPipeError, ConnectionResetError):
             break
     f.chan.sock.settimeout(5)
     return n
@@ -647,6 +651,218 @@ def evil_floor(b):
     assert set(counted) <= {"floor-special", "floor-metadata",
                             "floor-local"}, counted
     assert sum(counted.values()) == asked, (counted, asked)
+
+
+def evil_rebinding(b):
+    """The same as answers of a name: none of them is told or pinned, each is
+    named in the log, and one that may be told comes through beside them."""
+    b.res = b.resolver()
+    f = victim(b)
+    forms = [v6 for v4 in FLOORED4 for v6 in encodings(v4).values()]
+    forms += FLOORED6 + own_addresses()
+    for i, addr in enumerate(FLOORED4 + forms):
+        qtype, good = (AAAA, "2606:4700::1111") if ":" in addr else \
+            (A, "1.1.1.1")
+        for addrs in [addr], [good, addr]:
+            ident = f.resolve(f"n{i}.example", qtype)
+            b.res.answer(b.res.asked()[0], addrs)
+            code, _, told = f.answer(ident)
+            assert told == addrs[:-1], (addr, told)
+            assert code == (ADDRESSES if told else ANS_NXDOMAIN), addr
+            record = b.of("dns")[-1]
+            assert record.stripped == 1, record
+            assert ipaddress.ip_address(record.detail) == \
+                ipaddress.ip_address(addr), (record.detail, addr)
+            assert told or record.reason == "rebinding-stripped"
+        ident = f.open(addr, PORT)
+        assert f.expect(DENY, ident) == RESET, addr
+    assert not b.of("flow.open", guest="guest0")
+
+
+# ---- RESOLVE, FLIGHT ------------------------------------------------------------------------
+
+def raw_resolve(ident=1, qname="a.example", qtype=A, zero=0):
+    return head(RESOLVE, ident) + struct.pack("<II", qtype, zero) + (
+        qname if isinstance(qname, bytes) and len(qname) == 256 else
+        name(qname))
+
+
+def not_a_name(label):
+    return {f"{label}-{i}": bad for i, bad in enumerate((
+        b"", b".", b"a..example", b".example", b"example.", b"-a.example",
+        b"a-.example", b"x" * 64 + b".example", b"1.2.3.4", b"a.0x7f", b"7",
+        b"A.example", "\u00e9.example".encode(), b"a.example\0"))}
+
+
+@each(not_a_name("name") | {
+    "len-0": struct.pack("<H254s", 0, b"a.example"),
+    "len-short": struct.pack("<H254s", 3, b"a.example"),
+    "len-254": struct.pack("<H254s", 254, b".".join([b"x" * 50] * 5)),
+    "len-65535": struct.pack("<H254s", 65535, b"a.example"),
+    "tail": struct.pack("<H254s", 9, b"a.example".ljust(253, b"\0") + b"x")})
+def evil_name(b, bad):
+    f = victim(b)
+    f.chan.send(raw_resolve(qname=bad))
+    caught(b, f, "bad-name")
+
+
+def evil_name_bytes(b):
+    """Each byte in a label: a name is what include/name.h says, no more."""
+    b.res = b.resolver()
+    f = victim(b)
+    good = b"abcdefghijklmnopqrstuvwxyz0123456789_"
+    for byte in range(256):
+        qname = b"a" + bytes([byte]) + b"a.example"
+        if byte in good or byte in b"-.":
+            ident = f.resolve(qname)
+            b.res.answer(b.res.asked()[0], ["1.1.1.1"])
+            f.answer(ident)
+            continue
+        f.chan.send(raw_resolve(f.next + 1, qname))
+        b.wait(lambda: len(b.of("ipc.violation")) > b.caught)
+        b.caught += 1
+        assert b.of("ipc.violation")[-1].detail == "bad-name", byte
+        b.kills.clear()
+        f.chan.close()
+        b.died(ROLE_FRAME, 0, 9)
+        b.wait(lambda: (ROLE_FRAME, 0) in b.spawned)
+        f = victim(b)
+    serves(b)
+
+
+@each({"qtype": dict(qtype=65536), "qtype-max": dict(qtype=2 ** 32 - 1),
+       "zero": dict(zero=1)})
+def evil_question(b, fields):
+    f = victim(b)
+    f.chan.send(raw_resolve(**fields))
+    caught(b, f, "bad-question")
+
+
+@each({"zero": (0,), "same": (5, 5), "lower": (5, 4), "top-bit": (1 << 63,)})
+def evil_question_id(b, ids):
+    f = victim(b)
+    for ident in ids:
+        f.chan.send(raw_resolve(ident))
+    caught(b, f, "id-not-new")
+
+
+@each({"open-after": (raw_resolve(3), raw_open(3)),
+       "resolve-after": (raw_open(3), raw_resolve(3))})
+def evil_id_of_both(b, messages):
+    """RESOLVE and OPEN share the ids."""
+    f = victim(b)
+    for message in messages:
+        f.chan.send(message)
+    caught(b, f, "id-not-new")
+
+
+@each({"fin": HOW_FIN, "rst": HOW_RST})
+def evil_close_of_a_question(b, how):
+    f = victim(b)
+    b.resolver() if not b.caught else None
+    f.chan.send(raw_resolve(1))
+    f.close(1, how)
+    caught(b, f, "close-of-nothing")
+
+
+def evil_ack_of_a_question(b):
+    f = victim(b)
+    f.resolve("a.example")
+    f.ack(1)
+    caught(b, f, "ack-of-nothing")
+
+
+def evil_flood_questions(b):
+    """RESOLVEs for ever, and never a read."""
+    f = victim(b)
+    before = rss(b)
+    flood(b, f, lambda n: raw_resolve(n + 1, f"n{n}.example"), 3)
+    assert rss(b) - before < 16 << 20, "grows with the flood"
+    serves(b)
+    b.wait(lambda: b.of("ipc.violation"), 15)
+    caught(b, f, "never-reads", "too-many-questions")
+
+
+def evil_flood_names(b):
+    """A frame that reads, and asks for other names all the time."""
+    b.res = b.resolver()
+    f = victim(b)
+    asked = 0
+    for n in range(20000):
+        ident = f.resolve(f"n{n}.example")
+        if b.res.chan.sock in select.select(
+                [b.res.chan.sock, f.chan.sock], [], [], 5)[0]:
+            b.res.answer(b.res.asked()[0], ["1.1.1.1"])
+            asked += 1
+        f.answer(ident)
+    assert asked <= 600, asked
+    serves(b)
+    assert b.stop() == 0
+    assert len(b.of("dns")) < 2100, len(b.of("dns"))
+
+
+def raw_flight(ident, n, said=None):
+    return head(FLIGHT, ident) + struct.pack("<II", 0, n if said is None else
+                                             said) + bytes(n)
+
+
+@each({"empty": raw_flight(1, 0), "too-long": raw_flight(1, 16385),
+       "longer-than-said": raw_flight(1, 10, 9),
+       "shorter-than-said": raw_flight(1, 10, 11),
+       "said-max": raw_flight(1, 10, 2 ** 32 - 1)})
+def evil_flight_length(b, message):
+    f = victim(b)
+    f.open("127.0.0.1", 9)
+    f.chan.send(message)
+    caught(b, f, "wrong-length")
+
+
+def evil_flight_padding(b):
+    f = victim(b)
+    f.open("127.0.0.1", 9)
+    f.chan.send(head(FLIGHT, 1) + struct.pack("<II", 1, 4) + b"1234")
+    caught(b, f, "flight")
+
+
+@each({"never-opened": 9, "max": (1 << 63) - 1, "top-bit": 1 << 63})
+def evil_flight_of_nothing(b, ident):
+    f = victim(b)
+    f.chan.send(raw_flight(ident, 5))
+    caught(b, f, "flight-of-nothing")
+
+
+def evil_flight_of_denied(b):
+    f = victim(b)
+    f.expect(DENY, f.open("127.0.0.1", 9))
+    f.chan.send(raw_flight(1, 5))
+    caught(b, f, "flight-unasked")
+
+
+def evil_flight_of_granted(b):
+    f = victim(b)
+    ident, s = f.granted(GATEWAY, PORT)
+    SERVER.accept()
+    f.chan.send(raw_flight(ident, 5))
+    caught(b, f, "flight-unasked")
+
+
+def evil_flight_before_the_grant(b):
+    f = victim(b)
+    b.hold = True
+    ident = f.open(GATEWAY, PORT)
+    b.settle()
+    f.chan.send(raw_flight(ident, 5))
+    b.settle()
+    b.release()
+    caught(b, f, "flight-unasked")
+
+
+def evil_flight_of_a_question(b):
+    b.resolver()
+    f = victim(b)
+    f.chan.send(raw_resolve(1))
+    f.chan.send(raw_flight(1, 5))
+    caught(b, f, "flight-unasked")
 
 
 def own_addresses():

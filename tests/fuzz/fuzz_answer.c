@@ -1,13 +1,15 @@
 /*
- * The broker between a frame, a recorder and a keeper that obey nothing: any
- * message, any order, time that jumps, deaths at every moment. Real sockets on
- * loopback, no seal.
+ * The broker between a frame, a recorder, a resolver, an inspector and a keeper that
+ * obey nothing: any message, any order, time that jumps, deaths at every moment.
+ * Real sockets on loopback, no seal.
  *
- * Input: a list of { op, a, b, c }, four bytes each; op % 12:
+ * Input: a list of { op, a, b, c }, four bytes each; op % 18:
  *   0 raw bytes to the broker   1, 2 OPEN        3 ACK         4, 5 CLOSE
  *   6 DROPS                     7 the frame reads    8 the recorder acknowledges
  *   9 the recorder fails, recovers, dies or is back  10 time passes
- *   11 the frame dies, a new one says HELLO
+ *   11 the frame dies, a new one says HELLO         12 RESOLVE
+ *   13 FLIGHT       14 the resolver answers         15 the inspector answers
+ *   16 one of these two dies, lies or is back       17 OPEN of what has a name
  *
  * What must hold after every input: each flow.open has one flow.close or one
  * flow.deny of its number, records are numbered without a gap, denials told and
@@ -35,7 +37,8 @@ int	LLVMFuzzerTestOneInput(const uint8_t *, size_t);
 
 static struct event_base	*base;
 static struct broker		*b;
-static int			 keeper, recorder, frame, listener = -1;
+static int			 keeper, recorder, frame, resolver, inspector,
+				 listener = -1;
 static uint16_t			 port;
 static uint64_t			 last_rec, acked, next_id, denied, opens;
 static uint64_t			 ids[16];	/* of the latest GRANTs and OPENs */
@@ -48,7 +51,8 @@ static uint64_t			 skew;		/* time that has passed */
 static void
 take_record(const struct record *r)
 {
-	if (r->head.type != RECORD_WRITE || r->head.id <= last_rec)
+	if ((r->head.type != RECORD_WRITE && r->head.type != RECORD_NAMED) ||
+	    r->head.id <= last_rec)
 		return;			/* sent again */
 	MUST(r->head.id == last_rec + 1);
 	last_rec = r->head.id;
@@ -63,7 +67,8 @@ take_record(const struct record *r)
 		state[r->flow] = 2;
 		opens--;
 	}
-	if (r->type == REC_FLOW_DENY)
+	if (r->type == REC_FLOW_DENY || (r->type == REC_DNS &&
+	    r->verdict == VERDICT_DENY))
 		denied++;
 	else if (r->type == REC_DENY_AGG && r->csrc != CSRC_FRAME)
 		denied += r->n;
@@ -72,14 +77,14 @@ take_record(const struct record *r)
 static void
 turn(void)
 {
-	struct record	r;
-	char		buf[1024];
-	int		fd;
+	struct record_named	r;
+	char			buf[1024];
+	int			fd;
 
 	event_base_loop(base, EVLOOP_NONBLOCK);
 	while (recorder != -1 && fd_recv(recorder, &r, sizeof(r), NULL,
 	    NULL) > 0)
-		take_record(&r);
+		take_record(&r.r);
 	while (fd_recv(keeper, buf, sizeof(buf), NULL, NULL) > 0)
 		;
 	while ((fd = accept(listener, NULL, NULL)) != -1)
@@ -141,6 +146,30 @@ recorder_starts(void)
 	turn();
 	acked = last_rec;
 	ack(RECORD_READY, acked);
+}
+
+/* Greeted, or not. */
+static int
+child_starts(struct child *c, uint32_t type, bool greets)
+{
+	int	pair[2];
+
+	MUST(fd_channel(pair) == 0);
+	child_started(c, pair[0]);
+	if (greets)
+		hello(pair[1], type);
+	turn();
+	return pair[1];
+}
+
+static void
+child_dies(struct child *c, int *chan)
+{
+	const struct keeper_died	killed = { .signal = 9 };
+
+	fd_drop(chan);
+	child_died(c, &killed);
+	turn();
 }
 
 static void
@@ -213,7 +242,9 @@ begin(void)
 	struct double_blob	blob;
 	struct policy_limits	limits = { .conns = 40, .pending = 10,
 				    .pending_dst = 8, .rate = 1000,
-				    .burst = 500, .lifetime = 100 };
+				    .burst = 500, .lifetime = 100,
+				    .dns_rate = 1000, .dns_burst = 500,
+				    .names = 20, .names_per = 60 };
 	char			err[64];
 	int			pair[2];
 
@@ -221,10 +252,13 @@ begin(void)
 	memset(&blob, 0, sizeof(blob));
 	memcpy(blob.magic, DOUBLE_MAGIC, 8);
 	blob.limits = limits;
+	blob.needs = NEEDS_RESOLVER | NEEDS_INSPECTOR;
+	blob.pin_min = blob.pin_max = blob.pin_grace = 1;
+	blob.upstreams = 1;
 	last_rec = acked = denied = opens = skew = 0;
 	nids = 0;
 	memset(state, 0, sizeof(state));
-	recorder = frame = -1;
+	recorder = frame = resolver = inspector = -1;
 	base = event_base_new();
 	MUST(fd_channel(pair) == 0);
 	keeper = pair[1];
@@ -233,6 +267,8 @@ begin(void)
 	    DURABLE_BEFORE_DATA);
 	broker_start(b);
 	recorder_starts();
+	resolver = child_starts(resolver_child(b), RESOLVER_HELLO, true);
+	inspector = child_starts(inspector_child(b), INSPECT_HELLO, true);
 	guest_starts();
 }
 
@@ -249,11 +285,14 @@ end(void)
 		ack(RECORD_DURABLE, last_rec);
 	}
 	MUST(audit_backlog(b) == 0 && opens == 0 && b->nflows == 0);
+	MUST(b->stop == STOP_NO);
 	MUST(b->denied == denied);
 	broker_free(b);
 	event_base_free(base);
 	close(keeper);
 	fd_drop(&recorder);
+	fd_drop(&resolver);
+	fd_drop(&inspector);
 	fd_drop(&frame);
 }
 
@@ -264,7 +303,7 @@ raw(const uint8_t *p)
 
 	memset(m, p[2], sizeof(m));
 	memset(m, 0, 16);
-	m[0] = p[1] % 8;
+	m[0] = p[1] % 10;
 	m[8] = p[3];
 	say(frame, m, 1 + p[2] % 96u);
 }
@@ -284,6 +323,127 @@ do_open(const uint8_t *p)
 	m.dst = endpoint_v4(0x7f000001 + (p[2] & 3), p[2] > 0xc0 ? p[2] & 7 :
 	    port);
 	say(frame, &m, sizeof(m));
+}
+
+static void
+do_resolve(const uint8_t *p)
+{
+	static const char *const	names[] = { "sni.test", "host.test",
+					    "plain.test", "sniaudit.test",
+					    "stop.test", "x.example",
+					    "static.test", "audit.test" };
+	struct wire_resolve		m;
+	char				wild[] = "x00.wild.test";
+
+	wire_begin(&m, sizeof(m), WIRE_RESOLVE, next_id++);
+	m.qtype = p[1] < 0xe0 ? RESOLVE_A : p[1] < 0xf8 ? RESOLVE_AAAA : p[1];
+	wild[1] = (char)('0' + p[3] % 10);
+	wild[2] = (char)('0' + p[3] / 10 % 10);
+	if (p[2] >= 0x80)
+		name_from_text(wild, sizeof(wild) - 1, &m.name);
+	else
+		name_from_text(names[p[2] % 8], strlen(names[p[2] % 8]),
+		    &m.name);
+	if (p[3] == 0xff)
+		m.name.text[p[2]] ^= p[1];
+	say(frame, &m, sizeof(m));
+}
+
+/* To 127.9.0.1, which is reached by name only. */
+static void
+do_open_named(const uint8_t *p)
+{
+	struct wire_open	m;
+
+	wire_begin(&m, sizeof(m), WIRE_OPEN, next_id);
+	ids[nids++ % 16] = next_id++;
+	m.proto = p[1] < 0xf0 ? PROTO_TCP : PROTO_UDP;
+	m.guest = endpoint_v4(0x0a000264, p[3]);
+	m.dst = endpoint_v4(0x7f090001 + (p[2] & 1), port);
+	say(frame, &m, sizeof(m));
+}
+
+static void
+do_flight(const uint8_t *p)
+{
+	static struct {
+		struct wire_flight	m;
+		unsigned char		bytes[WIRE_FLIGHT_MAX + 8];
+	} f;
+	const struct flow	*flow = b->guest[0] == NULL ? NULL :
+				    ledger_find(b->guest[0], ids[p[1] % 16]);
+	uint32_t		 len = p[2] < 0x80 ? p[2] : p[2] * 65u;
+
+	if (p[3] < 0xf0 && (flow == NULL || flow->state != FLOW_PEEK))
+		return;
+	wire_begin(&f.m, sizeof(f.m), WIRE_FLIGHT, ids[p[1] % 16]);
+	f.m.len = len;
+	if (frame != -1)
+		fd_send(frame, &f, sizeof(f.m) + len, -1);
+}
+
+/* A question that it was asked, answered as the input says. */
+static void
+resolver_answers(const uint8_t *p)
+{
+	struct resolver_answer	m;
+	struct resolver_ask	q;
+
+	if (resolver == -1 || fd_recv(resolver, &q, sizeof(q), NULL,
+	    NULL) != sizeof(q) || q.head.type != RESOLVER_ASK)
+		return;
+	wire_begin(&m, sizeof(m), RESOLVER_ANSWER, q.head.id +
+	    (p[3] == 0xff));
+	m.status = p[1] < 0xf8 ? RESOLVED + p[1] % 5u : p[1];
+	m.ttl = p[2];
+	m.n = m.status == RESOLVED ? 1 + p[2] % 3u : p[1] > 0xfc;
+	m.addr[0] = endpoint_v4(0x7f090001 + (p[2] & 1), 0);
+	m.addr[1] = endpoint_v4(0x0a000001, 0);
+	m.addr[2] = endpoint_v4(0xc0000201, 0);
+	if (q.qtype == RESOLVE_AAAA && p[3] < 0xf0)
+		m.addr[0] = m.addr[1] = m.addr[2] = endpoint_v6(
+		    (const uint8_t[16]){ 0x26, p[2] }, 0);
+	m.nchain = p[3] == 0xfe;
+	say(resolver, &m, sizeof(m));
+}
+
+static void
+inspector_answers(const uint8_t *p)
+{
+	static unsigned char	buf[WIRE_MAX];
+	struct inspect_result	m;
+	struct wire_head	h;
+
+	if (inspector == -1 || fd_recv(inspector, buf, sizeof(buf), NULL,
+	    NULL) < (ssize_t)sizeof(h))
+		return;
+	memcpy(&h, buf, sizeof(h));
+	wire_begin(&m, sizeof(m), INSPECT_RESULT, h.id + (p[3] == 0xff));
+	m.status = p[1] < 0xf8 ? INSPECT_NAMED + p[1] % 3u : p[1];
+	m.ech = p[2] > 0xf0;
+	if (m.status == INSPECT_NAMED)
+		name_from_text(p[2] & 1 ? "sni.test" : "host.test",
+		    p[2] & 1 ? 8 : 9, &m.name);
+	m.alpn[0] = p[3] == 0xfe ? 1 : 'h';
+	say(inspector, &m, sizeof(m));
+}
+
+static void
+child_does(const uint8_t *p)
+{
+	struct child	*c = p[1] & 1 ? resolver_child(b) :
+			    inspector_child(b);
+	uint32_t	 type = p[1] & 1 ? RESOLVER_HELLO : INSPECT_HELLO;
+	int		*chan = p[1] & 1 ? &resolver : &inspector;
+
+	if (p[2] < 0x20 && *chan != -1)
+		hello(*chan, type);
+	else if (p[2] < 0x60)
+		fd_drop(chan);
+	else {
+		child_dies(c, chan);
+		*chan = child_starts(c, type, p[2] < 0xf0);
+	}
 }
 
 static void
@@ -308,10 +468,26 @@ do_close(const uint8_t *p)
 	say(frame, &m, sizeof(m));
 }
 
+/* Nothing that the floor keeps, and each address is pinned by now. */
+static void
+take_answer(const struct wire_answer *m)
+{
+	struct bound	bound;
+	uint32_t	i;
+
+	MUST((m->code == ANSWER_ADDRESSES) == (m->n > 0) &&
+	    m->n <= ANSWER_MAX);
+	for (i = 0; i < m->n; i++) {
+		MUST(m->addr[i].addr[0] != 10);
+		pins_bound(b->guest[0]->pins, &m->addr[i], boot_now(), &bound);
+		MUST(bound.n > 0 || bound.lapsed);
+	}
+}
+
 static void
 frame_reads(unsigned int n)
 {
-	unsigned char		m[WIRE_MAX];
+	unsigned char		m[WIRE_MAX] __attribute__((aligned(8)));
 	struct wire_head	h;
 	int			fd;
 
@@ -319,6 +495,8 @@ frame_reads(unsigned int n)
 	    fd_recv(frame, m, sizeof(m), &fd, NULL) > 0) {
 		memcpy(&h, m, sizeof(h));
 		MUST((h.type == WIRE_GRANT) == (fd != -1));
+		if (h.type == WIRE_ANSWER)
+			take_answer((const struct wire_answer *)(void *)m);
 		if (h.type == WIRE_PING) {
 			wire_begin(&h, sizeof(h), WIRE_PONG, 0);
 			say(frame, &h, sizeof(h));
@@ -373,7 +551,7 @@ step(const uint8_t *p)
 	struct wire_id		id;
 	struct wire_drops	drops;
 
-	switch (p[0] % 12u) {
+	switch (p[0] % 18u) {
 	case 0:
 		raw(p);
 		break;
@@ -412,7 +590,27 @@ step(const uint8_t *p)
 	case 10:
 		skew += p[1] * (SEC / 4);
 		b->epoch += p[2] & 1;
+		resolver_tick(b, mono_now() + skew);
+		inspector_tick(b, mono_now() + skew);
 		guest_tick(b->guest[0], mono_now() + skew);
+		break;
+	case 12:
+		do_resolve(p);
+		break;
+	case 13:
+		do_flight(p);
+		break;
+	case 14:
+		resolver_answers(p);
+		break;
+	case 15:
+		inspector_answers(p);
+		break;
+	case 16:
+		child_does(p);
+		break;
+	case 17:
+		do_open_named(p);
 		break;
 	default:
 		next_frame(p);

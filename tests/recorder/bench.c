@@ -67,7 +67,7 @@ formatting(void)
 
 	for (i = 0; i < n; i++) {
 		j = (struct json){ .p = buf, .end = buf + sizeof(buf) };
-		line_record(&j, &o, i, &r, &body);
+		line_record(&j, &o, i, &r, NULL, &body);
 	}
 	t = now(CLOCK_PROCESS_CPUTIME_ID) - t;
 	printf("format: %.2f us CPU per record of %zu bytes\n", t / (double)n *

@@ -7,6 +7,7 @@ record.h that its other readers would notice fails these tests."""
 import fcntl
 import ipaddress
 import os
+import re
 import select
 import signal
 import socket
@@ -16,23 +17,37 @@ import sys
 import time
 import uuid
 
-START, WRITE, END = 300, 301, 302
+START, WRITE, END, NAMED = 300, 301, 302, 303
 HELLO, READY, DURABLE, FAILED, RECOVERED = 330, 331, 332, 333, 334
 BEFORE_DATA, BEFORE_CONNECT, ASYNC = 0, 1, 2
 (DAEMON_START, DAEMON_STOP, POLICY_LOAD, GUEST_ATTACH, GUEST_DETACH, FLOW_OPEN,
- FLOW_DENY, FLOW_CLOSE, DENY_AGG, LIMIT, IPC_VIOLATION, FRAME_DIED) = range(1, 13)
+ FLOW_DENY, FLOW_CLOSE, DENY_AGG, LIMIT, IPC_VIOLATION, FRAME_DIED, DNS,
+ CHILD_DIED) = range(1, 15)
 ALLOW, DENY, AUDIT_DENY = 1, 2, 3
 KERNEL, FRAME = 1, 2
 TCP, UDP, ECHO = 6, 17, 1
-# enum reason, the few that are used here
-DEFAULT_DENY, AUDIT_UNAVAILABLE, DONE = 1, 14, 15
+A, AAAA, HTTPS = 1, 28, 65
 
 RECORD = struct.Struct("=IIQ IIII QQQ 20s20s20s20s 11Q 6I 32s 64s 64s 64s 128s 128s")
 assert RECORD.size == 728, RECORD.size
 ACK = struct.Struct("=IIQII")
+NAMES = struct.Struct("=H254s H254s 6I 64s 1024s 1024s")
+assert RECORD.size + NAMES.size == 3376, NAMES.size
 SRC = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("builddir", ".")
 SKIP = 77
+
+
+def reason(name):
+    """Its number in this build: the order of include/reason.h."""
+    with open(os.path.join(SRC, "include/reason.h"), encoding="ascii") as f:
+        text = re.sub(r"/\*.*?\*/", "", f.read(), flags=re.S)
+    ids = re.findall(r"REASON_\w+", text.split("enum reason {")[1].split("}")[0])
+    return ids.index("REASON_" + name)
+
+
+DEFAULT_DENY, AUDIT_UNAVAILABLE, DONE = (
+    reason(n) for n in ("DEFAULT_DENY", "AUDIT_UNAVAILABLE", "DONE"))
 
 
 def endpoint(text, port=0):
@@ -58,6 +73,14 @@ def record(rec, kind, flow=0, **f):
         g("signal", 0), g("status", 0), g("pol", bytes(range(32))),
         g("tenant", b"acme"), g("guest", b"build-1"), g("rule", b"web"),
         g("loc", b"sallyport.conf:12"), g("detail", b""))
+
+
+def named(raw, name=b"", sni=b"", assurance=0, ech=0, qtype=0, ttl=0, stripped=0,
+          secure=0, alpn=b"", chain=b"", ips=b""):
+    """The same record, with names."""
+    return struct.pack("=I", NAMED) + raw[4:] + NAMES.pack(
+        len(name), name, len(sni), sni, assurance, ech, qtype, ttl, stripped,
+        secure, alpn, chain, ips)
 
 
 def open_(rec, flow, **f):

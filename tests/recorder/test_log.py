@@ -16,6 +16,64 @@ BARE = dict(proto=0, g_src=(None,), g_dst=(None,), h_src=(None,), h_dst=(None,),
             gen=0, pol=b"", rule=b"", loc=b"", tenant=b"", guest=b"")
 
 
+def names():
+    """Records with names: every member, the schema, a close at restart, and what
+    was denied."""
+    directory = tempfile.mkdtemp()
+    path = os.path.join(directory, "audit.jsonl")
+    r = Recorder(directory)
+    who = inst()
+    r.start(who)
+    shown = dict(name=b"a.example", sni=b"b.example", assurance=2, ech=1,
+                 alpn=b"h2,\x01\xff")
+    dns = BARE | dict(tenant=b"t", guest=b"g", gen=1, pol=b"x" * 32)
+    rows = [
+        named(open_(1, 1), **shown),
+        named(open_(2, 2), name=b"a.example", assurance=1),
+        named(close(3, 1), **shown),
+        named(deny(4), name=b"a.example", sni=b"c.example"),
+        named(record(5, DNS, verdict=ALLOW, n=2, **dns), name=b"a.example",
+              qtype=A, ttl=60, stripped=1, secure=1, chain=b"b.example c.example",
+              ips=b"192.0.2.1 192.0.2.2"),
+        named(record(6, DNS, verdict=DENY, reason=reason("NAME_NOT_ALLOWED"),
+                     **dns), name=b"x.example", qtype=HTTPS, ttl=5),
+        named(record(7, DENY_AGG, verdict=DENY, reason=reason("DNS_BUDGET"),
+                     n=9, first=10**18, last=2 * 10**18, uniq=1,
+                     **BARE | dict(tenant=b"t", guest=b"g")),
+              name=b"x.example"),
+        record(8, CHILD_DIED, signal=9, pid=5, **BARE | dict(
+            gen=1, pol=b"x" * 32, detail=b"resolver: bad-answer")),
+        named(open_(9, 3), **shown),
+    ]
+    for row in rows:
+        r.send(row)
+    r.wait_durable(9)
+    r.kill()
+    r.done()
+    r = Recorder(directory)
+    r.start(inst())
+    r.end()
+    print(validate(path, "--denies", "11").strip())
+    lines = []
+    for name in sorted(os.listdir(directory)):
+        if name.startswith("audit.jsonl") and not name.endswith("reserve"):
+            with open(os.path.join(directory, name)) as f:
+                lines += [json.loads(line) for line in f]
+    by_rec = {d["rec"]: d for d in lines if "rec" in d and d["type"][:5] !=
+              "audit"}
+    assert by_rec[5]["chain"] == ["b.example", "c.example"]
+    assert by_rec[5]["ips"] == ["192.0.2.1", "192.0.2.2"]
+    assert (by_rec[5]["secure"], by_rec[5]["stripped"]) == (True, 1)
+    assert by_rec[6]["qtype"] == "HTTPS" and "ips" not in by_rec[6]
+    closed = [d for d in lines if d["type"] == "flow.close" and "rec" not in d]
+    assert {d["flow"] for d in closed} == {2, 3}
+    third = next(d for d in closed if d["flow"] == 3)
+    for key in ("name", "sni", "alpn", "ech", "assurance"):
+        assert third[key] == by_rec[9][key], key
+    assert third["alpn"] == "h2,\x01\xff"
+    shutil.rmtree(directory)
+
+
 def every_type():
     """With everything a record can hold, and with next to nothing."""
     directory = tempfile.mkdtemp()
@@ -280,6 +338,6 @@ def proc_of_it():
     shutil.rmtree(directory)
 
 
-run([every_type, group_commit, closes_within_a_second, async_says_so,
+run([every_type, names, group_commit, closes_within_a_second, async_says_so,
      rotation,
      hostile_directory, not_a_log, one_writer, nonsense, proc_of_it])

@@ -39,15 +39,17 @@ same("reason", reasons, set(schema["$defs"]["reason"]["enum"]), "the schema")
 same("reason", set(schema["$defs"]["reason"]["enum"]), reasons, "reason.c")
 same("reason", reasons, tags, "the man page")
 
-types = {t for t in re.findall(r'"([a-z]{3,}\.[a-z]{3,})"', line)} | {"limit"}
+types = {t for t in re.findall(r'"([a-z]{3,}\.[a-z]{3,})"', line)} | \
+    {"limit", "dns"}
 known = {b["properties"].get("type", {}).get("const") for b in schema["oneOf"]}
-assert len(types) == 15, sorted(types)
+assert len(types) == 17, sorted(types)
 same("type", types, known, "the schema")
 same("type", types, tags, "the man page")
 
 members = set(re.findall(r'(?:JSON_KEY|NUMBER|TEXT|WORD)\(j, "([^"]+)"', line))
 members |= set(re.findall(r'"([gh]\.(?:sp|dp|src|dst))"', line))
-members |= {"v", "seq", "pol", "durable"}       # within longer literals
+# within longer literals
+members |= {"v", "seq", "pol", "durable", "ech", "secure"}
 same("member", members, set(validate.ORDER), "validate-audit.py")
 same("member", set(validate.ORDER), members, "line.c")
 same("member", set(validate.ORDER), tags, "the man page")

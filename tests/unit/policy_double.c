@@ -4,7 +4,14 @@
  *
  *   port 1: default-deny   port 2: deny-rule   port 4: audit-deny
  *   169.254.169.254: floor-metadata   the gateway: a host-service on loopback
+ *   127.9.0.0/16: allowed by name only, and what its first label begins with says
+ *   what has to be seen: "sni", "host", else nothing; with "sniaudit" what does
+ *   not fit is audited
  *   everything else: allowed, and it may be this host unless the port is 3
+ *
+ * Names: all below "test" are allowed, those below "wild.test" by a wildcard; but
+ * "stop.test" is denied by a rule and "audit.test" audited. "static.test" is written
+ * out. 10/8, link-local and ::/96 cannot be reached.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +22,7 @@
 struct policy {
 	struct double_blob	blob;
 	struct policy_audit	audit;
+	struct policy_resolver	resolver;
 };
 
 struct policy *
@@ -32,6 +40,11 @@ policy_load(const void *blob, size_t len, char *err, size_t errlen)
 	memcpy(&p->blob, blob, len);
 	p->audit.durable = p->blob.durable;
 	p->audit.rotate = p->blob.rotate;
+	p->resolver.pin_min = p->blob.pin_min;
+	p->resolver.pin_max = p->blob.pin_max;
+	p->resolver.pin_grace = p->blob.pin_grace;
+	p->resolver.nupstreams = p->blob.upstreams;
+	p->resolver.upstream[0].addr = endpoint_v4(0xc0000235, 53);
 	return p;
 }
 
@@ -90,9 +103,76 @@ verdict(uint32_t kind, uint32_t reason, uint32_t rule,
     const struct endpoint *dst)
 {
 	struct verdict	v = { .kind = kind, .reason = reason, .rule = rule,
-			    .dial = *dst };
+			    .dial = *dst, .name = -1 };
 
 	v.local_ok = dst->port != 3;
+	return v;
+}
+
+static bool
+begins(const struct name *n, const char *word)
+{
+	return strncmp(n->text, word, strlen(word)) == 0;
+}
+
+static enum verify
+verify_of(const struct name *n)
+{
+	return begins(n, "sni") ? VERIFY_SNI :
+	    begins(n, "host") ? VERIFY_HOST : VERIFY_NONE;
+}
+
+/* What is wrong with the flight. */
+static struct verdict
+mismatch(const struct policy_query *q, enum reason sni, enum reason vhost)
+{
+	const struct name	*n = q->bound[0];
+	struct verdict		 v;
+
+	v = verdict(begins(n, "sniaudit") ? VERDICT_AUDIT_DENY : VERDICT_DENY,
+	    verify_of(n) == VERIFY_SNI ? sni : vhost, 0, &q->dst);
+	v.name = 0;
+	return v;
+}
+
+static struct verdict
+decide_shown(const struct policy_query *q)
+{
+	struct verdict	v = verdict(VERDICT_ALLOW, REASON_NONE, 0, &q->dst);
+	size_t		i;
+
+	if (!q->shown->named)
+		return mismatch(q, REASON_SNI_MISSING, REASON_VHOST_MISSING);
+	if (q->shown->ech)
+		return mismatch(q, REASON_ECH_PRESENT, REASON_ECH_PRESENT);
+	for (i = 0; i < q->nbound; i++)
+		if (name_equal(q->bound[i], &q->shown->name)) {
+			v.name = (int)i;
+			v.assurance = verify_of(q->bound[i]) == VERIFY_SNI ?
+			    ASSURANCE_SNI : ASSURANCE_HOST;
+			return v;
+		}
+	return mismatch(q, REASON_SNI_MISMATCH, REASON_VHOST_MISMATCH);
+}
+
+static struct verdict
+decide_name(const struct policy_query *q)
+{
+	struct verdict	v = verdict(VERDICT_ALLOW, REASON_NONE, 0, &q->dst);
+
+	if (q->nbound == 0)
+		return verdict(VERDICT_DENY, q->lapsed ? REASON_PIN_EXPIRED :
+		    REASON_NO_PIN, POLICY_NO_RULE, &q->dst);
+	v.name = 0;
+	v.assurance = ASSURANCE_DNS;
+	if (verify_of(q->bound[0]) == VERIFY_NONE)
+		return v;
+	if (q->proto == PROTO_UDP)
+		return verdict(VERDICT_DENY, REASON_QUIC_UNVERIFIABLE,
+		    POLICY_NO_RULE, &q->dst);
+	if (q->shown != NULL)
+		return decide_shown(q);
+	v.peek = verify_of(q->bound[0]);
 	return v;
 }
 
@@ -107,6 +187,8 @@ policy_decide(const struct policy *p, const struct policy_query *q)
 	if (dst.family == ADDR_V4 && endpoint_u32(&dst) == 0xa9fea9fe)
 		return verdict(VERDICT_DENY, REASON_FLOOR_METADATA,
 		    POLICY_NO_RULE, &dst);
+	if (dst.family == ADDR_V4 && endpoint_u32(&dst) >> 16 == 0x7f09)
+		return decide_name(q);
 	switch (dst.port) {
 	case 1:
 		return verdict(VERDICT_DENY, REASON_DEFAULT_DENY,
@@ -133,4 +215,82 @@ policy_rule_loc(const struct policy *p, uint32_t rule)
 {
 	(void)p;
 	return rule == POLICY_NO_RULE ? "" : "double:1";
+}
+
+const struct policy_resolver *
+policy_resolver(const struct policy *p)
+{
+	return &p->resolver;
+}
+
+unsigned int
+policy_needs(const struct policy *p, unsigned int tenant)
+{
+	(void)tenant;
+	return p->blob.needs;
+}
+
+static bool
+is(const struct name *n, const char *text)
+{
+	return n->len == strlen(text) && memcmp(n->text, text, n->len) == 0;
+}
+
+static bool
+below(const struct name *n, const char *base)
+{
+	struct name	b;
+
+	return name_from_text(base, strlen(base), &b) == 0 &&
+	    name_matches(n, NAME_MANY, &b);
+}
+
+struct name_verdict
+policy_name(const struct policy *p, unsigned int tenant,
+    const struct name *n)
+{
+	struct name_verdict	v = { VERDICT_ALLOW, REASON_NONE, 0, false };
+
+	(void)p;
+	(void)tenant;
+	v.counted = below(n, "wild.test");
+	if (is(n, "stop.test"))
+		v = (struct name_verdict){ VERDICT_DENY, REASON_DENY_RULE, 1,
+		    false };
+	else if (is(n, "audit.test"))
+		v = (struct name_verdict){ VERDICT_AUDIT_DENY,
+		    REASON_NAME_NOT_ALLOWED, POLICY_NO_RULE, false };
+	else if (!below(n, "test"))
+		v = (struct name_verdict){ VERDICT_DENY,
+		    REASON_NAME_NOT_ALLOWED, POLICY_NO_RULE, false };
+	return v;
+}
+
+bool
+policy_reaches(const struct policy *p, unsigned int tenant,
+    const struct endpoint *e, const struct policy_locals *l)
+{
+	static const uint8_t	zeros[12];
+
+	(void)p;
+	(void)tenant;
+	(void)l;
+	if (e->family == ADDR_V6)
+		return !addr_is_link_local(e) &&
+		    memcmp(e->addr, zeros, sizeof(zeros)) != 0;
+	return e->addr[0] != 10 && !addr_is_link_local(e);
+}
+
+int
+policy_host(const struct policy *p, const struct name *n,
+    enum addr_family family, struct endpoint out[ANSWER_MAX])
+{
+	(void)p;
+	if (!is(n, "static.test"))
+		return -1;
+	if (family != ADDR_V4)
+		return 0;
+	out[0] = endpoint_v4(0x7f090001, 0);
+	out[1] = endpoint_v4(0x0a000001, 0);
+	return 2;
 }

@@ -13,6 +13,10 @@ struct double_blob {
 	uint32_t		durable;
 	struct policy_limits	limits;
 	uint64_t		rotate;
+	uint32_t		needs;
+	uint32_t		pin_min, pin_max, pin_grace;
+	uint32_t		upstreams;	/* of documentation's 192.0.2.53 */
+	uint32_t		zero;
 };
 
 #endif

@@ -29,11 +29,45 @@ struct rig {
 	uint16_t		 port;
 	uint64_t		 id;
 	bool			 hold;		/* no acknowledgements */
-	struct record		 seen[64];	/* the last records, by rec */
+	struct record_named	 seen[64];	/* the last records, by rec */
 	uint64_t		 nseen;
+	int			 resolver, inspector;
+	size_t			 write_max;	/* to sockets of flows */
+	unsigned int		 full, writes;	/* EAGAINs first; all of them */
 };
 
 static struct rig	rig;
+
+ssize_t	__real_write(int, const void *, size_t);
+ssize_t	__wrap_write(int, const void *, size_t);
+
+static bool
+is_tcp(int fd)
+{
+	int		type = 0, domain = 0;
+	socklen_t	len = sizeof(int);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 &&
+	    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 &&
+	    type == SOCK_STREAM && domain == AF_INET;
+}
+
+/* Only what the broker writes goes this way: the test uses send(2). */
+ssize_t
+__wrap_write(int fd, const void *buf, size_t len)
+{
+	if (rig.write_max != 0 && is_tcp(fd)) {
+		rig.writes++;
+		if (rig.full > 0) {
+			rig.full--;
+			errno = EAGAIN;
+			return -1;
+		}
+		if (len > rig.write_max)
+			len = rig.write_max;
+	}
+	return __real_write(fd, buf, len);
+}
 
 static int
 take(int chan, void *buf, size_t size, int *fd)
@@ -47,7 +81,7 @@ take(int chan, void *buf, size_t size, int *fd)
 static void
 turn(void)
 {
-	struct record		r;
+	struct record_named	r;
 	struct record_ack	ack;
 	int			quiet = 0;
 
@@ -57,9 +91,10 @@ turn(void)
 		while (rig.recorder != -1 &&
 		    take(rig.recorder, &r, sizeof(r), NULL) > 0) {
 			quiet = 0;
-			if (r.head.type != RECORD_WRITE)
+			if (r.r.head.type != RECORD_WRITE &&
+			    r.r.head.type != RECORD_NAMED)
 				continue;
-			assert_int_equal(r.head.id, ++rig.nseen);
+			assert_int_equal(r.r.head.id, ++rig.nseen);
 			rig.seen[rig.nseen % 64] = r;
 			if (rig.hold)
 				continue;
@@ -75,7 +110,7 @@ turn(void)
 static const struct record *
 last_record(void)
 {
-	return &rig.seen[rig.nseen % 64];
+	return &rig.seen[rig.nseen % 64].r;
 }
 
 static struct policy *
@@ -88,6 +123,11 @@ law(void)
 	memset(&blob, 0, sizeof(blob));
 	memcpy(blob.magic, DOUBLE_MAGIC, 8);
 	blob.limits = limits;
+	blob.needs = NEEDS_RESOLVER | NEEDS_INSPECTOR;
+	blob.pin_min = 60;
+	blob.pin_max = 3600;
+	blob.pin_grace = 30;
+	blob.upstreams = 1;
 	return policy_load(&blob, sizeof(blob), err, sizeof(err));
 }
 
@@ -119,6 +159,19 @@ start_recorder(void)
 	turn();
 }
 
+/* One of the two, greeted. */
+static int
+start_child(struct child *c, uint32_t type)
+{
+	int	pair[2];
+
+	assert_int_equal(fd_channel(pair), 0);
+	child_started(c, pair[0]);
+	hello(pair[1], type);
+	turn();
+	return pair[1];
+}
+
 static void
 start_guest(void)
 {
@@ -148,7 +201,7 @@ static int
 setup(void **state)
 {
 	struct sockaddr_in	sin = { .sin_family = AF_INET,
-				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+				    .sin_addr.s_addr = htonl(INADDR_ANY) };
 	socklen_t		len = sizeof(sin);
 	int			pair[2];
 
@@ -161,8 +214,12 @@ setup(void **state)
 	rig.b = broker_new(rig.base, pair[0], law(), 0, DURABLE_BEFORE_DATA);
 	broker_start(rig.b);
 	start_recorder();
+	rig.resolver = start_child(resolver_child(rig.b), RESOLVER_HELLO);
+	rig.inspector = start_child(inspector_child(rig.b), INSPECT_HELLO);
 	start_guest();
 	rig.listener = socket(AF_INET, SOCK_STREAM, 0);
+	setsockopt(rig.listener, SOL_SOCKET, SO_RCVTIMEO,
+	    &(struct timeval){ .tv_sec = 5 }, sizeof(struct timeval));
 	assert_int_equal(bind(rig.listener, (struct sockaddr *)&sin, len), 0);
 	assert_int_equal(listen(rig.listener, 64), 0);
 	getsockname(rig.listener, (struct sockaddr *)&sin, &len);
@@ -178,6 +235,8 @@ teardown(void **state)
 	event_base_free(rig.base);
 	close(rig.keeper);
 	fd_drop(&rig.recorder);
+	fd_drop(&rig.resolver);
+	fd_drop(&rig.inspector);
 	fd_drop(&rig.frame);
 	close(rig.listener);
 	return 0;
@@ -428,6 +487,253 @@ last_acknowledgement(void **state)
 	assert_int_equal(told(id, NULL), WIRE_GRANT);
 }
 
+/* ---- first flights ------------------------------------------------------------- */
+
+static struct name
+named(const char *text)
+{
+	struct name	n;
+
+	assert_int_equal(name_from_text(text, strlen(text), &n), 0);
+	return n;
+}
+
+static uint64_t
+open_named(const char *text)
+{
+	struct endpoint		e = endpoint_v4(0x7f090001, rig.port);
+	struct name		n = named(text);
+	struct wire_open	m;
+
+	pins_put(rig.g->pins, &n, &e, UINT64_MAX, boot_now());
+	wire_begin(&m, sizeof(m), WIRE_OPEN, ++rig.id);
+	m.proto = PROTO_TCP;
+	m.guest = endpoint_v4(0x0a000264, 4000);
+	m.dst = e;
+	assert_int_equal(fd_send(rig.frame, &m, sizeof(m), -1), 0);
+	turn();
+	return rig.id;
+}
+
+static uint32_t
+told_any(void)
+{
+	union {
+		struct wire_head	head;
+		unsigned char		bytes[WIRE_MAX];
+	} m;
+	int	fd = -1;
+
+	if (take(rig.frame, &m, sizeof(m), &fd) == 0)
+		return 0;
+	fd_drop(&fd);
+	return m.head.type;
+}
+
+/* FLIGHT, and what the inspector says. */
+static void
+show_told(uint64_t id, const char *flight, const char *name)
+{
+	struct {
+		struct wire_flight	m;
+		char			bytes[64];
+	} f;
+	union {
+		struct inspect_flight	m;
+		unsigned char		bytes[WIRE_MAX];
+	} got;
+	struct inspect_result	r;
+	size_t			len = strlen(flight);
+
+	wire_begin(&f, sizeof(f), WIRE_FLIGHT, id);
+	f.m.len = (uint32_t)len;
+	memcpy(f.bytes, flight, len);
+	assert_int_equal(fd_send(rig.frame, &f, sizeof(f.m) + len, -1), 0);
+	turn();
+	while (take(rig.inspector, &got, sizeof(got), NULL) > 0)
+		if (got.m.head.type == INSPECT_FLIGHT) {
+			wire_begin(&r, sizeof(r), INSPECT_RESULT,
+			    got.m.head.id);
+			r.status = INSPECT_NAMED;
+			r.name = named(name);
+			assert_int_equal(fd_send(rig.inspector, &r, sizeof(r),
+			    -1), 0);
+		}
+	turn();
+}
+
+static void
+show(uint64_t id, const char *flight, const char *name)
+{
+	assert_int_equal(told(id, NULL), WIRE_PEEK);
+	show_told(id, flight, name);
+}
+
+static int
+served(const char *want)
+{
+	struct sockaddr_in	sin;
+	socklen_t		len = sizeof(sin);
+	char			buf[64];
+	int			conn = accept(rig.listener,
+				    (struct sockaddr *)&sin, &len);
+	ssize_t			n = recv(conn, buf, sizeof(buf), MSG_DONTWAIT);
+
+	if (want == NULL)
+		assert_int_equal(n, -1);
+	else {
+		assert_int_equal(n, strlen(want));
+		assert_memory_equal(buf, want, strlen(want));
+	}
+	return conn;
+}
+
+/* Three bytes at a time, with pauses: all of them come before the grant. */
+static void
+written_in_pieces(void **state)
+{
+	uint64_t	id = open_named("sni.test");
+
+	(void)state;
+	rig.write_max = 3;
+	rig.full = 2;
+	show(id, "0123456789", "sni.test");
+	assert_int_equal(rig.writes, 2 + 4);
+	assert_int_equal(told(id, NULL), WIRE_GRANT);
+	assert_int_equal(ledger_find(rig.g, id)->written, 10);
+	assert_int_equal(rig.g->flights, 0);
+	close(served("0123456789"));
+}
+
+/* What went out counts, though the guest never had the socket. */
+static void
+cancelled_after_the_flight(void **state)
+{
+	uint64_t	id;
+	int		i;
+
+	(void)state;
+	for (i = 0; i < (int)WIRE_INFLIGHT_MAX; i++)
+		open_flow();		/* not acknowledged: no room for more */
+	id = open_named("sni.test");
+	while (told_any() != WIRE_PEEK)
+		;
+	show_told(id, "0123456789", "sni.test");
+	assert_int_equal(ledger_find(rig.g, id)->state, FLOW_READY);
+	say_close(id, HOW_CANCEL, REASON_GUEST_RST);
+	assert_null(ledger_find(rig.g, id));
+	assert_int_equal(last_record()->type, REC_FLOW_CLOSE);
+	assert_int_equal(last_record()->up, 10);
+	assert_int_equal(last_record()->csrc, CSRC_KERNEL);
+}
+
+/* A server that is gone before it was spoken to. */
+static void
+reset_before_the_flight(void **state)
+{
+	struct linger	l = { 1, 0 };
+	uint64_t	id = open_named("sni.test");
+	int		conn;
+
+	(void)state;
+	rig.hold = true;
+	show(id, "0123456789", "sni.test");
+	conn = accept(rig.listener, NULL, NULL);
+	setsockopt(conn, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
+	close(conn);
+	rig.hold = false;
+	guest_report(rig.g, "for the acknowledgement");
+	turn();
+	assert_int_equal(told(id, NULL), WIRE_DENY);
+	assert_int_equal(last_record()->type, REC_FLOW_CLOSE);
+	assert_int_equal(last_record()->reason, REASON_PEER_RESET);
+}
+
+/* The law is asked again with the same name, though its pin is gone. */
+static void
+judged_again_with_its_name(void **state)
+{
+	uint64_t	id = open_named("sni.test");
+
+	(void)state;
+	rig.hold = true;
+	show(id, "hello", "sni.test");
+	pins_free(rig.g->pins);
+	rig.g->pins = pins_new();
+	rig.b->epoch++;
+	rig.hold = false;
+	guest_report(rig.g, "for the acknowledgement");
+	turn();
+	assert_int_equal(told(id, NULL), WIRE_GRANT);
+	close(served("hello"));
+}
+
+/* Denied meanwhile: not a byte, although it is connected. */
+static void
+judged_again_before_the_flight(void **state)
+{
+	struct flow	*f;
+	uint64_t	 id = open_named("sni.test");
+
+	(void)state;
+	rig.hold = true;
+	show(id, "hello", "sni.test");
+	f = ledger_find(rig.g, id);
+	assert_int_equal(f->state, FLOW_RECORDED);
+	f->named->shown.ech = true;		/* what is now denied */
+	rig.b->epoch++;
+	rig.hold = false;
+	guest_report(rig.g, "for the acknowledgement");
+	turn();
+	assert_int_equal(told(id, NULL), WIRE_DENY);
+	assert_int_equal(last_record()->reason, REASON_ECH_PRESENT);
+	close(served(NULL));
+}
+
+static void
+revoked_in_peek(void **state)
+{
+	uint64_t	id = open_named("sni.test");
+	struct flow	*f = ledger_find(rig.g, id);
+
+	(void)state;
+	assert_int_equal(f->state, FLOW_PEEK);
+	assert_int_equal(quota_conns(rig.g->quota), 1);
+	assert_int_equal(quota_pending(rig.g->quota), 0);
+	assert_int_equal(told(id, NULL), WIRE_PEEK);
+	ledger_revoke(f, REASON_KILLED);
+	turn();
+	assert_int_equal(told(id, NULL), WIRE_DENY);
+	assert_int_equal(last_record()->type, REC_FLOW_DENY);
+	assert_int_equal(last_record()->reason, REASON_KILLED);
+	assert_int_equal(rig.g->crossing, 1);
+	assert_int_equal(quota_conns(rig.g->quota), 0);
+}
+
+/* More PEEKs than the channel holds: none is lost, and none times out untold. */
+static void
+peeks_owed(void **state)
+{
+	uint64_t		first = open_named("sni.test"), n = first;
+	struct wire_peek	m;
+	unsigned int		i;
+
+	(void)state;
+	for (i = 0; i < 600; i++)
+		open_named("sni.test");
+	assert_false(TAILQ_EMPTY(&rig.g->unpeeked));
+	assert_int_equal(TAILQ_LAST(&rig.g->unpeeked, flow_list)->due, 0);
+	while (take(rig.frame, &m, sizeof(m), NULL) > 0) {
+		assert_int_equal(m.head.id, n++);
+		turn();
+	}
+	assert_int_equal(n, first + 601);
+	assert_true(TAILQ_EMPTY(&rig.g->unpeeked));
+	peek_tick(rig.g, mono_now() + 6 * SEC);
+	assert_int_equal(rig.g->nflows, 0);
+	assert_int_equal(rig.g->crossing, 601);
+}
+
 static void
 own_addresses(void **state)
 {
@@ -453,6 +759,10 @@ main(void)
 		T(judged_again_and_moved), T(close_overdue), T(owed_and_paid),
 		T(revoked_before_the_grant), T(another_recorder),
 		T(last_acknowledgement),
+		T(written_in_pieces), T(cancelled_after_the_flight),
+		T(reset_before_the_flight), T(judged_again_with_its_name),
+		T(judged_again_before_the_flight), T(revoked_in_peek),
+		T(peeks_owed),
 		T(own_addresses), cmocka_unit_test(errors_of_connect),
 	};
 

@@ -183,7 +183,7 @@ line(const struct record *r)
 	struct slice	body;
 
 	setup(NULL);
-	line_record(&j, &o, 42, r, &body);
+	line_record(&j, &o, 42, r, NULL, &body);
 	assert_false(j.over);
 	assert_true(body.p > buf && body.p + body.len < j.p);
 	return buf;
@@ -267,7 +267,7 @@ longest(void **state)
 	memset(far.host, 1, sizeof(far.host) - 1);
 	assert_true(line_acceptable(&r));
 	setup(NULL);
-	line_record(&j, &far, UINT64_MAX, &r, &body);
+	line_record(&j, &far, UINT64_MAX, &r, NULL, &body);
 	assert_false(j.over);
 	assert_true(j.p - buf > 3000);
 	assert_true(j.p - buf < LINE_ROOM);
@@ -297,6 +297,153 @@ acceptable(void **state)
 	REFUSES(h_dst.zero, 1);
 	memset(r.detail, 'x', sizeof(r.detail));
 	assert_false(line_acceptable(&r));
+}
+
+static struct record_named
+named(uint32_t type)
+{
+	struct record_named	n;
+
+	memset(&n, 0, sizeof(n));
+	n.r = flow(type);
+	n.r.head.type = RECORD_NAMED;
+	name_from_text("a.example", 9, &n.name);
+	return n;
+}
+
+static const char *
+named_line(const struct record_named *n)
+{
+	struct slice	body;
+
+	setup(NULL);
+	assert_true(line_acceptable_named(n));
+	line_record(&j, &o, 42, &n->r, n, &body);
+	assert_false(j.over);
+	*j.p = '\0';
+	return strstr(buf, n->r.type == REC_DNS ? ",\"guest\"" :
+	    ",\"name\"");
+}
+
+static void
+names_of_a_flow(void **state)
+{
+	struct record_named	n = named(REC_FLOW_OPEN);
+
+	(void)state;
+	assert_string_equal(named_line(&n), ",\"name\":\"a.example\","
+	    "\"assurance\":\"none\",\"gen\":3,\"pol\":\"cdcdcdcdcdcdcdcd\"}\n");
+	n.sni = n.name;
+	n.assurance = ASSURANCE_SNI;
+	n.ech = 1;
+	strcpy(n.alpn, "h2,\"x\"");
+	assert_string_equal(named_line(&n), ",\"name\":\"a.example\","
+	    "\"sni\":\"a.example\",\"alpn\":\"h2,\\\"x\\\"\",\"ech\":true,"
+	    "\"assurance\":\"sni\",\"gen\":3,\"pol\":\"cdcdcdcdcdcdcdcd\"}\n");
+}
+
+static void
+names_of_a_question(void **state)
+{
+	struct record_named	n = named(REC_DNS);
+
+	(void)state;
+	n.r.gen = 0;
+	n.qtype = 1234;
+	assert_string_equal(named_line(&n), ",\"guest\":\"g\","
+	    "\"name\":\"a.example\",\"qtype\":\"TYPE1234\",\"ttl\":0,"
+	    "\"gen\":0,\"pol\":\"cdcdcdcdcdcdcdcd\"}\n");
+	n.qtype = 28;
+	n.ttl = 60;
+	n.stripped = 2;
+	n.secure = 1;
+	n.r.n = 2;
+	strcpy(n.chain, "b.example");
+	strcpy(n.ips, "2001:db8::1 2001:db8::2");
+	assert_string_equal(named_line(&n), ",\"guest\":\"g\","
+	    "\"name\":\"a.example\",\"qtype\":\"AAAA\","
+	    "\"chain\":[\"b.example\"],"
+	    "\"ips\":[\"2001:db8::1\",\"2001:db8::2\"],\"ttl\":60,"
+	    "\"stripped\":2,\"secure\":true,"
+	    "\"gen\":0,\"pol\":\"cdcdcdcdcdcdcdcd\",\"n\":2}\n");
+}
+
+/* Lists whose every text is one byte grow the most. */
+static void
+longest_named(void **state)
+{
+	static char		 text[NAME_TEXT_MAX];
+	static const uint32_t	 types[] = { REC_DNS, REC_FLOW_CLOSE };
+	struct record_named	 n;
+	struct origin		 far = o;
+	struct slice		 body;
+	size_t			 i, k;
+
+	(void)state;
+	for (i = 0; i < sizeof(text); i++)
+		text[i] = i % 64 == 63 ? '.' : 'a';
+	for (k = 0; k < 2; k++) {
+		n = named(types[k]);
+		assert_int_equal(name_from_text(text, sizeof(text), &n.name),
+		    0);
+		n.sni = n.name;
+		memset(&n.r.up, 0xff, sizeof(uint64_t) * 11);
+		n.ttl = n.stripped = UINT32_MAX;
+		n.qtype = 65535;
+		n.secure = n.ech = 1;
+		memset(n.alpn, 1, sizeof(n.alpn) - 1);
+		for (i = 0; i < RECORD_LIST_MAX - 1; i++)
+			n.chain[i] = n.ips[i] = i % 2 == 0 ? '"' : ' ';
+		memset(n.r.tenant, 1, TENANT_MAX - 1);
+		memset(n.r.guest, 1, GUEST_MAX - 1);
+		memset(n.r.rule, 1, RULE_MAX - 1);
+		memset(n.r.loc, 1, LOC_MAX - 1);
+		memset(n.r.detail, 1, DETAIL_MAX - 1);
+		memset(far.host, 1, sizeof(far.host) - 1);
+		n.r.flow = n.r.mono = n.r.head.id = UINT64_MAX;
+		assert_true(line_acceptable_named(&n));
+		setup(NULL);
+		line_record(&j, &far, UINT64_MAX, &n.r, &n, &body);
+		assert_false(j.over);
+		assert_true(j.p - buf < LINE_ROOM);
+	}
+}
+
+static void
+acceptable_named(void **state)
+{
+	struct record_named	r = named(REC_DNS);
+	struct record		bare = flow(REC_DNS);
+
+	(void)state;
+	assert_true(line_acceptable_named(&r));
+	assert_false(line_acceptable(&bare));
+#define NAMED_REFUSES(change) do {					\
+	struct record_named	x = r;					\
+									\
+	change;								\
+	assert_false(line_acceptable_named(&x));			\
+} while (0)
+	NAMED_REFUSES(x.r.verdict = 4);
+	NAMED_REFUSES(memset(&x.name, 0, sizeof(x.name)));
+	NAMED_REFUSES(x.name.text[0] = 'A');
+	NAMED_REFUSES(x.name.text[20] = 'a');
+	NAMED_REFUSES(x.name.len = 300);
+	NAMED_REFUSES(x.sni.text[0] = 'a');
+	NAMED_REFUSES(x.assurance = 4);
+	NAMED_REFUSES(x.ech = 2);
+	NAMED_REFUSES(x.secure = 2);
+	NAMED_REFUSES(x.qtype = 65536);
+	NAMED_REFUSES(memset(x.alpn, 'a', sizeof(x.alpn)));
+	NAMED_REFUSES(memset(x.ips, 'a', sizeof(x.ips)));
+	NAMED_REFUSES(memset(x.chain, 'a', sizeof(x.chain)));
+	NAMED_REFUSES(strcpy(x.chain, " a"));
+	NAMED_REFUSES(strcpy(x.chain, "a "));
+	NAMED_REFUSES(strcpy(x.chain, "a  b"));
+	NAMED_REFUSES(strcpy(x.ips, " "));
+	r.r.type = REC_FLOW_OPEN;
+	memset(&r.name, 0, sizeof(r.name));
+	assert_true(line_acceptable_named(&r));
 }
 
 static void
@@ -336,7 +483,9 @@ main(void)
 {
 	const struct CMUnitTest	tests[] = {
 		T(escapes), T(full), T(numbers), T(times), T(community),
-		T(order), T(all_types), T(longest), T(acceptable), T(own_lines),
+		T(order), T(all_types), T(longest), T(acceptable),
+		T(names_of_a_flow), T(names_of_a_question), T(longest_named),
+		T(acceptable_named), T(own_lines),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

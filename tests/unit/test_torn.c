@@ -15,6 +15,9 @@ static const char *const	lines[] = {
 	    "\"\",\"flow\":77,\"g.src\":\"::1\",\"gen\":3,\"pol\":\"cd\"}",
 	"{\"v\":1,\"seq\":17,\"type\":\"audit.open\",\"durable\":false,"
 	    "\"x\":true,\"y\":0}",
+	"{\"v\":1,\"seq\":17,\"type\":\"dns\",\"detail\":\"a}\\u007d\","
+	    "\"chain\":[\"a}]\",\"b\\\"]\\u0041,\"],\"ips\":[\"::1\"],\"ttl\":60,"
+	    "\"secure\":true,\"alpn\":\"}\"}",
 };
 
 /* Whole prefix kept, valid, not a member twice, seq is the expected one. */
@@ -44,6 +47,13 @@ every_cut(void **state)
 		}
 }
 
+/* A close at restart repeats the name that its open had. */
+static const char	names[] = "{\"v\":1,\"seq\":3,\"type\":\"flow.open\","
+			    "\"rec\":1,\"tenant\":\"t\",\"guest\":\"g\",\"flow\":1,"
+			    "\"name\":\"a.example\",\"sni\":\"a.example\","
+			    "\"alpn\":\"h2\",\"ech\":true,\"assurance\":\"sni\","
+			    "\"gen\":1,\"pol\":\"3\"}";
+
 static void
 reads_back(void **state)
 {
@@ -60,6 +70,13 @@ reads_back(void **state)
 	assert_true(parse_is(&s.type, "flow.open"));
 	assert_memory_equal(s.body.p, ",\"tenant\":\"a", 12);
 	assert_memory_equal(s.body.p + s.body.len - 11, ",\"pol\":\"cd\"", 11);
+	t = (struct text){ names, sizeof(names) - 1 };
+	assert_true(parse_line(t, &s));
+	assert_memory_equal(s.body.p, ",\"tenant\"", 9);
+	assert_memory_equal(s.body.p + s.body.len - 3, "\"3\"", 3);
+	assert_int_equal(s.body.len, strstr(names, "\"3\"") + 3 -
+	    strstr(names, ",\"tenant"));
+	t = (struct text){ lines[0], strlen(lines[0]) };
 	/* no part of it is a line, and none is read beyond its end */
 	for (len = 0; len < t.len; len++) {
 		char	*copy = malloc(len + 1);
@@ -138,9 +155,9 @@ queue(void **state)
 	for (i = 0; i < 100; i++) {
 		while (queue_used(&q) < QUEUE_MAX) {
 			r.head.id = ++rec;
-			assert_non_null(queue_push(&q, &r));
+			assert_non_null(queue_push(&q, &r, NULL));
 		}
-		assert_null(queue_push(&q, &r));
+		assert_null(queue_push(&q, &r, NULL));
 		q.written = q.head + 1000;
 		q.e[q.head].body = malloc(4);
 		if (i % 3 == 0) {

@@ -135,7 +135,7 @@ take(uint32_t type, uint64_t flow)
 	r.proto = PROTO_TCP;
 	r.reason = type == REC_FLOW_OPEN ? REASON_NONE :
 	    type == REC_FLOW_DENY ? REASON_AUDIT_UNAVAILABLE : REASON_DONE;
-	writer_take(w, &r);
+	writer_take(w, &r, NULL);
 }
 
 /* How often `text` stands in all segments. */

@@ -1,0 +1,191 @@
+/*
+ * The life of the resolver and of the inspector, seen from the broker. See
+ * child.h.
+ *
+ * Trusts: the keeper for starts and deaths. Nothing of the child: what its table
+ * or a handler refuses ends it, as it ends a frame.
+ * Must not: wait for it, or ask for it again before the keeper has said that the
+ * last one is dead.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "child.h"
+#include "log.h"
+
+#define CHILD_QUEUE	2u		/* CONFIG only: the rest waits with its owner */
+#define CHILD_GREETS	(10 * SEC)
+
+static const struct chan_ops	child_chan;
+
+void
+child_want(struct child *c, struct broker *b, enum role role,
+    const struct child_ops *ops)
+{
+	c->broker = b;
+	c->role = role;
+	c->ops = ops;
+	c->state = CHILD_NONE;
+	c->wanted = true;
+	keeper_spawn(b, role, 0);
+}
+
+void
+child_started(struct child *c, int fd)
+{
+	if (!c->wanted || c->chan != NULL)
+		fatalx("the keeper started a %s that nobody asked for",
+		    role_name(c->role));
+	c->chan = chan_new(c->broker->base, fd, 0, CHILD_QUEUE, &child_chan, c);
+	if (c->chan == NULL)
+		fatal("the channel of a %s", role_name(c->role));
+	c->state = CHILD_GREETING;
+	c->hello_due = mono_now() + CHILD_GREETS;
+	broker_want_tick(c->broker);
+	if (c->ops->started != NULL)
+		c->ops->started(c);
+}
+
+bool
+child_expected(const struct child *c)
+{
+	return c->wanted && (c->state == CHILD_UP || !c->begun);
+}
+
+static void
+hang_up(struct child *c)
+{
+	chan_free(c->chan);
+	c->chan = NULL;
+	c->state = CHILD_NONE;
+	c->begun = true;
+	c->ops->gone(c);
+}
+
+void
+child_fault(struct child *c, const char *why)
+{
+	log_warnx("the %s is ended: %s", role_name(c->role), why);
+	c->fault = why;
+	keeper_kill(c->broker, c->role, 0);
+	hang_up(c);
+}
+
+static void
+record_death(const struct child *c, const struct keeper_died *d)
+{
+	struct record	r;
+
+	record_init(c->broker, NULL, REC_CHILD_DIED, &r);
+	r.pid = d->pid;
+	r.signal = d->signal;
+	r.status = d->status;
+	snprintf(r.detail, sizeof(r.detail), "%s%s%s", role_name(c->role),
+	    c->fault != NULL ? ": " : "", c->fault != NULL ? c->fault : "");
+	audit_put(c->broker, &r);
+}
+
+void
+child_died(struct child *c, const struct keeper_died *d)
+{
+	if (!c->wanted)
+		fatalx("the keeper lost a %s that nobody asked for",
+		    role_name(c->role));
+	if (c->chan != NULL)
+		chan_drain(c->chan);	/* its last answers count */
+	if (c->chan != NULL)
+		hang_up(c);
+	if (c->broker->stop != STOP_NO)
+		return;
+	log_warnx("the %s died (signal %u, status %u) and is started again",
+	    role_name(c->role), d->signal, d->status);
+	record_death(c, d);
+	c->fault = NULL;
+	keeper_spawn(c->broker, c->role, 0);
+}
+
+void
+child_tick(struct child *c, uint64_t mono)
+{
+	if (c->state == CHILD_GREETING && mono >= c->hello_due)
+		child_fault(c, "no-hello");
+}
+
+void
+child_free(struct child *c)
+{
+	chan_free(c->chan);
+	c->chan = NULL;
+}
+
+/* ---- its channel ---------------------------------------------------------------- */
+
+int
+child_refuse(struct child *c, const char *why)
+{
+	c->fault = why;
+	return -1;
+}
+
+int
+child_hello(void *room, const void *msg, int fd)
+{
+	const struct wire_hello	*m = msg;
+	struct child		*c = room;
+	char			 build[WIRE_BUILD_LEN];
+
+	(void)fd;
+	wire_build_id(build);
+	if (m->head.id != 0 || m->magic != WIRE_MAGIC ||
+	    m->version != WIRE_VERSION ||
+	    memcmp(m->build, build, sizeof(build)) != 0)
+		return child_refuse(c, "another-build");
+	c->state = CHILD_UP;
+	c->begun = true;
+	c->ops->writable(c);
+	return 0;
+}
+
+static void
+child_message(void *arg, const void *buf, size_t len, int fd)
+{
+	struct child	*c = arg;
+	enum wire_fault	 fault;
+
+	fault = wire_dispatch(c->ops->rules, c->ops->nrules, c->state, c, buf,
+	    len, fd);
+	if (fault == WIRE_REFUSED && c->fault != NULL)
+		child_fault(c, c->fault);
+	else if (fault != WIRE_OK)
+		child_fault(c, wire_fault_name(fault));
+}
+
+/* Without its channel it is of no use, even if it lives. */
+static void
+child_closed(void *arg, const char *why)
+{
+	struct child	*c = arg;
+
+	if (why != NULL) {
+		child_fault(c, "bad datagram");
+		return;
+	}
+	keeper_kill(c->broker, c->role, 0);
+	hang_up(c);
+}
+
+static void
+child_writable(void *arg)
+{
+	struct child	*c = arg;
+
+	c->ops->writable(c);
+}
+
+static const struct chan_ops	child_chan = {
+	.message = child_message,
+	.closed = child_closed,
+	.writable = child_writable
+};

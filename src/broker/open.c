@@ -1,0 +1,170 @@
+/*
+ * From a frame's OPEN to a connect that has begun: quota, law, and, where the law
+ * wants to see a first flight, a wait in between (peek.c).
+ *
+ * Trusts: the verdict. Must not: begin a connect that has no flow.open on its way
+ * to the log, or leave a charge behind for what was refused.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker.h"
+#include "log.h"
+
+static bool
+leased(const struct guest *g, const struct endpoint *e)
+{
+	const struct wire_lease	*l = e->family == ADDR_V4 ? &g->conf.v4 :
+				    &g->conf.v6;
+
+	return l->guest.family == e->family && addr_equal(&l->guest, e);
+}
+
+static const char *
+open_fault(const struct guest *g, const struct wire_open *m)
+{
+	if (m->head.id <= g->last_id || (m->head.id & WIRE_ID_BROKER) != 0)
+		return "id-not-new";
+	if (m->proto != PROTO_TCP && m->proto != PROTO_UDP &&
+	    m->proto != PROTO_ECHO)
+		return "unknown-protocol";
+	if (m->zero != 0 || !endpoint_valid(&m->guest) ||
+	    !endpoint_valid(&m->dst) || m->guest.family != m->dst.family)
+		return "bad-endpoint";
+	if (!leased(g, &m->guest))
+		return "address-not-leased";
+	return NULL;
+}
+
+static void
+record_open(struct flow *f)
+{
+	struct record	r;
+
+	record_flow(f, REC_FLOW_OPEN, &r);
+	r.reason = f->judged;
+	f->rec = record_put(f->guest->broker, f->named, &r);
+	audit_await(f);
+}
+
+/*
+ * Allowed, and charged: the connect and its record start together. REASON_NONE:
+ * the flow has its flow.open, and may be gone already. Else it has none.
+ */
+enum reason
+open_go(struct flow *f, enum deny_code *code)
+{
+	struct broker	*b = f->guest->broker;
+	int		 error;
+
+	if ((f->fd = connect_socket(f->proto, &f->dial)) == -1) {
+		if (f->proto == PROTO_ECHO && errno == EACCES)
+			return REASON_ICMP_UNAVAILABLE;
+		return connect_reason(errno, code);
+	}
+	b->allowed++;
+	if (b->durable == DURABLE_BEFORE_CONNECT) {
+		f->state = FLOW_RECORD;
+		record_open(f);
+		return REASON_NONE;
+	}
+	error = connect_begin(f);
+	record_open(f);
+	connect_settle(f, error);
+	return REASON_NONE;
+}
+
+static bool
+echo_works(struct broker *b, const struct wire_open *m)
+{
+	if (m->proto != PROTO_ECHO ||
+	    (m->dst.family == ADDR_V4 ? b->echo4 : b->echo6))
+		return true;
+	if (!b->echo_warned)
+		log_warnx("this host has no ping sockets, so icmp echo is "
+		    "denied: set the sysctl net.ipv4.ping_group_range");
+	b->echo_warned = true;
+	return false;
+}
+
+/* The name that a verdict is about. What a rule for addresses allows has none. */
+void
+open_name(struct named *n, const struct verdict *v, const struct bound *bound)
+{
+	n->assurance = v->assurance;
+	if (v->name >= 0 && (size_t)v->name < bound->n)
+		n->name = *bound->name[v->name];
+	else if (v->kind == VERDICT_ALLOW)
+		memset(&n->name, 0, sizeof(n->name));
+}
+
+/* REASON_NONE: the flow lives, or has been denied, or its end recorded. */
+static enum reason
+admit(struct guest *g, const struct wire_open *m, const struct verdict *v,
+    const struct named *named, const struct charge *charge)
+{
+	enum deny_code	 code = deny_code(m->proto);
+	enum reason	 why;
+	struct flow	*f;
+
+	if (g->broker->nflows >= g->broker->conns_max ||
+	    (f = ledger_add(g, m, v, named, charge)) == NULL)
+		return REASON_RESOURCE;
+	if (v->peek != VERIFY_NONE)
+		peek_begin(f, v->peek);
+	else if ((why = open_go(f, &code)) != REASON_NONE)
+		ledger_failed(f, why, code, 0);
+	return REASON_NONE;
+}
+
+/* Quota, then law: what is not allowed leaves no charge behind. */
+static enum reason
+judge(struct guest *g, const struct wire_open *m, struct verdict *v,
+    struct named *named)
+{
+	struct charge	charge;
+	struct bound	bound;
+	enum reason	why;
+
+	if (g->broker->stop != STOP_NO)
+		return REASON_SHUTDOWN;
+	if (!quota_rate(g->quota, mono_now()))
+		return REASON_RATE;
+	if ((why = quota_charge(g->quota, &m->dst, &charge)) != REASON_NONE)
+		return why;
+	pins_bound(g->pins, &m->dst, boot_now(), &bound);
+	*v = guest_decide(g, m->proto, &m->dst, &bound, NULL);
+	open_name(named, v, &bound);
+	if (v->kind == VERDICT_DENY)
+		why = v->reason;
+	else if (!echo_works(g->broker, m))
+		why = REASON_ICMP_UNAVAILABLE;
+	else if (!audit_up(g->broker))
+		why = REASON_AUDIT_UNAVAILABLE;
+	else
+		why = admit(g, m, v, named, &charge);
+	if (why != REASON_NONE)
+		quota_refund(g->quota, &charge);
+	return why;
+}
+
+int
+open_take(struct guest *g, const struct wire_open *m)
+{
+	struct verdict	 v = { .rule = POLICY_NO_RULE };
+	struct named	 named;
+	enum reason	 why;
+	const char	*fault = open_fault(g, m);
+
+	if (fault != NULL)
+		return answer_refuse(g, fault);
+	g->last_id = m->head.id;
+	memset(&named, 0, sizeof(named));
+	if ((why = judge(g, m, &v, &named)) != REASON_NONE) {
+		deny_open(g, m, why, v.rule, &named);
+		answer_deny(g, m->head.id, deny_code(m->proto));
+	}
+	guest_pause(g);
+	return 0;
+}

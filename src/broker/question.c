@@ -1,0 +1,322 @@
+/*
+ * A guest's questions for names: budget, law, static hosts, the resolver; and
+ * what becomes of an answer: the floor's part is taken out, the rest is pinned,
+ * recorded and told.
+ *
+ * Trusts: the policy; resolver.c for the form of an answer.
+ * Must not: let a name that the law refuses leave this process, tell an address
+ * that the floor keeps from the guest, or tell one before it is pinned.
+ *
+ * The record is on its way when the answer is told, not on the disk: a name that
+ * was answered lets nothing out by itself. Whoever dials has a flow.open, which
+ * is.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker.h"
+#include "log.h"
+
+#define DENIED_TTL	5u		/* s: a policy may be changed, and soon asked again */
+#define STATIC_TTL	3600u		/* of a `host` statement's answers */
+#define QTYPE_MAX	65535u		/* RFC 1035, 3.2.2 */
+
+/* ---- the record, and the guest's answer ------------------------------------------- */
+
+static void
+record_begin(const struct question *q, struct record_named *r)
+{
+	const struct guest	*g = q->guest;
+
+	memset(r, 0, sizeof(*r));
+	record_init(g->broker, g, REC_DNS, &r->r);
+	r->r.verdict = q->verdict;
+	r->r.reason = q->reason;
+	record_rule(g->broker, q->rule, &r->r);
+	r->name = q->name;
+	r->qtype = q->qtype;
+}
+
+static enum answer_code
+code_of(enum reason why)
+{
+	switch (why) {
+	case REASON_DNS_BUDGET:
+		return ANSWER_REFUSED;
+	case REASON_TYPE_NOT_ALLOWED:
+		return ANSWER_NODATA;
+	case REASON_REBINDING_STRIPPED:
+		return ANSWER_NXDOMAIN;
+	case REASON_AUDIT_UNAVAILABLE:
+	case REASON_SHUTDOWN:
+	case REASON_RESOURCE:
+	case REASON_DNS_BOGUS:
+	case REASON_DNS_UPSTREAM:
+		return ANSWER_SERVFAIL;
+	default:
+		return ANSWER_DENIED;
+	}
+}
+
+/* The guest gets nothing, and this is why. */
+static void
+refuse(struct question *q, enum reason why, struct record_named *r)
+{
+	struct wire_answer	a;
+
+	memset(&a, 0, sizeof(a));
+	a.code = code_of(why);
+	if (a.code != ANSWER_SERVFAIL && a.code != ANSWER_REFUSED)
+		a.ttl = DENIED_TTL;
+	r->r.verdict = VERDICT_DENY;
+	r->r.reason = why;
+	r->ttl = a.ttl;
+	deny_question(q->guest, r);
+	reply_send(q->guest, q->id, &a);
+}
+
+static void
+end(struct question *q)
+{
+	if (q->guest != NULL)
+		TAILQ_REMOVE(&q->guest->questions, q, of);
+	free(q);
+}
+
+/* ---- an answer -------------------------------------------------------------------- */
+
+static uint32_t
+clamp(uint32_t ttl, uint32_t min, uint32_t max)
+{
+	return ttl < min ? min : ttl > max ? max : ttl;
+}
+
+/* What the floor leaves goes to the guest and into the record. */
+static void
+strip(const struct guest *g, const struct resolver_answer *m,
+    struct wire_answer *a, struct record_named *r)
+{
+	struct policy_locals	l = locals_list(g->broker->locals);
+	char			text[ENDPOINT_STRLEN];
+	uint32_t		i;
+
+	for (i = 0; i < m->n; i++) {
+		addr_print(&m->addr[i], text);
+		if (policy_reaches(g->broker->policy, g->broker->tenant,
+		    &m->addr[i], &l)) {
+			a->addr[a->n++] = m->addr[i];
+			record_list(r->ips, sizeof(r->ips), text);
+		} else {
+			r->stripped++;
+			record_list(r->r.detail, sizeof(r->r.detail), text);
+		}
+	}
+	r->r.n = a->n;
+}
+
+static void
+pin(const struct question *q, const struct wire_answer *a)
+{
+	const struct policy_resolver	*p =
+	    policy_resolver(q->guest->broker->policy);
+	uint64_t			 now = boot_now();
+	uint32_t			 i;
+
+	for (i = 0; i < a->n; i++)
+		pins_put(q->guest->pins, &q->name, &a->addr[i], now +
+		    ((uint64_t)a->ttl + p->pin_grace) * SEC, now);
+}
+
+/* NXDOMAIN, NODATA or no answer at all: the law allowed it, the world did not. */
+static void
+fill_empty(const struct resolver_answer *m, struct wire_answer *a,
+    struct record_named *r)
+{
+	a->code = m->status == RESOLVE_NODATA ? ANSWER_NODATA :
+	    m->status == RESOLVE_NXDOMAIN ? ANSWER_NXDOMAIN : ANSWER_SERVFAIL;
+	if (m->status == RESOLVE_BOGUS)
+		r->r.reason = REASON_DNS_BOGUS;
+	else if (m->status == RESOLVE_FAILED)
+		r->r.reason = REASON_DNS_UPSTREAM;
+}
+
+static void
+record_chain(const struct resolver_answer *m, struct record_named *r)
+{
+	uint32_t	i;
+
+	for (i = 0; i < m->nchain; i++)
+		record_list(r->chain, sizeof(r->chain), m->chain[i].text);
+	r->secure = m->secure;
+}
+
+static void
+conclude(struct question *q, const struct resolver_answer *m)
+{
+	const struct policy_resolver	*p =
+	    policy_resolver(q->guest->broker->policy);
+	struct record_named		 r;
+	struct wire_answer		 a;
+
+	record_begin(q, &r);
+	record_chain(m, &r);
+	memset(&a, 0, sizeof(a));
+	strip(q->guest, m, &a, &r);
+	if (!audit_up(q->guest->broker)) {
+		refuse(q, REASON_AUDIT_UNAVAILABLE, &r);
+		return;
+	}
+	if (m->n > 0 && a.n == 0) {
+		refuse(q, REASON_REBINDING_STRIPPED, &r);
+		return;
+	}
+	if (a.n > 0) {
+		a.code = ANSWER_ADDRESSES;
+		a.ttl = clamp(m->ttl, p->pin_min, p->pin_max);
+		pin(q, &a);
+	} else {
+		fill_empty(m, &a, &r);
+		a.ttl = a.code == ANSWER_SERVFAIL ? 0 :
+		    clamp(m->ttl, 0, p->pin_max);
+	}
+	r.ttl = a.ttl;
+	audit_put_named(q->guest->broker, &r);
+	reply_send(q->guest, q->id, &a);
+}
+
+/* Takes the question. */
+void
+question_settle(struct question *q, const struct resolver_answer *m)
+{
+	if (q->guest != NULL)
+		conclude(q, m);
+	end(q);
+}
+
+/* There is no resolver, or none that answers. Takes the question. */
+void
+question_failed(struct question *q)
+{
+	struct resolver_answer	m;
+
+	memset(&m, 0, sizeof(m));
+	m.status = RESOLVE_FAILED;
+	question_settle(q, &m);
+}
+
+/* ---- a question --------------------------------------------------------------------- */
+
+static const char *
+question_fault(const struct guest *g, const struct wire_resolve *m)
+{
+	if (m->head.id <= g->last_id || (m->head.id & WIRE_ID_BROKER) != 0)
+		return "id-not-new";
+	if (m->zero != 0 || m->qtype > QTYPE_MAX)
+		return "bad-question";
+	if (!name_valid(&m->name))
+		return "bad-name";
+	if (g->nquestions >= QUESTIONS_MAX)
+		return "too-many-questions";
+	return NULL;
+}
+
+/* Budget, then law, then whether there is a log to tell it to. */
+static enum reason
+judge(struct question *q, bool *counted)
+{
+	struct guest		*g = q->guest;
+	struct name_verdict	 v;
+
+	if (g->broker->stop != STOP_NO)
+		return REASON_SHUTDOWN;
+	if (!budget_rate(g->budget, mono_now()))
+		return REASON_DNS_BUDGET;
+	v = policy_name(g->broker->policy, g->broker->tenant, &q->name);
+	q->verdict = v.kind;
+	q->reason = v.reason;
+	q->rule = v.rule;
+	*counted = v.counted;
+	if (v.kind == VERDICT_DENY)
+		return v.reason;
+	if (q->qtype != RESOLVE_A && q->qtype != RESOLVE_AAAA)
+		return REASON_TYPE_NOT_ALLOWED;
+	return audit_up(g->broker) ? REASON_NONE : REASON_AUDIT_UNAVAILABLE;
+}
+
+/* `host "name" addr ...`: nobody is asked. */
+static bool
+written_out(struct question *q)
+{
+	struct resolver_answer	m;
+	int			n;
+
+	memset(&m, 0, sizeof(m));
+	n = policy_host(q->guest->broker->policy, &q->name,
+	    q->qtype == RESOLVE_A ? ADDR_V4 : ADDR_V6, m.addr);
+	if (n < 0)
+		return false;
+	m.n = (uint32_t)n;
+	m.status = n > 0 ? RESOLVED : RESOLVE_NODATA;
+	m.ttl = STATIC_TTL;
+	question_settle(q, &m);
+	return true;
+}
+
+static void
+ask(struct question *q)
+{
+	struct record_named	r;
+	enum reason		why;
+	bool			counted = false;
+
+	why = judge(q, &counted);
+	if (why == REASON_NONE && written_out(q))
+		return;
+	if (why == REASON_NONE && counted && !budget_charge(q->guest->budget,
+	    q->rule, &q->name, mono_now()))
+		why = REASON_DNS_BUDGET;
+	if (why == REASON_NONE) {
+		resolver_ask(q->guest->broker, q);
+		return;
+	}
+	record_begin(q, &r);
+	refuse(q, why, &r);
+	end(q);
+}
+
+int
+question_take(struct guest *g, const struct wire_resolve *m)
+{
+	const char	*fault = question_fault(g, m);
+	struct question	*q;
+
+	if (fault != NULL)
+		return answer_refuse(g, fault);
+	g->last_id = m->head.id;
+	if ((q = calloc(1, sizeof(*q))) == NULL)
+		fatal("a question");
+	q->guest = g;
+	q->id = m->head.id;
+	q->qtype = m->qtype;
+	q->name = m->name;
+	q->rule = POLICY_NO_RULE;
+	TAILQ_INSERT_TAIL(&g->questions, q, of);
+	g->nquestions++;
+	ask(q);
+	guest_pause(g);
+	return 0;
+}
+
+/* Its frame is gone: nobody waits for these any more. */
+void
+question_reset(struct guest *g)
+{
+	struct question	*q;
+
+	reply_reset(g);
+	while ((q = TAILQ_FIRST(&g->questions)) != NULL) {
+		TAILQ_REMOVE(&g->questions, q, of);
+		g->nquestions--;
+		resolver_forget(g->broker, q);
+	}
+}

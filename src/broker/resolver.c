@@ -1,0 +1,318 @@
+/*
+ * Questions on their way to the resolver and answers on their way back: numbered
+ * here, so that the resolver never learns who asks; checked here, so that nothing
+ * that it says is believed for its form.
+ *
+ * Trusts: the policy for the upstreams.
+ * Must not: keep a question longer than QUESTION_LIFE, take an answer to a question
+ * that was not asked, or let a resolver go on that gave one.
+ */
+#include <sys/queue.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker.h"
+#include "log.h"
+#include "resolve.h"
+
+#define QUESTION_LIFE	((RESOLVE_TIMEOUT + 2) * SEC)
+#define NUMBERS		1024u		/* buckets of the table by number */
+#define DNS_PORT	53
+
+struct resolver {
+	struct child	child;		/* first: the rules' room is both */
+	uint64_t	number;		/* of the last question */
+	uint32_t	nasked;
+	struct question_list open;	/* oldest first: sent, then not yet sent */
+	struct question	*unsent;	/* in it; NULL = all are sent */
+	struct question	*by_number[NUMBERS];
+};
+
+/* ---- the open questions ------------------------------------------------------- */
+
+static struct question **
+number_bucket(struct resolver *r, uint64_t number)
+{
+	return &r->by_number[number % NUMBERS];
+}
+
+static struct question *
+find(struct resolver *r, uint64_t number)
+{
+	struct question	*q = *number_bucket(r, number);
+
+	while (q != NULL && q->number != number)
+		q = q->chain;
+	return q != NULL && q->asked ? q : NULL;
+}
+
+static void
+take_off(struct resolver *r, struct question *q)
+{
+	struct question	**link = number_bucket(r, q->number);
+
+	while (*link != q)
+		link = &(*link)->chain;
+	*link = q->chain;
+	if (r->unsent == q)
+		r->unsent = TAILQ_NEXT(q, open);
+	TAILQ_REMOVE(&r->open, q, open);
+	r->nasked -= q->asked;
+}
+
+/* As many as the socket takes and the resolver has promised to keep. */
+static void
+pump(struct child *c)
+{
+	struct resolver		*r = (struct resolver *)c;
+	struct resolver_ask	 m;
+	struct question		*q;
+
+	if (c->state != CHILD_UP)
+		return;
+	while ((q = r->unsent) != NULL && r->nasked < RESOLVE_OPEN_MAX) {
+		wire_begin(&m, sizeof(m), RESOLVER_ASK, q->number);
+		m.qtype = q->qtype;
+		m.name = q->name;
+		if (chan_try(c->chan, &m, sizeof(m), -1) == -1)
+			return;
+		q->asked = true;
+		r->nasked++;
+		r->unsent = TAILQ_NEXT(q, open);
+	}
+}
+
+/* Takes it; the answer comes by question_settle() or question_failed(). */
+void
+resolver_ask(struct broker *b, struct question *q)
+{
+	struct resolver	*r = b->resolver;
+	struct question	**bucket;
+
+	if (r == NULL || !child_expected(&r->child)) {
+		question_failed(q);
+		return;
+	}
+	q->number = ++r->number;
+	q->due = mono_now() + QUESTION_LIFE;
+	bucket = number_bucket(r, q->number);
+	q->chain = *bucket;
+	*bucket = q;
+	TAILQ_INSERT_TAIL(&r->open, q, open);
+	if (r->unsent == NULL)
+		r->unsent = q;
+	broker_want_tick(b);
+	pump(&r->child);
+}
+
+/* Nobody waits for it any more. One that was asked stays until its answer. */
+void
+resolver_forget(struct broker *b, struct question *q)
+{
+	q->guest = NULL;
+	if (q->asked)
+		return;
+	take_off(b->resolver, q);
+	free(q);
+}
+
+static void
+gone(struct child *c)
+{
+	struct resolver	*r = (struct resolver *)c;
+	struct question	*q;
+
+	while ((q = TAILQ_FIRST(&r->open)) != NULL) {
+		take_off(r, q);
+		question_failed(q);
+	}
+}
+
+/* ---- its answers --------------------------------------------------------------- */
+
+static bool
+addresses_valid(const struct resolver_answer *m, uint32_t qtype)
+{
+	uint8_t		family = qtype == RESOLVE_A ? ADDR_V4 : ADDR_V6;
+	uint32_t	i;
+
+	for (i = 0; i < m->n; i++)
+		if (!endpoint_valid(&m->addr[i]) || m->addr[i].port != 0 ||
+		    m->addr[i].family != family)
+			return false;
+	return true;
+}
+
+static bool
+chain_valid(const struct resolver_answer *m)
+{
+	uint32_t	i;
+
+	for (i = 0; i < m->nchain; i++)
+		if (!name_valid(&m->chain[i]))
+			return false;
+	return true;
+}
+
+static int
+answered(void *room, const void *msg, int fd)
+{
+	const struct resolver_answer	*m = msg;
+	struct resolver			*r = room;
+	struct question			*q = find(r, m->head.id);
+
+	(void)fd;
+	if (q == NULL)
+		return child_refuse(&r->child, "unasked-answer");
+	if (m->status < RESOLVED || m->status > RESOLVE_FAILED ||
+	    m->zero != 0 || m->secure > 1)
+		return child_refuse(&r->child, "bad-answer");
+	if (m->n > ANSWER_MAX || (m->n > 0) != (m->status == RESOLVED) ||
+	    !addresses_valid(m, q->qtype))
+		return child_refuse(&r->child, "bad-addresses");
+	if (m->nchain > RESOLVE_CHAIN_MAX || !chain_valid(m))
+		return child_refuse(&r->child, "bad-chain");
+	take_off(r, q);
+	question_settle(q, m);
+	pump(&r->child);
+	return 0;
+}
+
+/*
+ * It had promised to answer by now. Questions that it did not take in time fail
+ * alone.
+ */
+void
+resolver_tick(struct broker *b, uint64_t mono)
+{
+	struct resolver	*r = b->resolver;
+	struct question	*q;
+
+	if (r == NULL)
+		return;
+	child_tick(&r->child, mono);
+	while ((q = TAILQ_FIRST(&r->open)) != NULL && q->due <= mono) {
+		if (q->asked) {
+			child_fault(&r->child, "no-answer");
+			return;
+		}
+		take_off(r, q);
+		question_failed(q);
+	}
+}
+
+bool
+resolver_urgent(const struct broker *b)
+{
+	return b->resolver != NULL && (!TAILQ_EMPTY(&b->resolver->open) ||
+	    b->resolver->child.state == CHILD_GREETING);
+}
+
+/* ---- its life --------------------------------------------------------------------- */
+
+/* The policy's upstreams, or else the host's own. */
+static void
+upstreams(const struct broker *b, struct resolver_config *m)
+{
+	const struct policy_resolver	*p = policy_resolver(b->policy);
+	uint32_t			 i;
+
+	m->dnssec = p->dnssec;
+	m->nupstreams = p->nupstreams;
+	memcpy(m->upstream, p->upstream, sizeof(m->upstream));
+	for (i = 0; p->nupstreams == 0 && i < HOST_UPSTREAMS; i++) {
+		if (b->upstream[i].family == ADDR_NONE)
+			continue;
+		m->upstream[m->nupstreams] = (struct policy_upstream){
+		    .addr = b->upstream[i] };
+		m->upstream[m->nupstreams++].addr.port = DNS_PORT;
+	}
+}
+
+static void
+started(struct child *c)
+{
+	struct resolver_config	m;
+
+	wire_begin(&m, sizeof(m), RESOLVER_CONFIG, 0);
+	upstreams(c->broker, &m);
+	chan_send(c->chan, &m, sizeof(m), -1);
+}
+
+static const struct wire_rule	rules[] = {
+	{ RESOLVER_HELLO, CHILD_GREETING, sizeof(struct wire_hello), false,
+	    child_hello, 0 },
+	{ RESOLVER_ANSWER, CHILD_UP, sizeof(struct resolver_answer), false,
+	    answered, 0 },
+};
+
+static const struct child_ops	resolver_ops = {
+	.rules = rules,
+	.nrules = sizeof(rules) / sizeof(rules[0]),
+	.started = started,
+	.writable = pump,
+	.gone = gone
+};
+
+static void
+say_upstreams(const struct broker *b, const struct resolver_config *m)
+{
+	char		text[ENDPOINT_STRLEN];
+	uint32_t	i;
+
+	if (policy_resolver(b->policy)->nupstreams > 0 || b->quiet)
+		return;
+	if (m->nupstreams == 0)
+		log_warnx("names cannot be resolved: neither the policy nor "
+		    "this host names a resolver (see resolver in "
+		    "sallyport.conf(5))");
+	for (i = 0; i < m->nupstreams; i++)
+		log_warnx("names are resolved by this host's resolver %s",
+		    addr_print(&m->upstream[i].addr, text));
+}
+
+/* If the policy has use for one and there is somebody to ask. */
+void
+resolver_start(struct broker *b)
+{
+	struct resolver_config	 m;
+	struct resolver		*r;
+
+	if ((policy_needs(b->policy, b->tenant) & NEEDS_RESOLVER) == 0)
+		return;
+	memset(&m, 0, sizeof(m));
+	upstreams(b, &m);
+	say_upstreams(b, &m);
+	if (m.nupstreams == 0)
+		return;
+	if ((r = calloc(1, sizeof(*r))) == NULL)
+		fatal("resolver");
+	TAILQ_INIT(&r->open);
+	b->resolver = r;
+	child_want(&r->child, b, ROLE_RESOLVER, &resolver_ops);
+}
+
+struct child *
+resolver_child(const struct broker *b)
+{
+	return b->resolver != NULL ? &b->resolver->child : NULL;
+}
+
+/* After the guests: each question left is nobody's. */
+void
+resolver_free(struct broker *b)
+{
+	struct resolver	*r = b->resolver;
+	struct question	*q;
+
+	if (r == NULL)
+		return;
+	while ((q = TAILQ_FIRST(&r->open)) != NULL) {
+		take_off(r, q);
+		free(q);
+	}
+	child_free(&r->child);
+	free(r);
+	b->resolver = NULL;
+}

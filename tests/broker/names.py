@@ -1,0 +1,1006 @@
+#!/usr/bin/python3
+"""Names, against the real broker: its resolver, its inspector and its frames are
+played here, the law by the double (policy_double.c says what it allows).
+
+usage: names.py [TEST...]     (BROKER=program; default ./broker-double)
+"""
+
+import contextlib
+import os
+import select
+import socket
+import struct
+import sys
+import time
+
+sys.dont_write_bytecode = True
+from rig import *  # noqa: E402
+from broker import double_blob, eof_or_reset, LO, PROGRAM  # noqa: E402
+
+NAMED_NET = "127.9.0.1"         # reached by name only
+BOTH = NEEDS_RESOLVER | NEEDS_INSPECTOR
+
+
+def bench(stack, durable=BEFORE_DATA, upstream=(), quiet=0, recorder=True,
+          needs=BOTH, **lim):
+    b = Bench(PROGRAM, double_blob(durable, needs=needs, **lim),
+              upstream=upstream, quiet=quiet, recorder=recorder)
+    stack.callback(b.end)
+    return b
+
+
+def world(b):
+    """A resolver, an inspector and a guest."""
+    b.res, b.ins = b.resolver(), b.inspector()
+    return b.guest()
+
+
+def resolve(b, f, qname, addrs, qtype=A, **kw):
+    """A question, the resolver's answer, the guest's."""
+    ident = f.resolve(qname, qtype)
+    number, asked, asked_type = b.res.asked()
+    assert (asked, asked_type) == (qname, qtype)
+    b.res.answer(number, addrs, **kw)
+    return f.answer(ident)
+
+
+def peeked(b, f, qname, port, addr=NAMED_NET, want=TLS):
+    resolve(b, f, qname, [addr])
+    ident = f.open(addr, port)
+    assert f.expect(PEEK, ident) == want
+    return ident
+
+
+def nothing_came(srv):
+    srv.settimeout(0.2)
+    try:
+        conn, _ = srv.accept()
+    except TimeoutError:
+        return
+    conn.settimeout(2)
+    with contextlib.suppress(ConnectionResetError):
+        data = conn.recv(100)
+        assert data == b"", f"the server has {data!r}"
+
+
+# ---- questions ------------------------------------------------------------------
+
+def test_start(b):
+    b.settle()
+    assert sorted(b.spawned) == [(ROLE_RECORDER, 0), (ROLE_RESOLVER, 0),
+                                 (ROLE_INSPECTOR, 0)]
+    b.resolver(), b.inspector()
+
+
+@needs(needs=0)
+def test_not_needed(b):
+    """No process is started for nothing, and no name is allowed then."""
+    b.settle()
+    assert b.spawned == [(ROLE_RECORDER, 0)]
+    f = b.guest()
+    assert f.ask("x.example") == (DENIED, 5, [])
+    assert f.ask("a.test") == (SERVFAIL, 0, [])
+
+
+@needs(upstreams=0)
+def test_no_upstream(b):
+    """Nobody to ask: names fail with a reason, at once."""
+    b.settle()
+    assert (ROLE_RESOLVER, 0) not in b.spawned
+    f = b.guest()
+    assert f.ask("a.test") == (SERVFAIL, 0, [])
+    assert b.one("dns").reason == "dns-upstream"
+    assert f.ask("static.test")[0] == ADDRESSES
+    assert "names cannot be resolved" in b.log_text()
+
+
+@needs(upstreams=0, upstream=[("192.0.2.1", 53), ("2001:db8::1", 53)])
+def test_host_upstreams(b):
+    r = b.resolver()
+    assert r.upstreams == [("192.0.2.1", 53), ("2001:db8::1", 53)]
+    assert "192.0.2.1" in b.log_text()
+
+
+@needs(upstreams=0, upstream=[("192.0.2.1", 53)], quiet=1)
+def test_host_upstreams_quiet(b):
+    b.resolver()
+    assert "192.0.2.1" not in b.log_text()
+
+
+def test_policy_upstreams(b):
+    assert b.resolver().upstreams == [("192.0.2.53", 53)]
+
+
+def test_resolve(b):
+    f = world(b)
+    got = resolve(b, f, "a.test", ["192.0.2.7", "192.0.2.8"],
+                  chain=["b.cdn.test", "c.cdn.test"], secure=1)
+    assert got == (ADDRESSES, 300, ["192.0.2.7", "192.0.2.8"])
+    r = b.one("dns")
+    assert (r.verdict, r.reason, r.name, r.qtype, r.ttl, r.n) == \
+        (1, "none", "a.test", A, 300, 2), vars(r)
+    assert r.ips == ("192.0.2.7", "192.0.2.8") and r.secure == 1
+    assert r.chain == ("b.cdn.test", "c.cdn.test")
+    assert (r.guest, r.rule) == ("guest0", "yes")
+    got = resolve(b, f, "a.test", ["2001:db8::7"], AAAA)
+    assert got == (ADDRESSES, 300, ["2001:db8::7"])
+
+
+def test_ttl(b):
+    f = world(b)
+    for ttl, told in ((0, 60), (59, 60), (61, 61), (3600, 3600), (2 ** 32 - 1,
+                                                                  3600)):
+        assert resolve(b, f, "a.test", ["192.0.2.7"], ttl=ttl)[1] == told
+    assert resolve(b, f, "a.test", [], ttl=10 ** 6)[:2] == (ANS_NODATA, 3600)
+    assert resolve(b, f, "a.test", [], ttl=7, status=NXDOMAIN)[:2] == \
+        (ANS_NXDOMAIN, 7)
+
+
+def test_denied(b):
+    f = world(b)
+    assert f.ask("x.example") == (DENIED, 5, [])
+    assert f.ask("x.example", HTTPS) == (DENIED, 5, [])
+    assert f.ask("stop.test") == (DENIED, 5, [])
+    assert f.ask("a.test", HTTPS) == (ANS_NODATA, 5, [])
+    assert f.ask("a.test", 0) == (ANS_NODATA, 5, [])
+    assert [(r.reason, r.name, r.qtype, r.verdict) for r in b.of("dns")] == [
+        ("name-not-allowed", "x.example", A, 2),
+        ("name-not-allowed", "x.example", HTTPS, 2),
+        ("deny-rule", "stop.test", A, 2),
+        ("type-not-allowed", "a.test", HTTPS, 2),
+        ("type-not-allowed", "a.test", 0, 2)]
+    assert not select.select([b.res.chan.sock], [], [], 0.1)[0], "it was asked"
+    assert b.stop() == 0
+    assert b.summary[:2] == (0, 5)
+
+
+def test_audited(b):
+    f = world(b)
+    assert resolve(b, f, "audit.test", ["192.0.2.7"])[0] == ADDRESSES
+    r = b.one("dns")
+    assert (r.verdict, r.reason) == (3, "name-not-allowed")
+
+
+def test_statuses(b):
+    f = world(b)
+    for status, code, reason in ((NODATA, ANS_NODATA, "none"),
+                                 (NXDOMAIN, ANS_NXDOMAIN, "none"),
+                                 (BOGUS, SERVFAIL, "dns-bogus"),
+                                 (FAILED, SERVFAIL, "dns-upstream")):
+        assert resolve(b, f, "a.test", [], status=status)[0] == code
+        assert b.of("dns")[-1].reason == reason
+        assert b.of("dns")[-1].verdict == 1
+
+
+def test_static(b):
+    f = world(b)
+    assert f.ask("static.test") == (ADDRESSES, 3600, [NAMED_NET])
+    r = b.one("dns")
+    assert (r.stripped, r.detail, r.ips) == (1, "10.0.0.1", (NAMED_NET,))
+    assert f.ask("static.test", AAAA)[:1] == (ANS_NODATA,)
+    srv, port = listener(NAMED_NET)
+    f.granted(NAMED_NET, port)
+    assert b.one("flow.open").name == "static.test"
+
+
+def test_rebinding(b):
+    f = world(b)
+    got = resolve(b, f, "a.test", ["10.1.2.3", "169.254.169.254"])
+    assert got == (ANS_NXDOMAIN, 5, [])
+    r = b.one("dns")
+    assert (r.verdict, r.reason, r.stripped, r.ips, r.detail) == (
+        2, "rebinding-stripped", 2, (), "10.1.2.3 169.254.169.254"), vars(r)
+    got = resolve(b, f, "a.test", ["10.1.2.3", "192.0.2.1"])
+    assert got == (ADDRESSES, 300, ["192.0.2.1"])
+    assert resolve(b, f, "a.test", ["fe80::1", "::1"], AAAA)[0] == ANS_NXDOMAIN
+
+
+def test_long_lists(b):
+    f = world(b)
+    addrs = [f"2001:db8:1111:2222:3333:4444:5555:{i:x}" for i in range(64)]
+    chain = [f"{'x' * 60}.{'y' * 60}.{'z' * 60}.{i}.test" for i in range(8)]
+    got = resolve(b, f, "a.test", addrs, AAAA, chain=chain)
+    assert got[2] == addrs
+    r = b.one("dns")
+    assert r.n == 64 and r.ips[-1] == "..." and r.chain[-1] == "..."
+    assert list(r.ips[:-1]) == addrs[:len(r.ips) - 1] and len(r.ips) > 20
+    assert list(r.chain[:-1]) == chain[:len(r.chain) - 1]
+
+
+def test_many_at_once(b):
+    """1 000 questions: none is lost, none is answered wrongly."""
+    f = world(b)
+    ids = {f.resolve(f"n{i}.test"): i for i in range(1000)}
+    asked = [b.res.asked() for _ in ids]
+    assert len({number for number, _, _ in asked}) == 1000
+    for number, qname, _ in reversed(asked):
+        b.res.answer(number, [f"192.0.{int(qname[1:-5]) >> 8}."
+                              f"{int(qname[1:-5]) & 255}"])
+    for _ in range(1000):
+        kind, ident, _, _ = f.recv()
+        assert kind == ANSWER
+        i = ids.pop(ident)
+        assert endpoint_text(f.last[32:52])[0] == f"192.0.{i >> 8}.{i & 255}"
+
+
+def test_slow_frame(b):
+    """Answers wait for a frame that reads late; more questions than may be
+    open are its fault."""
+    f = world(b)
+    ids = [f.resolve("x.example") for _ in range(1000)]
+    time.sleep(0.5)
+    for ident in ids:
+        assert f.answer(ident)[0] == DENIED
+
+
+def test_too_many_questions(b):
+    """1 024 may be open."""
+    f = world(b)
+    for _ in range(1024):
+        f.resolve("a.test")
+    f.silent()
+    f.resolve("a.test")
+    b.violation(f, "too-many-questions")
+
+
+def test_before_hello(b):
+    """What is asked before the resolver is there waits for it."""
+    b.ins = b.inspector()
+    f = b.guest()
+    ident = f.resolve("a.test")
+    b.res = b.resolver(greet=False)
+    f.silent()
+    assert not select.select([b.res.chan.sock], [], [], 0)[0]
+    b.greets(b.res.chan, R_RES_HELLO)
+    b.res.answer(b.res.asked()[0], ["192.0.2.7"])
+    assert f.answer(ident)[0] == ADDRESSES
+
+
+@slow
+def test_no_hello(b):
+    f = b.guest()
+    b.inspector()
+    ident = f.resolve("a.test")
+    r = b.resolver(greet=False)
+    assert f.answer(ident, 13)[0] == SERVFAIL
+    b.wait(lambda: (ROLE_RESOLVER, 0) in b.kills)
+    r.gone()
+    assert b.one("child.died").detail == "resolver: no-hello"
+
+
+@slow
+def test_no_answer(b):
+    """Stopped, for example: SERVFAIL in bounded time, and it is ended."""
+    f = world(b)
+    ident = f.resolve("a.test")
+    begun = time.monotonic()
+    assert f.answer(ident, 14) == (SERVFAIL, 0, [])
+    assert 11 < time.monotonic() - begun < 13.5
+    assert b.one("dns").reason == "dns-upstream"
+    b.wait(lambda: (ROLE_RESOLVER, 0) in b.kills)
+
+
+# ---- a resolver that dies or lies ---------------------------------------------------
+
+def test_resolver_dies(b):
+    """Names fail closed at once, literals and pins go on, and it comes back."""
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    resolve(b, f, "plain.test", [NAMED_NET])
+    ids = [f.resolve("a.test") for _ in range(3)]
+    for _ in ids:
+        b.res.asked()
+    b.res.gone()
+    for ident in ids:
+        assert f.answer(ident) == (SERVFAIL, 0, [])
+    assert f.ask("a.test") == (SERVFAIL, 0, [])
+    assert {r.reason for r in b.of("dns", name="a.test")} == {"dns-upstream"}
+    died = b.one("child.died")
+    assert (died.detail, died.signal, died.guest) == ("resolver", 9, "")
+    other, oport = listener()
+    f.granted(LO, oport)
+    f.granted(NAMED_NET, port)
+    b.res = b.resolver()
+    assert resolve(b, f, "a.test", ["192.0.2.7"])[0] == ADDRESSES
+
+
+def lies(detail, act, hello=True):
+    """The resolver is ended for it; the question fails; the next one serves."""
+    def test(b):
+        f = world(b)
+        ident = f.resolve("a.test")
+        number, _, _ = b.res.asked()
+        act(b.res, number)
+        assert f.answer(ident) == (SERVFAIL, 0, [])
+        b.wait(lambda: (ROLE_RESOLVER, 0) in b.kills)
+        b.res.gone()
+        assert b.one("child.died").detail == f"resolver: {detail}"
+        assert f.ask("static.test")[0] == ADDRESSES
+        b.res = b.resolver()
+        assert resolve(b, f, "a.test", ["192.0.2.7"])[0] == ADDRESSES
+    return test
+
+
+LIES = {
+    "family": ("bad-addresses", lambda r, n: r.answer(n, ["2001:db8::1"])),
+    "mapped": ("bad-addresses", lambda r, n: r.answer(n, ["::ffff:1.2.3.4"])),
+    "none": ("bad-addresses", lambda r, n: r.answer(n, [bytes(20)])),
+    "count": ("bad-addresses", lambda r, n: r.answer(n, ["192.0.2.1"], n=65)),
+    "huge_count": ("bad-addresses", lambda r, n: r.answer(
+        n, ["192.0.2.1"], n=2 ** 32 - 1)),
+    "more_than_there_are": ("bad-addresses", lambda r, n: r.answer(
+        n, ["192.0.2.1"], n=2)),
+    "resolved_to_nothing": ("bad-addresses", lambda r, n: r.answer(
+        n, [], status=RESOLVED)),
+    "nodata_with_address": ("bad-addresses", lambda r, n: r.answer(
+        n, ["192.0.2.1"], status=NODATA)),
+    "port": ("bad-addresses", lambda r, n: r.answer(
+        n, [endpoint("192.0.2.1", 53)])),
+    "tail": ("bad-addresses", lambda r, n: r.answer(
+        n, [struct.pack("<BBH16s", 4, 0, 0, b"\1" * 16)])),
+    "chain_count": ("bad-chain", lambda r, n: r.answer(
+        n, ["192.0.2.1"], nchain=9)),
+    "chain_empty": ("bad-chain", lambda r, n: r.answer(
+        n, ["192.0.2.1"], nchain=1)),
+    "chain_upper": ("bad-chain", lambda r, n: r.answer(
+        n, ["192.0.2.1"], chain=["A.test"])),
+    "chain_space": ("bad-chain", lambda r, n: r.answer(
+        n, ["192.0.2.1"], chain=["a b.test"])),
+    "chain_nul": ("bad-chain", lambda r, n: r.answer(
+        n, ["192.0.2.1"], chain=[b"a\0.test"])),
+    "status_0": ("bad-answer", lambda r, n: r.answer(n, [], status=0)),
+    "status_6": ("bad-answer", lambda r, n: r.answer(n, [], status=6)),
+    "secure": ("bad-answer", lambda r, n: r.answer(n, [], secure=2)),
+    "zero": ("bad-answer", lambda r, n: r.answer(n, [], zero=1)),
+    "unasked": ("unasked-answer", lambda r, n: r.answer(n + 1, ["192.0.2.1"])),
+    "number_0": ("unasked-answer", lambda r, n: r.answer(0, ["192.0.2.1"])),
+    "hello_twice": ("wrong-state", lambda r, n: r.bench.greets(
+        r.chan, R_RES_HELLO)),
+    "short": ("short", lambda r, n: r.chan.send(b"x")),
+    "length": ("wrong-length", lambda r, n: r.chan.send(
+        head(R_ANSWER, n) + bytes(100))),
+    "type": ("unknown-type", lambda r, n: r.chan.send(head(R_ASK, n))),
+    "records": ("unknown-type", lambda r, n: r.chan.send(
+        head(R_DURABLE, 1) + bytes(8))),
+    "fd": ("bad datagram", lambda r, n: r.chan.send(
+        head(R_ANSWER, n) + bytes(100), [0])),
+    "giant": ("bad datagram", lambda r, n: r.chan.send(bytes(20000))),
+}
+
+
+def test_answered_twice(b):
+    f = world(b)
+    resolve(b, f, "a.test", ["192.0.2.7"])
+    b.res.answer(1, ["192.0.2.8"])
+    b.wait(lambda: (ROLE_RESOLVER, 0) in b.kills)
+    b.res.gone()
+    assert b.one("child.died").detail == "resolver: unasked-answer"
+
+
+def test_another_build(b):
+    b.inspector()
+    r = b.resolver(greet=False)
+    r.chan.send(head(R_RES_HELLO) + struct.pack("<II32s", 0x53414c59, 1,
+                                                b"other"))
+    b.wait(lambda: (ROLE_RESOLVER, 0) in b.kills)
+    b.died(ROLE_RESOLVER, 0, 9)
+    assert b.one("child.died").detail == "resolver: another-build"
+
+
+def test_answer_of_a_dead_guest(b):
+    """A question outlives who asked it, and its answer is then nobody's."""
+    f = world(b)
+    f.resolve("a.test")
+    number, _, _ = b.res.asked()
+    f.chan.close()
+    b.died(ROLE_FRAME, 0, 9)
+    f = b.frame()
+    ident = f.resolve("b.test")
+    other, _, _ = b.res.asked()
+    b.res.answer(number, ["192.0.2.7"])
+    b.res.answer(other, ["192.0.2.8"])
+    assert f.answer(ident)[2] == ["192.0.2.8"]
+    assert not b.of("dns", name="a.test")
+
+
+# ---- budgets ---------------------------------------------------------------------
+
+@needs(dns_rate=1, dns_burst=20)
+def test_question_rate(b):
+    f = world(b)
+    codes = [f.ask("x.example")[0] for _ in range(60)]
+    assert codes.count(DENIED) in (20, 21, 22) and codes[-1] == REFUSED
+    assert b.one("limit").detail == "dns-budget"
+    assert len(b.of("dns", reason="dns-budget")) == 10, "told in full"
+    assert b.stop() == 0
+    sums = {r.reason: r.n for r in b.of("deny.agg")}
+    assert sum(sums.values()) + 20 == 60, sums
+    assert {r.name for r in b.of("deny.agg")} == {"x.example"}
+
+
+@needs(names=5, names_per=600)
+def test_wildcard_budget(b):
+    """Zero bytes beyond the budget reach anybody; names known already do."""
+    f = world(b)
+    for i in range(5):
+        assert resolve(b, f, f"n{i}.wild.test", ["192.0.2.7"])[0] == ADDRESSES
+    for i in range(5, 50):
+        assert f.ask(f"n{i}.wild.test")[0] == REFUSED
+    assert resolve(b, f, "n3.wild.test", ["192.0.2.7"], A)[0] == ADDRESSES
+    assert resolve(b, f, "n3.wild.test", [], AAAA)[0] == ANS_NODATA
+    assert resolve(b, f, "exact.test", ["192.0.2.7"])[0] == ADDRESSES
+    assert not select.select([b.res.chan.sock], [], [], 0.1)[0]
+    assert len(b.of("dns", reason="dns-budget")) == 45
+
+
+@needs(names=1, names_per=1)
+def test_wildcard_period(b):
+    f = world(b)
+    resolve(b, f, "a.wild.test", ["192.0.2.7"])
+    assert f.ask("b.wild.test")[0] == REFUSED
+    time.sleep(1.1)
+    resolve(b, f, "b.wild.test", ["192.0.2.7"])
+    assert f.ask("a.wild.test")[0] == REFUSED
+
+
+def test_denials_add_up(b):
+    """Names at random: the log stays small, and the sums are right."""
+    f = world(b)
+    for i in range(3000):
+        f.resolve(f"x{i}.example")
+        if i % 500 == 499:
+            for _ in range(500):
+                assert f.recv()[0] == ANSWER
+    for _ in range(100):
+        assert f.ask("same.example")[0] == DENIED
+    assert b.stop() == 0
+    assert b.summary[1] == 3100
+    assert len(b.of("dns")) <= 1024 + 10
+
+
+# ---- pins --------------------------------------------------------------------------
+
+def test_pin(b):
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    assert f.expect(DENY, f.open(NAMED_NET, port)) == RESET
+    resolve(b, f, "plain.test", [NAMED_NET])
+    ident, s = f.granted(NAMED_NET, port)
+    opened = b.one("flow.open")
+    assert (opened.name, opened.assurance, opened.sni) == ("plain.test", 1, "")
+    assert b.one("flow.deny").reason == "no-pin"
+    s.close()
+    f.close(ident)
+    closed = b.one("flow.close")
+    assert (closed.name, closed.assurance) == ("plain.test", 1)
+
+
+@needs(pins=(1, 1, 1))
+def test_pin_expires(b):
+    """A live flow outlives its pin, a new one does not."""
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    assert resolve(b, f, "plain.test", [NAMED_NET], ttl=3600)[1] == 1
+    ident, s = f.granted(NAMED_NET, port)
+    time.sleep(1.2)
+    f.granted(NAMED_NET, port)          # the grace
+    time.sleep(1)
+    assert f.expect(DENY, f.open(NAMED_NET, port)) == RESET
+    assert b.one("flow.deny").reason == "pin-expired"
+    conn, _ = srv.accept()
+    s.send(b"still there")
+    assert conn.recv(20) == b"still there"
+    resolve(b, f, "plain.test", [NAMED_NET])
+    f.granted(NAMED_NET, port)
+
+
+def test_pins_are_of_one_guest(b):
+    f = world(b)
+    g = b.guest(1)
+    srv, port = listener(NAMED_NET)
+    resolve(b, f, "plain.test", [NAMED_NET])
+    f.granted(NAMED_NET, port)
+    assert g.expect(DENY, g.open(NAMED_NET, port)) == RESET
+    assert b.one("flow.deny").reason == "no-pin"
+
+
+def test_pins_go_with_the_guest(b):
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    resolve(b, f, "plain.test", [NAMED_NET])
+    f.chan.close()
+    b.died(ROLE_FRAME, 0, 9)            # a new frame, the same guest
+    f = b.frame()
+    f.granted(NAMED_NET, port)
+    f.chan.close()
+    b.died(ROLE_FRAME, 0, 0, 3)         # its link is gone
+    b.wait(lambda: b.of("guest.detach"))
+    f = b.guest()
+    assert f.expect(DENY, f.open(NAMED_NET, port)) == RESET
+
+
+def test_quic(b):
+    f = world(b)
+    resolve(b, f, "sni.test", [NAMED_NET])
+    assert f.expect(DENY, f.open(NAMED_NET, 443, UDP)) == ADMIN
+    assert b.one("flow.deny").reason == "quic-unverifiable"
+
+
+@slow
+def test_pins_memory(b):
+    """20 000 live pins of as many names, and what they cost."""
+    f = world(b)
+
+    def rss():
+        with open(f"/proc/{b.pid}/status") as s:
+            return int(re.search(r"VmRSS:\s*(\d+)", s.read())[1])
+    resolve(b, f, "first.test", ["192.0.2.1"])
+    b.settle()
+    before = rss()
+    for i in range(1, 20001):
+        addr = f"198.{18 + (i >> 16)}.{i >> 8 & 255}.{i & 255}"
+        ident = f.resolve(f"n{i}.{'x' * 50}.test")
+        b.res.answer(b.res.asked()[0], [addr])
+        f.answer(ident)
+    b.settle()
+    grown = rss() - before
+    print(f"     20 000 pins: {grown} KiB")
+    if b"__asan_init" not in open(PROGRAM, "rb").read():
+        assert grown * 1024 <= 8_000_000, grown
+
+
+# ---- first flights --------------------------------------------------------------------
+
+def test_verified(b):
+    """What the server gets is the flight, from the broker, before the grant."""
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    ident = peeked(b, f, "sni.test", port)
+    nothing_came(srv)
+    hello = bytes(range(256)) * 7
+    f.flight(ident, hello)
+    number, kind, data = b.ins.flight()
+    assert (kind, data) == (TLS, hello)
+    f.silent(0.1)
+    nothing_came(srv)
+    srv.settimeout(5)
+    b.hold = True
+    b.ins.result(number, "sni.test", alpn=b"h2,http/1.1")
+    conn, _ = srv.accept()
+    f.silent(0.2)
+    assert not select.select([conn], [], [], 0)[0], "before the log"
+    b.release()
+    fd = f.expect(GRANT, ident)
+    assert struct.unpack_from("<Q", f.last, 16)[0] == len(hello)
+    f.ack(ident)
+    assert conn.recv(4000) == hello
+    s = socket.socket(fileno=fd)
+    s.send(b"more")
+    assert conn.recv(100) == b"more"
+    conn.send(b"answer")
+    conn.shutdown(socket.SHUT_WR)
+    assert s.recv(100) == b"answer"
+    assert s.recv(100) == b""
+    s.close()
+    f.close(ident)
+    opened, closed = b.one("flow.open"), b.one("flow.close")
+    for r in opened, closed:
+        assert (r.name, r.sni, r.alpn, r.assurance, r.ech) == (
+            "sni.test", "sni.test", "h2,http/1.1", 2, 0), vars(r)
+    assert (closed.up, closed.down, closed.csrc) == (len(hello) + 4, 6, 1)
+
+
+def verified_by(durable):
+    @needs(durable=durable)
+    def test(b):
+        f = world(b)
+        srv, port = listener(NAMED_NET)
+        ident = peeked(b, f, "hosted.test", port, want=HTTP)
+        f.flight(ident, b"GET / HTTP/1.1\r\nHost: hosted.test\r\n\r\n")
+        number, kind, _ = b.ins.flight()
+        assert kind == HTTP
+        b.ins.result(number, "hosted.test", alpn=b"")
+        os.close(f.expect(GRANT, ident))
+        f.ack(ident)
+        f.close(ident, HOW_RST, "guest-rst")
+        conn, _ = srv.accept()
+        assert conn.recv(4).startswith(b"GET ")
+        assert b.one("flow.open").assurance == 3
+    return test
+
+
+test_verified_before_connect = verified_by(BEFORE_CONNECT)
+test_verified_async = verified_by(ASYNC)
+
+
+def refused(reason, result, qname="sni.test", want=TLS):
+    """Denied after the flight; nothing reaches the server."""
+    def test(b):
+        f = world(b)
+        srv, port = listener(NAMED_NET)
+        ident = peeked(b, f, qname, port, want=want)
+        f.flight(ident, b"hello")
+        number, _, _ = b.ins.flight()
+        result(b, number)
+        assert f.expect(DENY, ident) == RESET
+        r = b.one("flow.deny")
+        assert (r.reason, r.flow, r.name) == (reason, 0, qname), vars(r)
+        nothing_came(srv)
+        assert not b.of("flow.open")
+        assert b.stop() == 0
+        assert b.summary[:2] == (0, 1)
+    return test
+
+
+test_sni_mismatch = refused("sni-mismatch", lambda b, n: b.ins.result(
+    n, "other.test"))
+test_sni_missing = refused("sni-missing", lambda b, n: b.ins.result(n))
+test_sni_bad = refused("sni-unparseable", lambda b, n: b.ins.result(
+    n, status=BAD))
+test_ech = refused("ech-present", lambda b, n: b.ins.result(
+    n, "sni.test", ech=1))
+test_vhost_mismatch = refused("vhost-mismatch", lambda b, n: b.ins.result(
+    n, "sni.test"), "host.test", HTTP)
+test_vhost_missing = refused("vhost-missing", lambda b, n: b.ins.result(n),
+                             "host.test", HTTP)
+test_vhost_bad = refused("vhost-unparseable", lambda b, n: b.ins.result(
+    n, status=BAD), "host.test", HTTP)
+test_inspector_killed = refused("inspector-unavailable", lambda b, n:
+                                b.ins.gone())
+test_inspector_garbage = refused("inspector-unavailable", lambda b, n:
+                                 b.ins.chan.send(b"garbage" * 9))
+test_inspector_other_number = refused("inspector-unavailable", lambda b, n:
+                                      b.ins.result(n + 1, "sni.test"))
+test_inspector_bad_name = refused("inspector-unavailable", lambda b, n:
+                                  b.ins.result(n, "SNI.test"))
+test_inspector_name_unsaid = refused("inspector-unavailable", lambda b, n:
+                                     b.ins.result(n, "sni.test", NAMELESS))
+test_inspector_alpn = refused("inspector-unavailable", lambda b, n:
+                              b.ins.result(n, "sni.test", alpn=b"\x1b[2J"))
+test_inspector_silent = refused("inspector-unavailable", lambda b, n: None)
+
+
+def test_audited_flight(b):
+    """In audit mode what does not fit is let through and told."""
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    ident = peeked(b, f, "sniaudit.test", port)
+    f.flight(ident, b"hello")
+    b.ins.result(b.ins.flight()[0], status=BAD)
+    os.close(f.expect(GRANT, ident))
+    f.ack(ident)
+    f.close(ident, HOW_RST, "guest-rst")
+    opened = b.one("flow.open")
+    assert (opened.verdict, opened.reason) == (3, "sni-unparseable")
+    assert srv.accept()[0].recv(9) == b"hello"
+
+
+def test_two_names_on_one_address(b):
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    resolve(b, f, "snia.test", [NAMED_NET])
+    ident = peeked(b, f, "snib.test", port)
+    f.flight(ident, b"hello")
+    b.ins.result(b.ins.flight()[0], "snib.test")
+    os.close(f.expect(GRANT, ident))
+    f.ack(ident)
+    f.close(ident, HOW_RST, "guest-rst")
+    assert b.one("flow.open").name == "snib.test"
+
+
+def test_inspector_away(b):
+    """Refused at once while it is away; literals go on; then it is back."""
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    b.ins.gone()
+    b.one("child.died", detail="inspector")
+    ident = peeked(b, f, "sni.test", port)
+    f.flight(ident, b"hello")
+    assert f.expect(DENY, ident) == RESET
+    assert b.one("flow.deny").reason == "inspector-unavailable"
+    other, oport = listener()
+    f.granted(LO, oport)
+    b.ins = b.inspector()
+    ident = peeked(b, f, "sni.test", port)
+    f.flight(ident, b"hello")
+    b.ins.result(b.ins.flight()[0], "sni.test")
+    os.close(f.expect(GRANT, ident))
+
+
+def test_inspector_late(b):
+    """Flights before its first HELLO wait for it."""
+    b.res = b.resolver()
+    f = b.guest()
+    srv, port = listener(NAMED_NET)
+    ident = peeked(b, f, "sni.test", port)
+    f.flight(ident, b"hello")
+    f.silent()
+    b.ins = b.inspector()
+    b.ins.result(b.ins.flight()[0], "sni.test")
+    os.close(f.expect(GRANT, ident))
+
+
+def test_many_flights(b):
+    """More than its channel holds, 16 KiB each; results in order."""
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    resolve(b, f, "sni.test", [NAMED_NET])
+    ids = [f.open(NAMED_NET, port) for _ in range(60)]
+    for ident in ids:
+        f.expect(PEEK, ident)
+    for ident in ids:
+        f.flight(ident, struct.pack("<Q", ident) * 2048)
+    conns = []
+    for ident in ids:
+        number, _, data = b.ins.flight()
+        assert data == struct.pack("<Q", ident) * 2048
+        b.ins.result(number, "sni.test")
+        os.close(f.expect(GRANT, ident))
+        f.ack(ident)
+        conns.append(srv.accept()[0])
+    for conn in conns:
+        first = conn.recv(8)
+        got = first + conn.recv(16376, socket.MSG_WAITALL)
+        assert got == first * 2048, len(got)
+
+
+def test_flights_are_bounded(b):
+    """Bytes held of one guest: 2 MiB, then refused; others are served."""
+    f = world(b)
+    g = b.guest(1)
+    srv, port = listener(NAMED_NET)
+    resolve(b, f, "sni.test", [NAMED_NET])
+    resolve(b, g, "sni.test", [NAMED_NET])
+    ids = [f.open(NAMED_NET, port) for _ in range(130)]
+    for ident in ids:
+        f.expect(PEEK, ident)
+    for ident in ids:
+        f.flight(ident, bytes(16384))
+        b.pump(0)
+    assert f.expect(DENY, ids[128]) == RESET
+    assert f.expect(DENY, ids[129]) == RESET
+    assert {r.reason for r in b.of("flow.deny")} == {"resource"}
+    ident = g.open(NAMED_NET, port)
+    g.expect(PEEK, ident)
+    for n in range(128):
+        b.ins.result(b.ins.flight()[0], "other.test")
+        f.expect(DENY, ids[n])
+    g.flight(ident, b"hello")
+    b.ins.result(b.ins.flight()[0], "sni.test")
+    os.close(g.expect(GRANT, ident))
+    ident = f.open(NAMED_NET, port)
+    f.expect(PEEK, ident)
+    f.flight(ident, bytes(16384))
+    b.ins.result(b.ins.flight()[0], "sni.test")
+    os.close(f.expect(GRANT, ident))
+
+
+@needs(conns=4, pending=1)
+def test_peek_charges(b):
+    """A flow that is peeked at is one of `conns`, and not of `pending`."""
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    resolve(b, f, "sni.test", [NAMED_NET])
+    ids = [f.open(NAMED_NET, port) for _ in range(5)]
+    for ident in ids[:4]:
+        f.expect(PEEK, ident)
+    f.expect(DENY, ids[4])
+    assert b.one("flow.deny").reason == "conns"
+    for ident in ids[:4]:
+        f.flight(ident, b"hello")
+        b.ins.result(b.ins.flight()[0], "sni.test")
+        os.close(f.expect(GRANT, ident))
+        f.ack(ident)
+
+
+def test_peek_timeout(b):
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    begun = time.monotonic()
+    ident = peeked(b, f, "sni.test", port)
+    assert f.expect(DENY, ident, 7) == RESET
+    assert 4.9 < time.monotonic() - begun < 6.5
+    assert b.one("flow.deny").reason == "tls-timeout"
+    f.flight(ident, b"late")            # it crossed our DENY
+    ident = peeked(b, f, "host.test", port, "127.9.0.2", HTTP)
+    assert f.expect(DENY, ident, 7) == RESET
+    assert b.of("flow.deny")[-1].reason == "vhost-timeout"
+    assert not b.of("ipc.violation")
+
+
+@needs(rate=0)
+def test_peek_cancel(b):
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    ident = peeked(b, f, "sni.test", port)
+    f.close(ident, HOW_CANCEL, "guest-rst")
+    r = b.one("flow.deny")
+    assert (r.reason, r.verdict, r.name) == ("guest-rst", 2, "sni.test")
+    ident = f.open(NAMED_NET, port)
+    f.expect(PEEK, ident)
+    f.flight(ident, b"hello")
+    number, _, _ = b.ins.flight()
+    f.close(ident, HOW_CANCEL, "guest-rst")
+    b.settle(0.05)
+    b.ins.result(number, "sni.test")    # nobody's
+    ident = f.open(NAMED_NET, port)
+    f.expect(PEEK, ident)
+    f.flight(ident, b"hello")
+    b.ins.result(b.ins.flight()[0], "sni.test")
+    os.close(f.expect(GRANT, ident))
+    conn, _ = srv.accept()
+    assert conn.recv(9) == b"hello"
+    nothing_came(srv)
+
+
+def test_cancel_while_it_waits_for_the_log(b):
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    ident = peeked(b, f, "sni.test", port)
+    f.flight(ident, b"hello")
+    number, _, _ = b.ins.flight()
+    b.hold = True
+    b.ins.result(number, "sni.test")
+    conn, _ = srv.accept()
+    f.close(ident, HOW_CANCEL, "guest-rst")
+    b.release()
+    assert b.one("flow.close").reason == "guest-rst"
+    assert eof_or_reset(conn) == "reset"
+
+
+def test_refused_after_the_flight(b):
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    srv.close()
+    ident = peeked(b, f, "sni.test", port)
+    f.flight(ident, b"hello")
+    b.ins.result(b.ins.flight()[0], "sni.test")
+    assert f.expect(DENY, ident) == RESET
+    closed = b.one("flow.close")
+    assert (closed.reason, closed.name, closed.up) == (
+        "connect-refused", "sni.test", 0)
+
+
+def test_recorder_dies_before_the_flight_is_written(b):
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    ident = peeked(b, f, "sni.test", port)
+    f.flight(ident, b"hello")
+    number, _, _ = b.ins.flight()
+    b.hold = True
+    b.ins.result(number, "sni.test")
+    conn, _ = srv.accept()
+    b.settle(0.05)
+    acked = b.acked
+    b.kill_recorder()
+    assert f.expect(DENY, ident) == RESET
+    assert eof_or_reset(conn) == "reset"
+    assert f.ask("a.test")[0] == SERVFAIL
+    b.hold = False
+    b.start_recorder(last=len(b.records))
+    b.settle()
+    refusal = b.one("flow.deny")
+    assert (refusal.reason, refusal.name) == ("audit-unavailable", "sni.test")
+    assert acked < len(b.records)
+
+
+def test_frame_dies_in_peek(b):
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    peeked(b, f, "sni.test", port)
+    ident = peeked(b, f, "snib.test", port, "127.9.0.2")
+    f.flight(ident, b"hello")
+    number, _, _ = b.ins.flight()
+    f.chan.close()
+    b.died(ROLE_FRAME, 0, 11)
+    b.wait(lambda: len(b.of("flow.deny")) == 2)
+    assert {r.reason for r in b.of("flow.deny")} == {"frame-died"}
+    b.ins.result(number, "snib.test")
+    f = b.frame()
+    ident = peeked(b, f, "sni.test", port)
+    f.flight(ident, b"hello")
+    b.ins.result(b.ins.flight()[0], "sni.test")
+    os.close(f.expect(GRANT, ident))
+
+
+def test_stop_in_peek(b):
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    peeked(b, f, "sni.test", port)
+    f.resolve("a.test")
+    b.res.asked()
+    assert b.stop() == 0
+    assert b.one("flow.deny").reason == "shutdown"
+
+
+# ---- a frame that lies about flights (evil.py has the rest) -------------------------
+
+def flight_twice(b, f, ident):
+    f.flight(ident, b"hello")
+    f.flight(ident, b"hello")
+
+
+def flight_after_result(b, f, ident):
+    b.hold = True
+    f.flight(ident, b"hello")
+    b.ins.result(b.ins.flight()[0], "sni.test")
+    b.settle(0.05)
+    f.flight(ident, b"hello")
+    b.settle()
+    b.release()
+
+
+def flight_after_grant(b, f, ident):
+    f.flight(ident, b"hello")
+    b.ins.result(b.ins.flight()[0], "sni.test")
+    os.close(f.expect(GRANT, ident))
+    f.ack(ident)
+    f.flight(ident, b"hello")
+
+
+def flight_after_cancel(b, f, ident):
+    f.close(ident, HOW_CANCEL, "guest-rst")
+    f.flight(ident, b"hello")
+
+
+def flight_after_deny_twice(b, f, ident):
+    f.expect(DENY, ident, 7)
+    f.flight(ident, b"hello")
+    f.flight(ident, b"hello")
+
+
+def ack_of_a_peek(b, f, ident):
+    f.ack(ident)
+
+
+def close_of_a_peek(b, f, ident):
+    f.close(ident, HOW_FIN, "done")
+
+
+def close_with_a_flight_under_way(b, f, ident):
+    f.flight(ident, b"hello")
+    f.close(ident, HOW_RST, "guest-rst")
+
+
+EVIL = {flight_twice: "flight-unasked", flight_after_result: "flight-unasked",
+        flight_after_grant: "flight-unasked",
+        flight_after_cancel: "flight-unasked",
+        flight_after_deny_twice: "flight-unasked",
+        ack_of_a_peek: "ack-of-nothing", close_of_a_peek: "close-before-grant",
+        close_with_a_flight_under_way: "close-before-grant"}
+
+
+def evil(act, detail):
+    def test(b):
+        f = world(b)
+        srv, port = listener(NAMED_NET)
+        ident = peeked(b, f, "sni.test", port)
+        act(b, f, ident)
+        b.violation(f, detail)
+    return test
+
+
+@slow
+def test_wakes(b):
+    """Nothing under way: no work."""
+    f = world(b)
+    resolve(b, f, "a.test", ["192.0.2.7"])
+    time.sleep(12)
+    b.settle()
+    before = b.wakeups()
+    time.sleep(2)
+    assert b.wakeups() - before <= 1
+
+
+def tests():
+    for key, value in list(globals().items()):
+        if key.startswith("test_"):
+            yield key[5:], value
+    for act, detail in EVIL.items():
+        yield act.__name__, evil(act, detail)
+    for key, (detail, act) in LIES.items():
+        yield f"lies_{key}", lies(detail, act)
+
+
+if __name__ == "__main__":
+    sys.exit(main(tests(), bench))
