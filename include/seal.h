@@ -44,7 +44,7 @@ struct seal_table {
 
 /* The rooms' tables, for the loader, the golden files and the seal suite. */
 extern const struct seal_table frame_seal, broker_seal, recorder_seal,
-	    keeper_seal, parser_seal, inspector_seal;
+	    keeper_seal, parser_seal, inspector_seal, resolver_seal;
 
 /*
  * Loads the filter: KILL_PROCESS for all else, also for other architectures and

@@ -57,13 +57,13 @@ only() {
 only '(^|[^_a-z])(sendmsg|recvmsg|sendmmsg|recvmmsg)\(' lib/fd.c
 only '#include ["<]lwip/' frame/stack.c frame/netif.c frame/port.c \
     frame/port.h
-only '#include <jansson' cli/demo.c cli/log.c
+only '#include <jansson' cli/learn.c
 only '#include <libpsl' policy/suffix.c
 only '#include <idn2' policy/pattern.c
 only '#include <(linux/seccomp|seccomp)\.h' lib/seal.c frame/seal.c broker/seal.c \
     recorder/seal.c keeper/seal.c policy/seal.c resolver/seal.c inspector/seal.c cli/init.c cli/guard.c
 only '(^|[^_a-z])socket\(' broker/connect.c broker/publish.c broker/locals.c \
-    broker/ping.c resolver/stub.c keeper/link.c cli/netlink.c cli/web.c cli/serve.c
+    broker/ping.c resolver/socket.c keeper/link.c cli/netlink.c cli/web.c cli/serve.c
 only '(^|[^_a-z])seal_filter\(' lib/seal.c frame/main.c broker/seal.c \
     recorder/seal.c keeper/seal.c policy/seal.c resolver/seal.c inspector/seal.c
 only '(^|[^_a-z])(getaddrinfo|gethostbyname|inet_aton|inet_addr)\(' none

@@ -19,7 +19,8 @@ static const struct command commands[] = {
 	    "[-46qv] [-p POLICY] [--tenant NAME] [--audit FILE]\n"
 	    "           [--durable before-data|before-connect|async] [--mtu N]\n"
 	    "           [--user NAME] [--keep-fd N] [--expose PATH]\n"
-	    "           [--no-offload] [--] CMD [ARGUMENT ...]",
+	    "           [--no-offload] [--] CMD [ARGUMENT ...]\n"
+	    "       sallyport run --learn FILE [OPTION ...] [--] CMD [ARGUMENT ...]",
 	    "run one command with the network that a policy allows" },
 	{ "serve", cmd_serve,
 	    "-p POLICY --stream SOCKET [-qv] [--tenant NAME]\n"

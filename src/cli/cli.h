@@ -138,7 +138,7 @@ int	identity_find(struct identity *, const char *user);
 int	identity_become(const struct identity *);
 
 struct run {
-	const char	*policy, *tenant, *audit, *durable, *user;
+	const char	*policy, *tenant, *audit, *durable, *user, *learn;
 	uint32_t	mtu;
 	bool		v4, v6, quiet, offload;
 	int		level;
@@ -152,6 +152,12 @@ struct run {
 	sigset_t	mask;		/* as we were called with */
 	bool		ignored[NSIG];
 };
+
+/* learn.c: a policy from what CMD did */
+/* Before CMD runs: may FILE be made? Says what is wrong. */
+int	learn_check(const char *file);
+/* After its end. */
+int	learn_write(const struct run *);
 
 /* Between the command and init, over one SEQPACKET pair. */
 enum ctl_type {

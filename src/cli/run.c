@@ -19,9 +19,10 @@
 
 #include "cli.h"
 #include "fd.h"
+#include "place.h"
 
 enum { OPT_TENANT = 256, OPT_AUDIT, OPT_DURABLE, OPT_MTU, OPT_USER, OPT_KEEP,
-	OPT_EXPOSE, OPT_PLAIN, OPT_CA };
+	OPT_EXPOSE, OPT_PLAIN, OPT_LEARN, OPT_CA };
 
 static const struct option longopts[] = {
 	{ "policy",	required_argument,	NULL, 'p' },
@@ -32,6 +33,7 @@ static const struct option longopts[] = {
 	{ "user",	required_argument,	NULL, OPT_USER },
 	{ "keep-fd",	required_argument,	NULL, OPT_KEEP },
 	{ "expose",	required_argument,	NULL, OPT_EXPOSE },
+	{ "learn",	required_argument,	NULL, OPT_LEARN },
 	{ "ca-bundle",	required_argument,	NULL, OPT_CA },
 	{ "no-offload",	no_argument,		NULL, OPT_PLAIN },
 	{ "ipv4-only",	no_argument,		NULL, '4' },
@@ -85,6 +87,8 @@ one_option(struct run *r, int c, char *arg)
 		r->user = arg;
 	else if (c == OPT_EXPOSE)
 		r->expose[r->nexpose++] = arg;
+	else if (c == OPT_LEARN)
+		r->learn = arg;
 	else if (c == OPT_CA)
 		r->ca_bundle = arg;
 	else if (c == OPT_PLAIN)
@@ -113,6 +117,9 @@ check(const struct run *r)
 	    (r->audit != NULL && *r->audit == '\0'))
 		return usage_error(-1, "run", "-p and --audit need a file's "
 		    "name");
+	if (r->learn != NULL && (r->policy != NULL || r->tenant != NULL))
+		return usage_error(-1, "run", "--learn brings its own policy: "
+		    "neither -p nor --tenant goes with it");
 	if (r->tenant != NULL && strlen(r->tenant) >= TENANT_MAX)
 		return usage_error(-1, "run", "--tenant: longer than %d bytes",
 		    TENANT_MAX - 1);
@@ -190,6 +197,8 @@ finish(struct run *r, struct machine *m, struct wait *w)
 		log_warnx("a part of Sallyport died; CMD was ended with it");
 	if (well && w->began && !r->quiet)
 		machine_report(m, r->audit_path);
+	if (well && w->began && r->learn != NULL && learn_write(r) == -1)
+		return EXIT_MACHINERY;
 	return well || !w->began ? w->status : EXIT_MACHINERY;
 }
 
@@ -216,6 +225,21 @@ run_in(struct run *r)
 	return status;
 }
 
+/* The one given or found, or, to learn, ours that allows what the floor leaves. */
+static int
+find_policy(struct run *r)
+{
+	if (r->learn == NULL)
+		return where_policy(r->policy, r->policy_path,
+		    sizeof(r->policy_path));
+	if (place_policy(r->policy_path, sizeof(r->policy_path),
+	    "learn.conf") == -1) {
+		log_warn("learn.conf");
+		return -1;
+	}
+	return learn_check(r->learn);
+}
+
 int
 cmd_run(int argc, char **argv)
 {
@@ -225,7 +249,7 @@ cmd_run(int argc, char **argv)
 		return EXIT_MACHINERY;
 	log_set_level((enum log_level)r.level);
 	if (identity_find(&r.who, r.user) == -1 ||
-	    where_policy(r.policy, r.policy_path, sizeof(r.policy_path)) == -1 ||
+	    find_policy(&r) == -1 ||
 	    where_audit(r.audit, r.audit_path, sizeof(r.audit_path)) == -1)
 		return EXIT_MACHINERY;
 	wait_signals(&r);

@@ -20,9 +20,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SYSTEM = os.path.join(os.path.dirname(HERE), "system")
 sys.path.insert(0, SYSTEM)
 
+import dnswire  # noqa: E402
 import gateway  # noqa: E402
 import lab as lablib  # noqa: E402
+import names_lab  # noqa: E402
 import nspace  # noqa: E402
+import tls_lab  # noqa: E402
+import trial  # noqa: E402
 
 PORT = 7777
 FLOWS_FEW, FLOWS_MANY = 10, 8000
@@ -63,13 +67,16 @@ class Slirp(gateway.Direct):
 class Durable(gateway.Sallyport):
     """Sallyport with the log on a real disk, as in use."""
 
+    rules, more = gateway.ALLOW_ALL, ""
+
     def __init__(self, bench, mode="before-data", **options):
         log = os.path.join(bench.options.log_dir, f"bench-{os.getpid()}")
         os.makedirs(log, mode=0o700, exist_ok=True)
         bench.logs.append(log)
         self.mode = mode
         text = gateway.policy_text(
-            head=gateway.MANY + f"audit {{ durable {mode} }}\n")
+            self.rules, head=names_lab.LIMITS
+            + f"audit {{ durable {mode} }}\n" + self.more)
         super().__init__(bench, policy=text, args=["-q"], audit=False,
                          fds=False, log=os.path.join(log, f"{len(bench.logs)}.jsonl"),
                          **options)
@@ -80,6 +87,14 @@ class Durable(gateway.Sallyport):
         guest = super().__enter__()
         self.own = [p for p in self.pids() if p not in before]
         return guest
+
+
+class Named(Durable):
+    """The same with one rule, by name: `verify sni`."""
+
+    rules = (f'allow to name "{names_lab.API}" port tcp {PORT}\n')
+    more = (f"resolver {{ upstream {names_lab.FORWARDER4} pin min 1h max 1h "
+            "}\n")
 
 
 class Bench:
@@ -93,12 +108,13 @@ class Bench:
         self.lab = lab
         self.bindir = bindir
         self.logs = []
+        self.servers = []
         self.flood = os.path.join(bindir, "flood")
 
     def contenders(self, mtu, names):
         kinds = {"sallyport": Durable, "pasta": gateway.Pasta,
                  "slirp4netns": Slirp, "veth": gateway.Direct,
-                 "sallyport-async": Durable}
+                 "sallyport-async": Durable, "sallyport-names": Named}
         found = {}
         for name in names:
             how = {"mode": "async"} if name.endswith("async") else {}
@@ -107,6 +123,17 @@ class Bench:
 
     def validate(self, *_):
         """The bench's logs are not judged."""
+
+    # what names_lab.World wants of a case
+
+    keep = property(lambda self: self.servers.append)
+    reference = staticmethod(trial.Trial.reference)
+
+    @staticmethod
+    def fail(why):
+        raise gateway.GuestError(why)
+
+    skip = fail
 
 
 class Meter:
@@ -197,6 +224,28 @@ def idle_memory(bench, contender):
     return {"kB per flow": grown / flows / 1024}
 
 
+def name_latency(bench, contender):
+    """A name that every cache on the way has: one question after another."""
+    server = gateway.GATEWAY4 if isinstance(contender, Named) \
+        else names_lab.FORWARDER4
+    times = contender.guest.call("dns_times", server,
+                                 dnswire.query(names_lab.API).hex(),
+                                 int(1000 * bench.options.seconds))
+    return {"us": statistics.median(times) * 1e6}
+
+
+def flight_latency(bench, contender):
+    """From connect() to the first byte that comes back of a ClientHello."""
+    if isinstance(contender, Named):
+        contender.guest.call("dns_times", gateway.GATEWAY4,
+                             dnswire.query(names_lab.API).hex(), 1)
+    flight = tls_lab.records(tls_lab.hello(tls_lab.sni(names_lab.API)))
+    times = contender.guest.call("first_byte", names_lab.SITE4, PORT,
+                                 flight.hex(),
+                                 int(500 * bench.options.seconds))
+    return {"us": statistics.median(times) * 1e6}
+
+
 PEERS = ("sallyport", "pasta", "slirp4netns", "veth")
 # name, MTU, measure, contenders, whether one turn is enough
 FIGURES = (
@@ -214,6 +263,10 @@ FIGURES = (
      ("sallyport", "pasta", "veth"), False),
     ("rr-8000-turns", 65520, request_response(FLOWS_MANY, FLOWS_MANY),
      ("sallyport", "pasta", "veth"), False),
+    ("name-cached", 65520, name_latency, ("sallyport-names", "veth"), False),
+    # With and without a name rule to verify; the veth path is the direct one.
+    ("tls-first-byte", 65520, flight_latency,
+     ("sallyport-names", "sallyport", "veth"), False),
     ("idle-flow", 65520, idle_memory, PEERS[:3], True),
 )
 
@@ -274,6 +327,17 @@ def scaling(summary):
                       "x the CPU of rr-10-flows")
 
 
+def added(summary):
+    """What we add to a path without a gateway."""
+    for figure in ("name-cached", "tls-first-byte"):
+        direct = summary.get((figure, "veth", "us"))
+        for name in ("sallyport-names", "sallyport"):
+            ours = summary.get((figure, name, "us"))
+            if ours and direct:
+                print(f"{figure:14s} {name:16s} {ours - direct:+12.1f} us "
+                      "over veth")
+
+
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--bindir", default=".")
@@ -298,8 +362,10 @@ def arguments():
 def missing(bindir, without):
     import shutil
     found = list(without)
+    if names_lab.missing():
+        found.append("sallyport-names")
     if not os.path.exists(os.path.join(bindir, "sallyport")):
-        found += ["sallyport", "sallyport-async"]
+        found += ["sallyport", "sallyport-async", "sallyport-names"]
     return found + [n for n in ("pasta", "slirp4netns") if not
                     shutil.which(n)]
 
@@ -333,6 +399,7 @@ def measure_all(bench, absent):
                 except gateway.GuestError as error:
                     print(f"# {contender.name}: {error}", file=sys.stderr)
     scaling(summary)
+    added(summary)
 
 
 def main():
@@ -361,9 +428,13 @@ def main():
         os.path.join(SYSTEM, "agent.py"), os.path.join(bindir, "flood")]))
     start_server(bench)
     try:
+        if not names_lab.missing():
+            names_lab.World(bench)
         measure_all(bench, absent)
     finally:
         import shutil
+        for server in bench.servers:
+            server.close()
         for log in bench.logs:
             shutil.rmtree(log, ignore_errors=True)
     return 0

@@ -19,7 +19,7 @@ if [ ! -f Makefile ]; then
 fi
 make -j"$(nproc)" all >make.out 2>&1 || { tail make.out; exit 1; }
 
-for target in parse load log packet frame link answer inspect dns; do
+for target in parse load log packet frame link answer inspect dns stub; do
 	mkdir -p "new-$target"
 	seeds=
 	[ -d "$src/tests/fuzz/$target" ] && seeds=$src/tests/fuzz/$target

@@ -15,7 +15,7 @@ if grep -q '^#define SANITIZE 1' "$build/config.h"; then
 	echo "seal: sanitizer builds load no filter; the plain build runs this"
 	exit 77
 fi
-for room in frame broker recorder keeper parser inspector; do
+for room in frame broker recorder keeper parser inspector resolver; do
 	"$build/seal_suite" $room || bad=1
 	golden=$src/tests/seal/golden/$room.$arch.pfc
 	if [ "$have" != "$reference" ] || [ ! -f "$golden" ]; then

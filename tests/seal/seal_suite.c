@@ -31,7 +31,7 @@
 
 static const struct seal_table *const	tables[] = {
 	&frame_seal, &broker_seal, &recorder_seal, &keeper_seal, &parser_seal,
-	&inspector_seal,
+	&inspector_seal, &resolver_seal,
 };
 
 /* An address that no call can do harm with, should it get through. */

@@ -620,6 +620,194 @@ def op_ping(dst, sizes, timeout=3.0):
     return lost
 
 
+# ---- operations: names and first flights ----------------------------------------------
+
+def op_lookup(host, fam=0):
+    """[outcome, addresses, seconds] of the C library's resolver."""
+    start = time.monotonic()
+    kind = {0: 0, 4: socket.AF_INET, 6: socket.AF_INET6}[fam]
+    try:
+        found = socket.getaddrinfo(host, None, kind, socket.SOCK_STREAM)
+        outcome, places = "ok", sorted({f[4][0] for f in found})
+    except socket.gaierror as error:
+        codes = {getattr(socket, n): n for n in dir(socket)
+                 if n.startswith("EAI_")}
+        outcome, places = codes.get(error.errno, str(error)), []
+    return [outcome, places, time.monotonic() - start]
+
+
+def op_lookups(hosts, fam=4):
+    return [op_lookup(host, fam) for host in hosts]
+
+
+def op_dns(dst, port, queries, tcp=False, chunk=0, timeout=15.0, gap=0.0):
+    """All questions at once; {index: [answer, seconds]} of those that came.
+
+    Index n has id n. tcp: one connection, written in pieces of `chunk` bytes.
+    """
+    queries = [struct.pack("!H", n) + bytes.fromhex(q)[2:]
+               for n, q in enumerate(queries)]
+    start = time.monotonic()
+    read = _dns_tcp if tcp else _dns_udp
+    return {n: [data.hex(), when - start] for n, (data, when) in
+            read(dst, port, queries, chunk, gap, start + timeout).items()}
+
+
+def _dns_udp(dst, port, queries, _chunk, gap, end):
+    got = {}
+    with socket.socket(family(dst), socket.SOCK_DGRAM) as sock:
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+            sock.setsockopt(socket.SOL_SOCKET, option, 16 << 20)
+        sock.connect((dst, port))
+        for query in queries:
+            sock.send(query)
+            if gap:
+                time.sleep(gap)
+        while len(got) < len(queries) and time.monotonic() < end:
+            sock.settimeout(max(end - time.monotonic(), 0.001))
+            try:
+                data = sock.recv(65536)
+            except TimeoutError:
+                break
+            got.setdefault(struct.unpack_from("!H", data)[0],
+                           (data, time.monotonic()))
+    return got
+
+
+def _dns_tcp(dst, port, queries, chunk, gap, end):
+    got = {}
+    with connected(dst, port, 10) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        data = b"".join(struct.pack("!H", len(q)) + q for q in queries)
+        for at in range(0, len(data), chunk or len(data)):
+            sock.sendall(data[at:at + (chunk or len(data))])
+            if gap:
+                time.sleep(gap)
+        while len(got) < len(queries):
+            sock.settimeout(max(end - time.monotonic(), 0.001))
+            size = read_count(sock, 2)
+            if len(size) < 2:
+                break
+            back = read_count(sock, struct.unpack("!H", size)[0])
+            got[struct.unpack_from("!H", back)[0]] = (back, time.monotonic())
+    return got
+
+
+def op_dns_times(dst, query, count, pause=0.0):
+    """Seconds of `count` questions, one after another."""
+    times = []
+    with socket.socket(family(dst), socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        sock.connect((dst, 53))
+        query = bytes.fromhex(query)
+        for number in range(count):
+            ask = struct.pack("!H", number & 0xffff) + query[2:]
+            start = time.monotonic()
+            sock.send(ask)
+            while sock.recv(65536)[:2] != ask[:2]:
+                pass
+            times.append(time.monotonic() - start)
+            if pause:
+                time.sleep(pause)
+    return times
+
+
+def op_first_byte(dst, port, flight, count):
+    """Seconds from connect() to the first byte after a first flight."""
+    times, data = [], bytes.fromhex(flight)
+    for _ in range(count):
+        start = time.monotonic()
+        with connected(dst, port, 5) as sock:
+            sock.sendall(data)
+            if not sock.recv(1):
+                raise ConnectionError("ended")
+            times.append(time.monotonic() - start)
+    return times
+
+
+def op_pieces(dst, port, pieces, pause=0.0, wait=12.0, fin=False):
+    """Connects and sends hex pieces: how it ended, seconds, bytes back."""
+    back, start = b"", time.monotonic()
+    try:
+        with connected(dst, port, wait) as sock:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for piece in pieces:
+                sock.sendall(bytes.fromhex(piece))
+                if pause and _readable(sock, pause):
+                    break
+            if fin:
+                sock.shutdown(socket.SHUT_WR)
+            while True:
+                data = sock.recv(65536)
+                if not data:
+                    break
+                back += data
+        outcome = "fin"
+    except OSError as error:
+        outcome = name(error)
+    return [outcome, time.monotonic() - start, back.hex()]
+
+
+def _readable(sock, seconds):
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def op_tls(dst, port, host, cafile, chunk=0, record=0, pause=0.0):
+    """A GET over TLS whose first flight is cut: the answer's body.
+
+    record: the hello is put into records of so many bytes; chunk: what is
+    written at a time.
+    """
+    import ssl
+    context = ssl.create_default_context(cafile=cafile)
+    into, out = ssl.MemoryBIO(), ssl.MemoryBIO()
+    engine = context.wrap_bio(into, out, server_hostname=host)
+    with connected(dst, port, 15) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        first = True
+
+        def step(work):
+            nonlocal first
+            while True:
+                try:
+                    return work()
+                except ssl.SSLWantReadError:
+                    pass
+                finally:
+                    data = out.read()
+                    if data and first:
+                        data = _again(data, record)
+                        for at in range(0, len(data), chunk or len(data)):
+                            sock.sendall(data[at:at + (chunk or len(data))])
+                            time.sleep(pause)
+                        first = False
+                    elif data:
+                        sock.sendall(data)
+                back = sock.recv(65536)
+                if not back:
+                    into.write_eof()
+                into.write(back)
+
+        step(engine.do_handshake)
+        step(lambda: engine.write(f"GET / HTTP/1.1\r\nHost: {host}\r\n"
+                                  "Connection: close\r\n\r\n".encode()))
+        text = b""
+        while b"\r\n\r\n" not in text or not text.endswith(b"\n"):
+            text += step(lambda: engine.read(65536))
+    return text.split(b"\r\n\r\n", 1)[1].decode()
+
+
+def _again(data, size):
+    """The one record that `data` is, as records of `size` bytes."""
+    if not size:
+        return data
+    body = data[5:]
+    return b"".join(data[:3] + struct.pack("!H", len(body[at:at + size]))
+                    + body[at:at + size] for at in range(0, len(body), size))
+
+
 # ---- operations: about the guest itself --------------------------------------------------
 
 def op_facts():

@@ -12,6 +12,7 @@ import time
 
 import gateway
 import lab
+import names_lab
 import servers
 from trial import OURS, Failure, case
 
@@ -100,9 +101,10 @@ def bad_options(t):
              ["run", *policy, "--tenant", "t" * 100, "true"]),
             (USAGE, "bogus", ["bogus"]),
             (USAGE, "check", ["check"]),
-            (USAGE, "explain", ["explain", place.policy]),
             (USAGE, "stream", ["serve", *policy])):
         expect(t, place, status, pattern, *args)
+    # It is called in two ways, and says both.
+    expect(t, place, USAGE, "explain", "explain", place.policy, lines=2)
 
 
 @case(quick=True, gateways=OURS)
@@ -149,15 +151,17 @@ def bad_policies(t):
     place.write("empty", "")
     place.write("binary", "policy version 1\n\0\1\2\n")
     place.write("version", "policy version 2\n")
-    place.write("name", policy_with('allow to name "example.com" port tcp 80 '
-                                    'label "x"'))
+    place.write("suffix", policy_with('allow to name "*.co.uk" port tcp 443'))
+    place.write("portless", policy_with('allow to name "example.com"'))
+    place.write("notname", policy_with('allow to name "1.2.3.4" port tcp 1'))
     place.write("nothing", policy_with(""))
     rows = [("missing", "missing"), ("fifo", "fifo"),
             ("directory", "directory"), ("writable", "writable"),
             ("group", "group"), ("loop", "loop"), ("long", r"long:10000:"),
             ("empty", r"empty"), ("binary", r"binary:2:"),
             ("version", r"version:1:"),
-            ("name", "not supported in this version")]
+            ("suffix", "suffix"), ("portless", "port"),
+            ("notname", "1.2.3.4")]
     if t.lab.user:
         place.write("secret", good, 0o000)
         rows.append(("secret", "secret"))
@@ -446,22 +450,26 @@ def processes_are_sealed(t):
         with open(config, encoding="utf-8") as file:
             if "#define SANITIZE 1" in file.read():
                 t.skip("a sanitizer build has no filters")
-    with t.guest():
+    rule = 'allow to name "a.example.org" port tcp 443\n'
+    with t.guest(policy=names_lab.policy(rule)):
         ours = namespaces(os.getpid())
+        t.equal(proc_status(t.pid(lab.NURSERY))["NoNewPrivs"], "1", "nursery")
         for program in ("sallyport-frame", "sallyport-broker",
-                        "sallyport-recorder", "sallyportd"):
+                        "sallyport-recorder", "sallyport-resolver",
+                        "sallyport-inspector", "sallyportd"):
             status = proc_status(t.pid(program))
             t.equal(status["NoNewPrivs"], "1", f"{program} NoNewPrivs")
             t.equal(status["Seccomp"], "2", f"{program} Seccomp")
             t.equal(status["Name"], program.replace("sallyport-", "sp-"),
                     "its name in ps(1)")
-            if program in ("sallyport-frame", "sallyport-recorder"):
+            if program not in ("sallyport-broker", "sallyportd"):
                 for name in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb"):
                     t.equal(int(status[name], 16), 0, f"{program} {name}")
-        frame = namespaces(t.pid("sallyport-frame"))
-        shared = [n for n in ours if frame[n] == ours[n]
-                  and n not in ("time", "time_for_children")]
-        t.equal(shared, [], "namespaces that the frame shares with us")
+        for program in ("sallyport-frame", "sallyport-inspector"):
+            theirs = namespaces(t.pid(program))
+            shared = [n for n in ours if theirs[n] == ours[n]
+                      and n not in ("time", "time_for_children")]
+            t.equal(shared, [], f"namespaces that {program} shares with us")
 
 
 def proc_status(pid):

@@ -37,7 +37,9 @@ NOBODY4, NOBODY6 = "203.0.114.200", "2600:1f00::200"
 METADATA4 = "169.254.169.254"
 
 PROGRAMS = ("sallyport", "sallyportd", "sallyport-broker", "sallyport-frame",
-            "sallyport-recorder", "sallyport-parser")
+            "sallyport-recorder", "sallyport-parser", "sallyport-resolver",
+            "sallyport-inspector")
+NURSERY = "sp-nursery"                  # a second process of sallyportd
 
 
 def scratch_dir(avoid):
@@ -215,11 +217,15 @@ def processes():
 
 
 def program(pid):
-    """The program's file name: what it was executed from."""
+    """The program's file name: what it was executed from; or NURSERY."""
     try:
-        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+        path = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
     except OSError:
-        pass
+        return comm(pid)
+    return NURSERY if comm(pid) == NURSERY else path
+
+
+def comm(pid):
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
             return file.read().strip()

@@ -57,6 +57,7 @@ class Connection:
     def __init__(self, sock, peer):
         self.sock = sock
         self.peer = peer
+        self.sock_name = sock.getsockname()[0]
         self.accepted = time.monotonic()
         self.done = threading.Event()
         self.error = None
@@ -266,13 +267,13 @@ class UdpServer:
     answer(data): the bytes to send back, or None. Without it: an echo.
     """
 
-    def __init__(self, netns, address, answer=lambda data: data):
+    def __init__(self, netns, address, answer=lambda data: data, port=0):
         with netns:
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             self.sock = socket.socket(family, socket.SOCK_DGRAM)
         for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
             self.sock.setsockopt(socket.SOL_SOCKET, option, 4 << 20)
-        self.sock.bind((address, 0))
+        self.sock.bind((address, port))
         self.port = self.sock.getsockname()[1]
         self.answer = answer
         self.log = []

@@ -112,6 +112,9 @@ class Trial:
     def skip(self, why):
         raise Skip(why)
 
+    def fail(self, why):
+        raise Failure(why)
+
     # what a case asks of the log
 
     def records(self, *types):
@@ -143,7 +146,6 @@ class Trial:
 
     def pid(self, program):
         """The one process of that program, waiting for it a moment."""
-        found = lablib.wait_until(lambda: self.pids(program), 5)
-        if len(found or ()) != 1:
-            raise Failure(f"{len(found or ())} processes of {program}")
-        return found[0]
+        if not lablib.wait_until(lambda: len(self.pids(program)) == 1, 5):
+            raise Failure(f"{len(self.pids(program))} processes of {program}")
+        return self.pids(program)[0]

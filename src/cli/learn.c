@@ -1,0 +1,324 @@
+/*
+ * `sallyport run --learn': what CMD did, as the audit log of its run tells it.
+ *
+ * The log is the source because it is complete: no connection exists without its
+ * record. A flow to an address that names were resolved to is put down to each of
+ * them: which one CMD meant can be seen by nobody, and all were looked up.
+ *
+ * Trusts: the recorder. What it took from CMD is checked again all the same: a
+ * name must be a name and an address an address before it is written.
+ * Must not: be reached unless the policy was ours, and CMD is gone.
+ */
+#include <sys/stat.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "learn.h"
+
+#define PORT_HTTPS	443
+#define PORT_HTTP	80
+
+void *
+list_add(struct list *l, const void *item)
+{
+	size_t	i;
+
+	for (i = 0; i < l->n; i++)
+		if (memcmp(l->item + i * l->size, item, l->size) == 0)
+			return l->item + i * l->size;
+	if (l->n == l->room) {
+		l->room = l->room == 0 ? 16 : l->room * 2;
+		l->item = reallocarray(l->item, l->room, l->size);
+		if (l->item == NULL)
+			fatalx("--learn: no memory");
+	}
+	memcpy(l->item + l->n * l->size, item, l->size);
+	return l->item + l->n++ * l->size;
+}
+
+/* ---- fields of a record ------------------------------------------------------- */
+
+static const char *
+text(const json_t *r, const char *key)
+{
+	const char	*s = json_string_value(json_object_get(r, key));
+
+	return s == NULL ? "" : s;
+}
+
+static bool
+field_name(const char *s, char out[NAME_SIZE])
+{
+	struct name	n;
+
+	if (name_from_text(s, strlen(s), &n) == -1)
+		return false;
+	memcpy(out, n.text, NAME_SIZE);
+	return true;
+}
+
+/* In the one spelling that there is. */
+static bool
+field_address(const char *s, char out[ENDPOINT_STRLEN])
+{
+	struct endpoint	e;
+
+	memset(out, 0, ENDPOINT_STRLEN);
+	if (addr_parse(s, &e) == -1)
+		return false;
+	addr_print(&e, out);
+	return true;
+}
+
+static uint32_t
+field_proto(const json_t *r)
+{
+	const char	*s = text(r, "proto");
+
+	return strcmp(s, "tcp") == 0 ? PROTO_TCP :
+	    strcmp(s, "udp") == 0 ? PROTO_UDP :
+	    strcmp(s, "icmp") == 0 ? PROTO_ECHO : PROTO_NONE;
+}
+
+/* ---- records ------------------------------------------------------------------ */
+
+static void
+learn_answer(struct learned *l, const json_t *r)
+{
+	const json_t	*ips = json_object_get(r, "ips");
+	struct bound	 b;
+	size_t		 i;
+
+	memset(&b, 0, sizeof(b));
+	if (!field_name(text(r, "name"), b.name))
+		return;
+	for (i = 0; i < json_array_size(ips); i++) {
+		const char *s = json_string_value(json_array_get(ips, i));
+
+		if (s != NULL && field_address(s, b.addr))
+			list_add(&l->bounds, &b);
+	}
+}
+
+/* What a name rule is to see of a flow to this port; the user may know better. */
+static uint32_t
+how_to_verify(const struct want *w, bool sni)
+{
+	if (w->kind == TARGET_NET || w->proto != PROTO_TCP)
+		return BY_NOTHING;
+	if (sni || w->port == PORT_HTTPS)
+		return BY_SNI;
+	return w->port == PORT_HTTP ? BY_HOST : BY_NOTHING;
+}
+
+static void
+add_want(struct learned *l, struct want w, enum target kind, const char *to,
+    bool sni)
+{
+	w.kind = kind;
+	memset(w.to, 0, sizeof(w.to));
+	memcpy(w.to, to, strnlen(to, sizeof(w.to) - 1));
+	w.verify = how_to_verify(&w, sni);
+	list_add(&l->wants, &w);
+}
+
+static size_t
+names_of(struct learned *l, struct want w, const char *addr)
+{
+	struct bound	*b = (struct bound *)(void *)l->bounds.item;
+	size_t		 i, n = 0;
+
+	for (i = 0; i < l->bounds.n; i++)
+		if (strcmp(b[i].addr, addr) == 0) {
+			add_want(l, w, TARGET_NAME, b[i].name, false);
+			n++;
+		}
+	return n;
+}
+
+static void
+learn_flow(struct learned *l, const json_t *r)
+{
+	struct want	w;
+	char		addr[ENDPOINT_STRLEN], name[NAME_SIZE];
+	json_int_t	port = json_integer_value(json_object_get(r, "g.dp"));
+
+	memset(&w, 0, sizeof(w));
+	w.proto = field_proto(r);
+	w.port = w.proto == PROTO_ECHO ? 0 : (uint32_t)port;
+	if (w.proto == PROTO_NONE || port < 0 || port > UINT16_MAX ||
+	    !field_address(text(r, "g.dst"), addr))
+		return;
+	l->flows++;
+	if (w.proto == PROTO_ECHO)	/* no name allows an echo */
+		add_want(l, w, TARGET_NET, addr, false);
+	else if (field_name(text(r, "sni"), name))
+		add_want(l, w, TARGET_NAME, name, true);
+	else if (names_of(l, w, addr) == 0)
+		add_want(l, w, TARGET_NET, addr, false);
+}
+
+static void
+learn_denial(struct learned *l, const json_t *r)
+{
+	struct floored	f;
+	char		addr[ENDPOINT_STRLEN];
+	const char	*reason = text(r, "reason");
+
+	if (strncmp(reason, "floor-", 6) != 0 ||
+	    !field_address(text(r, "g.dst"), addr))
+		return;
+	memset(&f, 0, sizeof(f));
+	snprintf(f.what, sizeof(f.what), "%.5s %s port %d: %.30s",
+	    text(r, "proto"), addr,
+	    (int)json_integer_value(json_object_get(r, "g.dp")), reason);
+	list_add(&l->floored, &f);
+}
+
+/* A log may hold earlier runs; the last start is ours. */
+static void
+begin(struct learned *l)
+{
+	l->wants.n = l->bounds.n = l->floored.n = 0;
+	l->wants.size = sizeof(struct want);
+	l->bounds.size = sizeof(struct bound);
+	l->floored.size = sizeof(struct floored);
+	l->flows = l->bad = 0;
+}
+
+static void
+learn_record(struct learned *l, const json_t *r)
+{
+	const char	*type = text(r, "type");
+
+	if (strcmp(type, "daemon.start") == 0)
+		begin(l);
+	else if (strcmp(type, "dns") == 0)
+		learn_answer(l, r);
+	else if (strcmp(type, "flow.open") == 0)
+		learn_flow(l, r);
+	else if (strcmp(type, "flow.deny") == 0 ||
+	    strcmp(type, "deny.agg") == 0)
+		learn_denial(l, r);
+}
+
+/* ---- the log ------------------------------------------------------------------- */
+
+static int
+learn_segment(struct learned *l, const char *path)
+{
+	FILE	*f = fopen(path, "re");
+	char	*line = NULL;
+	size_t	 size = 0;
+	ssize_t	 n;
+	json_t	*r;
+
+	if (f == NULL) {
+		log_warn("--learn: %s", path);
+		return -1;
+	}
+	while ((n = getline(&line, &size, f)) > 0) {
+		if ((r = json_loadb(line, (size_t)n, 0, NULL)) == NULL)
+			l->bad++;
+		else
+			learn_record(l, r);
+		json_decref(r);
+	}
+	free(line);
+	fclose(f);
+	return 0;
+}
+
+static const char	*segment_of;	/* the log's name, for scandir() */
+
+/* NAME.FIRST-SEQ: what a log that grew too long was put aside as. */
+static int
+is_segment(const struct dirent *e)
+{
+	size_t	len = strlen(segment_of);
+	const char *p = e->d_name + len;
+
+	return strncmp(e->d_name, segment_of, len) == 0 && p[0] == '.' &&
+	    p[1] != '\0' && strspn(p + 1, "0123456789") == strlen(p + 1);
+}
+
+static int
+learn_log(struct learned *l, const char *path)
+{
+	char		 dir[PATH_MAX], base[PATH_MAX], segment[2 * PATH_MAX];
+	struct dirent	**e;
+	int		 i, n;
+
+	snprintf(dir, sizeof(dir), "%s", path);
+	snprintf(base, sizeof(base), "%s", path);
+	segment_of = basename(base);
+	/* the numbers have leading zeros: the order of bytes is that of time */
+	n = scandir(dirname(dir), &e, is_segment, alphasort);
+	for (i = 0; i < n; i++) {
+		snprintf(segment, sizeof(segment), "%s/%s", dir, e[i]->d_name);
+		(void)learn_segment(l, segment);
+		free(e[i]);
+	}
+	if (n >= 0)
+		free(e);
+	return learn_segment(l, path);
+}
+
+/* ---- the command --------------------------------------------------------------- */
+
+/* Before CMD runs, so that nothing is learnt in vain. */
+int
+learn_check(const char *file)
+{
+	char		dir[PATH_MAX];
+	struct stat	st;
+
+	if (lstat(file, &st) == 0) {
+		log_warnx("--learn: %s is there already, and is not "
+		    "overwritten; name a new file", file);
+		return -1;
+	}
+	if (strlen(file) >= sizeof(dir)) {
+		log_warnx("--learn: the path is too long");
+		return -1;
+	}
+	snprintf(dir, sizeof(dir), "%s", file);
+	if (errno != ENOENT ||
+	    faccessat(AT_FDCWD, dirname(dir), W_OK | X_OK, AT_EACCESS) == -1) {
+		log_warn("--learn: %s cannot be made", file);
+		return -1;
+	}
+	return 0;
+}
+
+int
+learn_write(const struct run *r)
+{
+	struct learned	l;
+	int		result;
+
+	memset(&l, 0, sizeof(l));
+	begin(&l);
+	if (learn_log(&l, r->audit_path) == -1)
+		return -1;
+	if (l.bad > 0)
+		log_warnx("--learn: %zu lines of %s could not be read", l.bad,
+		    r->audit_path);
+	result = learned_write(&l, r);
+	if (result == 0 && !r->quiet)
+		log_warnx("learnt from %zu flows: %s; read it before you use "
+		    "it", l.flows, r->learn);
+	free(l.wants.item);
+	free(l.bounds.item);
+	free(l.floored.item);
+	return result;
+}

@@ -1,0 +1,170 @@
+/*
+ * The policy that `sallyport run --learn' writes: the smallest one that would have
+ * allowed what was seen. One rule per target, protocol and way to verify; sorted,
+ * so that two of them can be compared.
+ *
+ * Trusts: learn.c, which has checked each name and address.
+ * Must not: overwrite a file, or let a byte of CMD's out of a comment.
+ */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "learn.h"
+
+#define COMMAND_MAX	200		/* bytes of CMD in the head */
+
+static int
+by_want(const void *a, const void *b)
+{
+	const struct want	*v = a, *w = b;
+	int			 c;
+
+	if (v->kind != w->kind)
+		return v->kind < w->kind ? -1 : 1;
+	if ((c = strcmp(v->to, w->to)) != 0)
+		return c;
+	if (v->proto != w->proto)
+		return v->proto < w->proto ? -1 : 1;
+	if (v->verify != w->verify)
+		return v->verify < w->verify ? -1 : 1;
+	return (v->port > w->port) - (v->port < w->port);
+}
+
+static bool
+one_rule(const struct want *v, const struct want *w)
+{
+	return v->kind == w->kind && v->proto == w->proto &&
+	    v->verify == w->verify && strcmp(v->to, w->to) == 0;
+}
+
+/* n wants that differ in the port alone. */
+static void
+write_rule(FILE *f, const struct want *w, size_t n)
+{
+	size_t	i;
+
+	if (w->kind == TARGET_NAME)
+		fprintf(f, "\tallow to name \"%s\"", w->to);
+	else
+		fprintf(f, "\tallow to net %s", w->to);
+	if (w->proto == PROTO_ECHO) {
+		fputs(" icmp echo\n", f);
+		return;
+	}
+	fprintf(f, " port %s%s", w->proto == PROTO_TCP ? "tcp" : "udp",
+	    n > 1 ? " {" : "");
+	for (i = 0; i < n; i++)
+		fprintf(f, " %u", w[i].port);
+	fputs(n > 1 ? " }" : "", f);
+	if (w->kind == TARGET_NAME && w->proto == PROTO_TCP)
+		fputs(w->verify == BY_HOST ? " verify host" :
+		    w->verify == BY_NOTHING ? " verify none" : "", f);
+	fputc('\n', f);
+}
+
+static void
+write_rules(FILE *f, struct learned *l)
+{
+	struct want	*w = (struct want *)(void *)l->wants.item;
+	size_t		 i, n;
+
+	if (l->wants.n == 0) {
+		fputs("\tdeny to any\n", f);
+		return;
+	}
+	qsort(w, l->wants.n, sizeof(*w), by_want);
+	for (i = 0; i < l->wants.n; i += n) {
+		for (n = 1; i + n < l->wants.n && one_rule(&w[i], &w[i + n]);)
+			n++;
+		write_rule(f, &w[i], n);
+	}
+}
+
+/* CMD in one line: what would end the comment, or speak to a terminal, is '?'. */
+static void
+write_command(FILE *f, char *const *cmd)
+{
+	size_t		 n = 0;
+	const char	*p;
+
+	fputs("#\t", f);
+	for (; *cmd != NULL && n < COMMAND_MAX; cmd++) {
+		for (p = *cmd; *p != '\0' && n < COMMAND_MAX; p++, n++)
+			fputc(isascii((unsigned char)*p) &&
+			    isprint((unsigned char)*p) ? *p : '?', f);
+		fputs(cmd[1] != NULL ? " " : "", f);
+	}
+	fputs(n == COMMAND_MAX ? " ...\n" : "\n", f);
+}
+
+static void
+write_head(FILE *f, const struct learned *l, const struct run *r)
+{
+	char		when[32];
+	time_t		now = time(NULL);
+	struct tm	tm;
+
+	gmtime_r(&now, &tm);
+	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	fprintf(f, "# Written on %s by `sallyport run --learn' from %zu flow%s "
+	    "of\n", when, l->flows, l->flows == 1 ? "" : "s");
+	write_command(f, r->cmd);
+	fputs("# It allows what that was seen to do, not what it ought to do: "
+	    "read it first.\n", f);
+}
+
+static int
+by_words(const void *a, const void *b)
+{
+	return strcmp(((const struct floored *)a)->what,
+	    ((const struct floored *)b)->what);
+}
+
+static void
+write_floored(FILE *f, struct learned *l)
+{
+	struct floored	*w = (struct floored *)(void *)l->floored.item;
+	size_t		 i;
+
+	if (l->floored.n == 0)
+		return;
+	qsort(w, l->floored.n, sizeof(*w), by_words);
+	fputs("\n# Also tried, and below the floor:\n", f);
+	for (i = 0; i < l->floored.n; i++)
+		fprintf(f, "#\t%s\n", w[i].what);
+}
+
+int
+learned_write(struct learned *l, const struct run *r)
+{
+	int	 fd = open(r->learn, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+		    0600);
+	FILE	*f = fd == -1 ? NULL : fdopen(fd, "w");
+	bool	 good;
+
+	if (f == NULL) {
+		log_warn("--learn: %s cannot be made", r->learn);
+		fd_drop(&fd);
+		return -1;
+	}
+	write_head(f, l, r);
+	fputs("\npolicy version 1\n\ntenant learned {\n", f);
+	write_rules(f, l);
+	fputs("}\n", f);
+	write_floored(f, l);
+	good = fflush(f) == 0 && fsync(fd) == 0;
+	if (!good)
+		log_warn("--learn: writing %s", r->learn);
+	if (fclose(f) != 0 || !good) {
+		(void)unlink(r->learn);
+		return -1;
+	}
+	return 0;
+}

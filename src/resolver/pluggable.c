@@ -1,0 +1,230 @@
+/*
+ * The pluggable event base of unbound-event(3)'s header: each of its calls as the
+ * one of libevent that does it.
+ *
+ * Trusts: libunbound to keep to that header.
+ * Must not: know a DNS message. What the header says is never called is fatal.
+ */
+#include "config.h"	/* _GNU_SOURCE */
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <unbound-event.h>
+
+#include "log.h"
+#include "pluggable.h"
+
+struct base {
+	struct ub_event_base	 super;		/* first: it is cast */
+	struct event_base	*base;
+};
+
+struct item {
+	struct ub_event		 super;		/* first: it is cast */
+	struct event_base	*base;
+	struct event		*ev;
+	short			 bits;		/* EV_* */
+	void			(*call)(int, short, void *);
+	void			*arg;
+};
+
+static short
+to_event(short bits)
+{
+	return (short)((bits & UB_EV_TIMEOUT ? EV_TIMEOUT : 0) |
+	    (bits & UB_EV_READ ? EV_READ : 0) |
+	    (bits & UB_EV_WRITE ? EV_WRITE : 0) |
+	    (bits & UB_EV_PERSIST ? EV_PERSIST : 0));
+}
+
+static void
+on_event(int fd, short what, void *arg)
+{
+	struct item	*item = arg;
+
+	item->call(fd, (short)((what & EV_TIMEOUT ? UB_EV_TIMEOUT : 0) |
+	    (what & EV_READ ? UB_EV_READ : 0) |
+	    (what & EV_WRITE ? UB_EV_WRITE : 0)), item->arg);
+}
+
+/* An event must not be pending while it is changed; the header promises it. */
+static void
+assign(struct item *item, int fd)
+{
+	event_del(item->ev);
+	if (event_assign(item->ev, item->base, fd, item->bits, on_event,
+	    item) == -1)
+		fatalx("libevent refuses an event of libunbound's");
+}
+
+static void
+add_bits(struct ub_event *e, short bits)
+{
+	struct item	*item = (struct item *)e;
+
+	item->bits = (short)(item->bits | to_event(bits));
+	assign(item, event_get_fd(item->ev));
+}
+
+static void
+del_bits(struct ub_event *e, short bits)
+{
+	struct item	*item = (struct item *)e;
+
+	item->bits = (short)(item->bits & ~to_event(bits));
+	assign(item, event_get_fd(item->ev));
+}
+
+static void
+set_fd(struct ub_event *e, int fd)
+{
+	assign((struct item *)e, fd);
+}
+
+static void
+free_item(struct ub_event *e)
+{
+	struct item	*item = (struct item *)e;
+
+	event_free(item->ev);
+	free(item);
+}
+
+static int
+add(struct ub_event *e, struct timeval *tv)
+{
+	return event_add(((struct item *)e)->ev, tv);
+}
+
+static int
+del(struct ub_event *e)
+{
+	return event_del(((struct item *)e)->ev);
+}
+
+static int
+add_timer(struct ub_event *e, struct ub_event_base *base,
+    void (*call)(int, short, void *), void *arg, struct timeval *tv)
+{
+	struct item	*item = (struct item *)e;
+
+	item->base = ((struct base *)base)->base;
+	item->call = call;
+	item->arg = arg;
+	item->bits = EV_TIMEOUT;
+	assign(item, -1);
+	return event_add(item->ev, tv);
+}
+
+static int
+add_signal(struct ub_event *e, struct timeval *tv)
+{
+	(void)e;
+	(void)tv;
+	fatalx("libunbound asks for a signal");
+}
+
+static int
+del_signal(struct ub_event *e)
+{
+	return add_signal(e, NULL);
+}
+
+static void
+unregister(struct ub_event *e)
+{
+	add_signal(e, NULL);
+}
+
+static void
+wouldblock(struct ub_event *e, int bit)
+{
+	(void)e;
+	(void)bit;	/* means something on Windows only, and is called everywhere */
+}
+
+static struct ub_event_vmt	item_calls = {
+	.add_bits = add_bits, .del_bits = del_bits, .set_fd = set_fd,
+	.free = free_item, .add = add, .del = del, .add_timer = add_timer,
+	.del_timer = del, .add_signal = add_signal, .del_signal = del_signal,
+	.winsock_unregister_wsaevent = unregister,
+	.winsock_tcp_wouldblock = wouldblock
+};
+
+static struct ub_event *
+new_event(struct ub_event_base *base, int fd, short bits,
+    void (*call)(int, short, void *), void *arg)
+{
+	struct item	*item = calloc(1, sizeof(*item));
+
+	if (item == NULL)
+		return NULL;
+	item->super.magic = UB_EVENT_MAGIC;
+	item->super.vmt = &item_calls;
+	item->base = ((struct base *)base)->base;
+	item->call = call;
+	item->arg = arg;
+	item->bits = to_event(bits);
+	item->ev = event_new(item->base, fd, item->bits, on_event, item);
+	if (item->ev == NULL) {
+		free(item);
+		return NULL;
+	}
+	return &item->super;
+}
+
+static struct ub_event *
+new_signal(struct ub_event_base *base, int fd, void (*call)(int, short, void *),
+    void *arg)
+{
+	(void)base;
+	(void)fd;
+	(void)call;
+	(void)arg;
+	fatalx("libunbound asks for a signal");
+}
+
+static struct ub_event *
+new_wsaevent(struct ub_event_base *base, void *wsaevent,
+    void (*call)(int, short, void *), void *arg)
+{
+	(void)wsaevent;
+	return new_signal(base, -1, call, arg);
+}
+
+static void
+free_base(struct ub_event_base *base)
+{
+	(void)base;		/* it lives as long as the process */
+}
+
+static int
+dispatch(struct ub_event_base *base)
+{
+	(void)base;
+	fatalx("libunbound runs the loop");
+}
+
+static int
+loopexit(struct ub_event_base *base, struct timeval *tv)
+{
+	(void)tv;
+	return dispatch(base);
+}
+
+static struct ub_event_base_vmt	base_calls = {
+	.free = free_base, .dispatch = dispatch, .loopexit = loopexit,
+	.new_event = new_event, .new_signal = new_signal,
+	.winsock_register_wsaevent = new_wsaevent
+};
+
+struct ub_event_base *
+pluggable_base(struct event_base *base)
+{
+	static struct base	b;
+
+	b.super.magic = UB_EVENT_MAGIC;
+	b.super.vmt = &base_calls;
+	b.base = base;
+	return &b.super;
+}

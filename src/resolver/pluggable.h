@@ -1,0 +1,14 @@
+/*
+ * libunbound's "pluggable event base" on our libevent: so it starts no thread and
+ * no process, and shares no structure of libevent's with us.
+ */
+#ifndef SALLYPORT_PLUGGABLE_H
+#define SALLYPORT_PLUGGABLE_H
+
+struct event_base;
+struct ub_event_base;
+
+/* For the life of the process. */
+struct ub_event_base *pluggable_base(struct event_base *);
+
+#endif

@@ -1,0 +1,119 @@
+"""`sallyport run --learn`: the policy that a run needs, written by the run."""
+import os
+import stat
+
+import lab
+import names_lab
+import servers
+import tls_lab
+from cases_run import MACHINERY, Place
+from names_lab import API, BASE, FORWARDER4, SITE4, SITE6, WWW
+from trial import OURS, case
+
+
+def learnt(t, place, script, name="learnt.conf"):
+    """The rules of the policy that a shell's run was found to need."""
+    path = os.path.join(place.path, name)
+    code, out, err = place.run("run", "-q", "--learn", path, "--audit",
+                               path + ".log", "--", "sh", "-c", script)
+    t.equal(code, 0, f"`{script}`: {out!r} {err!r}")
+    with open(path, encoding="ascii") as file:
+        text = file.read()
+    rules = [line.strip() for line in text.splitlines()
+             if line.startswith("\t")]
+    # 2: `verify none` is warned about
+    t.check(place.run("check", "-q", path)[0] in (0, 2), f"check of {text!r}")
+    return path, rules, text
+
+
+@case(quick=True, gateways=OURS)
+def learn_addresses(t):
+    """What is reached by address is allowed by address; once each, sorted."""
+    place = t.keep(Place(t))
+    first = t.serve(servers.http(b"x"), port=8080)
+    t.serve(servers.http(b"x"), port=8081)
+    t.keep(servers.UdpServer(t.lab.internet, lab.LIVE4, port=123))
+    fetch = (f"for i in 1 2 3; do curl -sS http://{lab.LIVE4}:8081/ "
+             f"http://{lab.LIVE4}:8080/ 'http://[{lab.LIVE6}]:8080/'; done; "
+             "curl -s http://169.254.169.254/ http://10.1.2.3/ ; true")
+    path, rules, text = learnt(t, place, fetch)
+    wanted = [f"allow to net {lab.LIVE4} port tcp {{ 8080 8081 }}",
+              f"allow to net {lab.LIVE6} port tcp 8080"]
+    t.equal(rules, wanted, "rules")
+    for line in ("#\ttcp 10.1.2.3 port 80: floor-special",
+                 "#\ttcp 169.254.169.254 port 80: floor-metadata"):
+        t.check(line in text.splitlines(), f"no {line!r} in {text}")
+    t.equal(stat.S_IMODE(os.stat(path).st_mode), 0o600, "mode")
+    seen = len(first.log)
+    code, out, err = place.run(
+        "run", "-q", "-p", path, "--audit", path + ".log2", "--", "curl",
+        "-sS", f"http://{lab.LIVE4}:8080/", f"http://{lab.LIVE4}:8082/")
+    t.equal((code, out), (7, b"x"), f"under the policy: {err!r}")
+    t.equal(len(first.log), seen + 1)
+
+
+@case(quick=True, gateways=OURS)
+def learn_names(t):
+    """Names with their ports; the same command works under what was learnt."""
+    world = names_lab.World(t)
+    world.resolv_conf()
+    place = t.keep(Place(t))
+    site = t.keep(tls_lab.VhostServer(t.lab, [API, WWW]))
+    t.serve(servers.http(b"web\n"), port=80)
+    t.serve(servers.greet(b"hello\n"), port=2222)
+    script = (f"curl -sS --cacert {site.ca} https://{API}/ https://{WWW}/ && "
+              f"curl -sS http://only4.{BASE}/ && "
+              f"curl -sS --http0.9 telnet://alias.{BASE}:2222 </dev/null && "
+              f"curl -sS --http0.9 telnet://{names_lab.STRAY4}:2222 "
+              "</dev/null")
+    path, rules, _ = learnt(t, place, script)
+    for rule in (f'allow to name "{API}" port tcp 443',
+                 f'allow to name "{WWW}" port tcp 443',
+                 f'allow to name "only4.{BASE}" port tcp 80 verify host',
+                 f'allow to name "alias.{BASE}" port tcp 2222 verify none',
+                 f"allow to net {names_lab.STRAY4} port tcp 2222"):
+        t.check(rule in rules, f"no {rule!r} in {rules}")
+    t.equal([r for r in rules if SITE4 in r or SITE6 in r or FORWARDER4 in r],
+            [], "rules by address")
+    order = [(" net " in r, r.split()[3]) for r in rules]
+    t.equal(order, sorted(order), "order")
+    code, out, err = place.run("run", "-q", "-p", path, "--audit",
+                               path + ".log2", "--", "sh", "-c", script)
+    t.equal((code, out.decode()), (
+        0, f"this is {API}\nthis is {WWW}\nweb\nhello\nhello\n"),
+        f"under the policy: {err!r}")
+    code, out, _ = place.run("run", "-q", "-p", path, "--audit",
+                             path + ".log3", "--", "curl", "-sS",
+                             f"https://other.{BASE}/")
+    t.equal((code, out), (6, b""), "another name")
+
+
+@case(quick=True, gateways=OURS)
+def learn_refuses(t):
+    """FILE is never overwritten, and a policy of one's own does not go with it.
+    """
+    place = t.keep(Place(t))
+    there = place.write("there", "mine\n")
+    os.symlink("nowhere", os.path.join(place.path, "link"))
+    for pattern, args in (
+            ("there", ["--learn", there]),
+            ("link", ["--learn", os.path.join(place.path, "link")]),
+            ("cannot be made", ["--learn", "/no/such/directory/file"]),
+            ("-p", ["--learn", os.path.join(place.path, "new"), "-p",
+                    place.policy])):
+        code, _, err = place.run("run", *args, "--audit", "log", "--", "touch",
+                                 "ran")
+        t.equal(code, MACHINERY, f"{args}: {err!r}")
+        t.check(pattern in err and len(err.splitlines()) == 1, err)
+    with open(there, encoding="ascii") as file:
+        t.equal(file.read(), "mine\n")
+    t.check(not os.path.exists(os.path.join(place.path, "ran")), "CMD ran")
+
+
+@case(quick=True, gateways=OURS)
+def learn_nothing(t):
+    """A command that asks for nothing needs nothing; comments stay comments."""
+    place = t.keep(Place(t))
+    _, rules, text = learnt(t, place, "true '\n}\nallow to any\n\x1b[1m'")
+    t.equal(rules, ["deny to any"])
+    t.check("\x1b" not in text and "\nallow" not in text, text)
