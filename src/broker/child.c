@@ -29,6 +29,7 @@ child_want(struct child *c, struct broker *b, enum role role,
 	c->ops = ops;
 	c->state = CHILD_NONE;
 	c->wanted = true;
+	c->hello_due = mono_now() + CHILD_GREETS;
 	keeper_spawn(b, role, 0);
 }
 
@@ -95,8 +96,7 @@ child_died(struct child *c, const struct keeper_died *d)
 		    role_name(c->role));
 	if (c->chan != NULL)
 		chan_drain(c->chan);	/* its last answers count */
-	if (c->chan != NULL)
-		hang_up(c);
+	hang_up(c);			/* or it never had a channel */
 	if (c->broker->stop != STOP_NO)
 		return;
 	log_warnx("the %s died (signal %u, status %u) and is started again",
@@ -106,11 +106,16 @@ child_died(struct child *c, const struct keeper_died *d)
 	keeper_spawn(c->broker, c->role, 0);
 }
 
+/* The first one may be late; what waits for it cannot wait for ever. */
 void
 child_tick(struct child *c, uint64_t mono)
 {
-	if (c->state == CHILD_GREETING && mono >= c->hello_due)
+	if (c->state == CHILD_UP || mono < c->hello_due)
+		return;
+	if (c->state == CHILD_GREETING)
 		child_fault(c, "no-hello");
+	else if (!c->begun)
+		hang_up(c);
 }
 
 void

@@ -1,7 +1,7 @@
 /*
  * One line of our own, read back: an object whose members have a known order,
- * and lists only behind what is looked for. This is no JSON parser; anything that is not exactly our form is not
- * understood.
+ * and lists only behind what is looked for. This is no JSON parser; anything that
+ * is not exactly our form is not understood.
  *
  * Trusts: nothing; every step is bounded by the line.
  * Must not: be used for a line that anybody else wrote.

@@ -269,6 +269,18 @@ def test_no_hello(b):
 
 
 @slow
+def test_never_started(b):
+    """The keeper cannot start them: what waits fails in bounded time."""
+    b.res = b.resolver()
+    f = b.guest()
+    srv, port = listener(NAMED_NET)
+    ident = peeked(b, f, "sni.test", port)
+    f.flight(ident, b"hello")
+    assert f.expect(DENY, ident, 12) == RESET
+    assert b.one("flow.deny").reason == "inspector-unavailable"
+
+
+@slow
 def test_no_answer(b):
     """Stopped, for example: SERVFAIL in bounded time, and it is ended."""
     f = world(b)

@@ -190,7 +190,7 @@ def evil_type(b, kind):
     caught(b, f, "unknown-type")
 
 
-@each({str(kind): kind for kind in LENGTHS if kind != HELLO})
+@each({str(kind): kind for kind in LENGTHS if kind not in (HELLO, FLIGHT)})
 def evil_padding(b, kind):
     f = victim(b)
     f.chan.send(struct.pack("<IIQ", kind, 1, 1) + bytes(LENGTHS[kind] - 16))

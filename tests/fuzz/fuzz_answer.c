@@ -345,7 +345,7 @@ do_resolve(const uint8_t *p)
 		name_from_text(names[p[2] % 8], strlen(names[p[2] % 8]),
 		    &m.name);
 	if (p[3] == 0xff)
-		m.name.text[p[2]] ^= p[1];
+		m.name.text[p[2] % sizeof(m.name.text)] ^= (char)p[1];
 	say(frame, &m, sizeof(m));
 }
 
@@ -368,7 +368,7 @@ do_flight(const uint8_t *p)
 {
 	static struct {
 		struct wire_flight	m;
-		unsigned char		bytes[WIRE_FLIGHT_MAX + 8];
+		unsigned char		bytes[UINT8_MAX * 65];
 	} f;
 	const struct flow	*flow = b->guest[0] == NULL ? NULL :
 				    ledger_find(b->guest[0], ids[p[1] % 16]);
