@@ -25,6 +25,9 @@
 #define CLASS_IN	1
 /* What libunbound may still be busy with after our deadline gave it up. */
 #define WORKS_MAX	(2 * RESOLVE_OPEN_MAX)
+/* Connections to upstreams at one time, and what libunbound keeps besides. */
+#define TCP_MAX		64u
+#define SPARE		64u
 /* of ub_event_callback_type's parameter `sec` */
 #define SEC_BOGUS	1
 #define SEC_SECURE	2
@@ -61,10 +64,15 @@ static const struct option	options[] = {
 	{ "msg-cache-size:", "4m" },
 	{ "rrset-cache-size:", "8m" },
 	{ "num-queries-per-thread:", "4096" },
-	{ "outgoing-num-tcp:", "64" },
-	/* an upstream that was silent is asked again soon: with the library's 900 s
-	   names were gone for 14 s more after a pause of 25 s */
-	{ "infra-host-ttl:", "5" },
+	/* A zone whose servers are silent makes the upstream silent, about that zone
+	   only. The library doubles its patience with each lost packet and at 12 s
+	   takes the upstream for dead, and then every name fails: three questions a
+	   second were enough for half of the time. So what it learnt is forgotten
+	   with the second, and it is patient from the start: 1.5 s, 3 s and 6 s. A
+	   flood can still get there, for what is left of such a second. */
+	{ "infra-host-ttl:", "0" },
+	{ "infra-cache-min-rtt:", "1500" },
+	{ "outbound-msg-retry:", "3" },
 	{ "infra-keep-probing:", "yes" },
 	{ "local-data:", OWN_NAME ". IN A 192.0.2.1" },
 	{ "use-syslog:", "no" },
@@ -187,7 +195,9 @@ unbound_open(struct event_base *base, const struct resolver_config *c)
 	ub_ctx_debugout(u->ctx, NULL);	/* it logs by stdio and asks for the time zone */
 	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		set(u->ctx, options[i].name, options[i].value);
-	set_number(u->ctx, "outgoing-range:", sockets_max() / 2);
+	/* a question that nobody answers keeps its socket for seconds */
+	set_number(u->ctx, "outgoing-range:", sockets_max() - TCP_MAX - SPARE);
+	set_number(u->ctx, "outgoing-num-tcp:", TCP_MAX);
 	set(u->ctx, "module-config:", c->dnssec ? "validator iterator" :
 	    "iterator");
 	if (c->dnssec)
