@@ -252,6 +252,24 @@ build_pin(struct parse *p, const struct items *words)
 	}
 }
 
+/* What no resolver of ours can do (resolve.h). */
+static void
+check_tls(struct parse *p, const struct where *at)
+{
+	const struct policy_resolver	*r = &p->m->resolver;
+	uint32_t			 i, tls = 0;
+
+	for (i = 0; i < r->nupstreams; i++)
+		tls += r->upstream[i].tls;
+	if (tls != 0 && tls != r->nupstreams)
+		report_error(p, at, "upstreams with and without tls: a question "
+		    "that tls cannot carry would go out in the clear; write tls "
+		    "for all of them or for none");
+	else if (tls != 0 && r->dnssec != 0)
+		report_error(p, at, "dnssec yes does not go with tls upstreams "
+		    "in this version: leave one of them out");
+}
+
 void
 build_resolver_end(struct parse *p, const struct where *at)
 {
@@ -259,4 +277,5 @@ build_resolver_end(struct parse *p, const struct where *at)
 		report_error(p, at, "pin: min is more than max (%us), and no pin "
 		    "lives both that long and that short",
 		    p->m->resolver.pin_max);
+	check_tls(p, at);
 }

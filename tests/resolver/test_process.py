@@ -163,8 +163,9 @@ def test_no_leak(engine):
         fds = len(descriptors(r.pid))
         assert fds < 20, f"{fds} descriptors"
         if not sanitized():
-            assert after - before < 4096, f"{before} kB, then {after} kB"
-            assert after < 80 << 10, f"{after} kB"
+            # libunbound's caches fill up: to 26 MB, and no more in 100 000 names
+            limit = before + 1024 if engine == "stub" else 40 << 10
+            assert after < limit, f"{before} kB, then {after} kB"
 
 
 def test_silence_leaves_nothing(engine):
