@@ -261,12 +261,12 @@ say_upstreams(const struct broker *b, const struct resolver_config *m)
 	char		text[ENDPOINT_STRLEN];
 	uint32_t	i;
 
+	if (m->nupstreams == 0)
+		log_warnx("names cannot be resolved: the policy has no "
+		    "upstream (see resolver in sallyport.conf(5)), and this "
+		    "host's /etc/resolv.conf no name server that can be used");
 	if (policy_resolver(b->policy)->nupstreams > 0 || b->quiet)
 		return;
-	if (m->nupstreams == 0)
-		log_warnx("names cannot be resolved: neither the policy nor "
-		    "this host names a resolver (see resolver in "
-		    "sallyport.conf(5))");
 	for (i = 0; i < m->nupstreams; i++)
 		log_warnx("names are resolved by this host's resolver %s",
 		    addr_print(&m->upstream[i].addr, text));

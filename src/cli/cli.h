@@ -157,7 +157,7 @@ struct run {
 /* Before CMD runs: may FILE be made? Says what is wrong. */
 int	learn_check(const char *file);
 /* After its end. */
-int	learn_write(const struct run *);
+int	learn_write(const struct run *, int status);
 
 /* Between the command and init, over one SEQPACKET pair. */
 enum ctl_type {

@@ -114,9 +114,10 @@ check(const struct run *r)
 	if (r->cmd[0] == NULL)
 		return usage_error(-1, "run", "CMD is missing");
 	if ((r->policy != NULL && *r->policy == '\0') ||
-	    (r->audit != NULL && *r->audit == '\0'))
-		return usage_error(-1, "run", "-p and --audit need a file's "
-		    "name");
+	    (r->audit != NULL && *r->audit == '\0') ||
+	    (r->learn != NULL && *r->learn == '\0'))
+		return usage_error(-1, "run", "-p, --audit and --learn need a "
+		    "file's name");
 	if (r->learn != NULL && (r->policy != NULL || r->tenant != NULL))
 		return usage_error(-1, "run", "--learn brings its own policy: "
 		    "neither -p nor --tenant goes with it");
@@ -197,7 +198,7 @@ finish(struct run *r, struct machine *m, struct wait *w)
 		log_warnx("a part of Sallyport died; CMD was ended with it");
 	if (well && w->began && !r->quiet)
 		machine_report(m, r->audit_path);
-	if (well && w->began && r->learn != NULL && learn_write(r) == -1)
+	if (well && w->began && r->learn != NULL && learn_write(r, w->status) == -1)
 		return EXIT_MACHINERY;
 	return well || !w->began ? w->status : EXIT_MACHINERY;
 }

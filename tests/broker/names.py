@@ -101,6 +101,13 @@ def test_host_upstreams(b):
     assert "192.0.2.1" in b.log_text()
 
 
+@needs(upstreams=0, quiet=1)
+def test_no_upstream_quiet(b):
+    """It is a warning, not news."""
+    b.settle()
+    assert "names cannot be resolved" in b.log_text()
+
+
 @needs(upstreams=0, upstream=[("192.0.2.1", 53)], quiet=1)
 def test_host_upstreams_quiet(b):
     b.resolver()
