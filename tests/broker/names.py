@@ -267,6 +267,23 @@ def test_before_hello(b):
 
 
 @slow
+def test_asked_late(b):
+    """What has waited is not held against the resolver: its time begins when it
+    is asked."""
+    b.ins = b.inspector()
+    f = b.guest()
+    ident = f.resolve("a.test")
+    b.res = b.resolver(greet=False)
+    f.silent(4)
+    b.greets(b.res.chan, R_RES_HELLO)
+    number, _, _ = b.res.asked()
+    f.silent(9.3)
+    assert (ROLE_RESOLVER, 0) not in b.kills
+    b.res.answer(number, ["192.0.2.7"])
+    assert f.answer(ident)[0] == ADDRESSES
+
+
+@slow
 def test_no_hello(b):
     f = b.guest()
     b.inspector()
