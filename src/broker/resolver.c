@@ -4,8 +4,9 @@
  * that it says is believed for its form.
  *
  * Trusts: the policy for the upstreams.
- * Must not: keep a question longer than QUESTION_LIFE, take an answer to a question
- * that was not asked, or let a resolver go on that gave one.
+ * Must not: keep a question longer than QUESTION_LIFE before it is asked and as
+ * long after it, take an answer to a question that was not asked, or let a resolver
+ * go on that gave one.
  */
 #include <sys/queue.h>
 
@@ -79,6 +80,7 @@ pump(struct child *c)
 		if (chan_try(c->chan, &m, sizeof(m), -1) == -1)
 			return;
 		q->asked = true;
+		q->due = mono_now() + QUESTION_LIFE;	/* its time begins now */
 		r->nasked++;
 		r->unsent = TAILQ_NEXT(q, open);
 	}
@@ -181,8 +183,8 @@ answered(void *room, const void *msg, int fd)
 }
 
 /*
- * It had promised to answer by now. Questions that it did not take in time fail
- * alone.
+ * It had promised to answer by now what it was asked. Questions that it did not
+ * take in time fail alone.
  */
 void
 resolver_tick(struct broker *b, uint64_t mono)
@@ -193,14 +195,12 @@ resolver_tick(struct broker *b, uint64_t mono)
 	if (r == NULL)
 		return;
 	child_tick(&r->child, mono);
-	while ((q = TAILQ_FIRST(&r->open)) != NULL && q->due <= mono) {
-		if (q->asked) {
-			child_fault(&r->child, "no-answer");
-			return;
-		}
+	while ((q = r->unsent) != NULL && q->due <= mono) {
 		take_off(r, q);
 		question_failed(q);
 	}
+	if ((q = TAILQ_FIRST(&r->open)) != NULL && q->asked && q->due <= mono)
+		child_fault(&r->child, "no-answer");
 }
 
 bool

@@ -119,6 +119,7 @@ struct policy {
 	const struct blob_set		*set;
 	const struct prefix		*prefix;
 	const struct blob_name		*name;
+	uint32_t			 deepest;	/* labels of a "**." name */
 	const struct blob_host		*host;
 	const struct endpoint		*addr;
 	const struct policy_resolver	*resolver;

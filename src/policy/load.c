@@ -318,14 +318,19 @@ check_sets(const struct policy *p, const struct check *c)
 /* ---- names ---------------------------------------------------------------- */
 
 static int
-check_names(const struct policy *p, const struct check *c)
+check_names(struct policy *p, const struct check *c)
 {
-	uint32_t	i;
+	const struct blob_name	*n;
+	uint32_t		 i, labels;
 
-	for (i = 0; i < p->head->names; i++)
-		if (p->name[i].wild > NAME_MANY ||
-		    !name_valid(&p->name[i].base))
+	for (i = 0; i < p->head->names; i++) {
+		n = &p->name[i];
+		if (n->wild > NAME_MANY || !name_valid(&n->base))
 			return bad(c, "a name is none");
+		labels = name_labels(&n->base);
+		if (n->wild == NAME_MANY && labels > p->deepest)
+			p->deepest = labels;
+	}
 	return 0;
 }
 

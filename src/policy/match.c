@@ -89,17 +89,29 @@ blob_name_compare(const struct blob_name *a, const struct blob_name *b)
 	return name_compare(&a->base, &b->base);
 }
 
+/* Two names in the order of name_compare(); the one here has no NULs to its end. */
+static int
+text_compare(const struct name *a, const char *text, size_t len)
+{
+	int	c = memcmp(a->text, text, a->len < len ? a->len : len);
+
+	return c != 0 ? c : (a->len > len) - (a->len < len);
+}
+
 static bool
 has_name(const struct policy *p, uint32_t first, uint32_t n, uint32_t wild,
-    const struct name *base)
+    const char *text, const char *end)
 {
-	const struct blob_name	key = { wild, *base };
-	uint32_t		lo = first, hi = first + n, mid;
-	int			c;
+	uint32_t	lo = first, hi = first + n, mid;
+	int		c;
 
 	while (lo < hi) {
 		mid = lo + (hi - lo) / 2;
-		if ((c = blob_name_compare(&p->name[mid], &key)) == 0)
+		c = p->name[mid].wild != wild ?
+		    (p->name[mid].wild < wild ? -1 : 1) :
+		    text_compare(&p->name[mid].base, text,
+		    (size_t)(end - text));
+		if (c == 0)
 			return true;
 		if (c < 0)
 			lo = mid + 1;
@@ -109,20 +121,26 @@ has_name(const struct policy *p, uint32_t first, uint32_t n, uint32_t wild,
 	return false;
 }
 
-/* Takes the first label away; false if there is but one. */
+/*
+ * From the last label towards `from`, and no further than the longest "**." of
+ * the policy: how many labels there are is for a guest to choose.
+ */
 static bool
-cut_label(struct name *n)
+has_above(const struct policy *p, uint32_t first, uint32_t n,
+    const char *from, const char *end)
 {
-	const char	*dot = memchr(n->text, '.', n->len);
-	size_t		 len;
+	const char	*at = end + 1;
+	uint32_t	 labels;
 
-	if (dot == NULL)
+	if (p->name[first + n - 1].wild != NAME_MANY)
 		return false;
-	len = (size_t)(dot + 1 - n->text);
-	n->len = (uint16_t)(n->len - len);
-	memmove(n->text, dot + 1, n->len);
-	memset(n->text + n->len, 0, len);
-	return true;
+	for (labels = 0; labels < p->deepest && at > from; labels++) {
+		for (at--; at > from && at[-1] != '.'; at--)
+			;
+		if (has_name(p, first, n, NAME_MANY, at, end))
+			return true;
+	}
+	return false;
 }
 
 /*
@@ -133,21 +151,16 @@ static bool
 in_names(const struct policy *p, uint32_t first, uint32_t n,
     const struct name *name)
 {
-	struct name	base = *name;
+	const char	*end = name->text + name->len, *dot;
 
 	if (n == 0)
 		return false;
-	if (has_name(p, first, n, NAME_EXACT, &base))
+	if (has_name(p, first, n, NAME_EXACT, name->text, end))
 		return true;
-	if (!cut_label(&base))
+	if ((dot = memchr(name->text, '.', name->len)) == NULL)
 		return false;
-	if (has_name(p, first, n, NAME_ONE, &base))
-		return true;
-	do {
-		if (has_name(p, first, n, NAME_MANY, &base))
-			return true;
-	} while (cut_label(&base));
-	return false;
+	return has_name(p, first, n, NAME_ONE, dot + 1, end) ||
+	    has_above(p, first, n, dot + 1, end);
 }
 
 bool
@@ -164,5 +177,6 @@ match_exactly(const struct policy *p, const struct blob_match *m,
     const struct name *name)
 {
 	return match_names(p, m, name) &&
-	    has_name(p, m->name, m->nnames, NAME_EXACT, name);
+	    has_name(p, m->name, m->nnames, NAME_EXACT, name->text,
+	    name->text + name->len);
 }

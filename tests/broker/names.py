@@ -212,6 +212,9 @@ def test_long_lists(b):
     assert r.n == 64 and r.ips[-1] == "..." and r.chain[-1] == "..."
     assert list(r.ips[:-1]) == addrs[:len(r.ips) - 1] and len(r.ips) > 20
     assert list(r.chain[:-1]) == chain[:len(r.chain) - 1]
+    resolve(b, f, "b.test", ["192.0.2.7"], chain=["c.test"])
+    r = b.one("dns", name="b.test")
+    assert (r.ips, r.chain) == (("192.0.2.7",), ("c.test",)), vars(r)
 
 
 def test_many_at_once(b):
@@ -260,6 +263,23 @@ def test_before_hello(b):
     assert not select.select([b.res.chan.sock], [], [], 0)[0]
     b.greets(b.res.chan, R_RES_HELLO)
     b.res.answer(b.res.asked()[0], ["192.0.2.7"])
+    assert f.answer(ident)[0] == ADDRESSES
+
+
+@slow
+def test_asked_late(b):
+    """What has waited is not held against the resolver: its time begins when it
+    is asked."""
+    b.ins = b.inspector()
+    f = b.guest()
+    ident = f.resolve("a.test")
+    b.res = b.resolver(greet=False)
+    f.silent(4)
+    b.greets(b.res.chan, R_RES_HELLO)
+    number, _, _ = b.res.asked()
+    f.silent(9.3)
+    assert (ROLE_RESOLVER, 0) not in b.kills
+    b.res.answer(number, ["192.0.2.7"])
     assert f.answer(ident)[0] == ADDRESSES
 
 
@@ -344,7 +364,10 @@ LIES = {
     "family": ("bad-addresses", lambda r, n: r.answer(n, ["2001:db8::1"])),
     "mapped": ("bad-addresses", lambda r, n: r.answer(n, ["::ffff:1.2.3.4"])),
     "none": ("bad-addresses", lambda r, n: r.answer(n, [bytes(20)])),
-    "count": ("bad-addresses", lambda r, n: r.answer(n, ["192.0.2.1"], n=65)),
+    # the 65th would be what follows: a name that looks like an address
+    "count": ("bad-addresses", lambda r, n: r.answer(
+        n, ["192.0.2.1"] * 64, n=65, nchain=1, chain=[struct.pack(
+            "<H254s", 4, b"\0\0\1\2\3\4")])),
     "huge_count": ("bad-addresses", lambda r, n: r.answer(
         n, ["192.0.2.1"], n=2 ** 32 - 1)),
     "more_than_there_are": ("bad-addresses", lambda r, n: r.answer(

@@ -626,6 +626,80 @@ large_lists(void **state)
 	free(t.buf);
 }
 
+static void
+one_verdict_of(const struct policy *p, struct policy_query *q,
+    enum reason reason)
+{
+	struct timespec	from, to;
+	unsigned int	i;
+	double		us;
+
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	for (i = 0; i < 10; i++)
+		assert_verdict(policy_decide(p, q), VERDICT_DENY, reason);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	us = ((double)(to.tv_sec - from.tv_sec) * 1e6 +
+	    (double)(to.tv_nsec - from.tv_nsec) / 1e3) / 10;
+	print_message("%.2f us per verdict\n", us);
+	assert_true(us < 30000);
+}
+
+/*
+ * A guest whose zone gives one address to as many and as long names as there may
+ * be: each SYN to it asks every rule about each of them.
+ */
+static void
+deep_names(void **state)
+{
+	enum { NAMES = 256, RULES = 64 };
+	struct text		 t = { NULL, 0, 0 };
+	struct policy_query	 q = query(PROTO_TCP, A443);
+	struct name		*name = calloc(NAMES, sizeof(*name));
+	const struct name	**bound = calloc(NAMES, sizeof(*bound));
+	struct policy		*p;
+	unsigned int		 i, k;
+
+	(void)state;
+	assert_non_null(name);
+	assert_non_null(bound);
+	for (i = 0; i < NAMES; i++) {
+		char	text[NAME_TEXT_MAX + 1];
+		int	len = snprintf(text, sizeof(text), "n%u.", i);
+
+		for (k = 0; k < 110; k++)
+			len += snprintf(text + len, sizeof(text) - (size_t)len,
+			    "a.");
+		snprintf(text + len, sizeof(text) - (size_t)len, "evil.example");
+		name[i] = name_of(text);
+		bound[i] = &name[i];
+	}
+	qsort(bound, NAMES, sizeof(bound[0]), law_compare);
+	q.bound = bound;
+	q.nbound = NAMES;
+	text_add(&t, HEAD "tenant t {\n"
+	    "\tallow to name \"**.evil.example\" port tcp 80\n");
+	for (i = 0; i < RULES; i++)
+		text_add(&t, "\tallow to name { \"h%u.example.com\" "
+		    "\"**.w%u.example.com\" } port tcp 443\n", i, i);
+	text_add(&t, "}\n");
+	p = law(t.buf);
+	one_verdict_of(p, &q, REASON_NO_PIN);
+	policy_free(p);
+	t.len = 0;
+	text_add(&t, HEAD "tenant t {\n"
+	    "\tallow to name \"**.evil.example\" port tcp 443\n");
+	for (i = 0; i < RULES; i++)
+		text_add(&t, "\tdeny to name \"h%u.evil.example\" port tcp 443\n",
+		    i);
+	text_add(&t, "\tdeny to name \"**.a.evil.example\" port tcp 443\n}\n");
+	p = law(t.buf);
+	one_verdict_of(p, &q, REASON_NAME_NOT_ALLOWED);
+	policy_free(p);
+	free(bound);
+	free(name);
+	free(t.buf);
+}
+
 int
 main(void)
 {
@@ -646,6 +720,7 @@ main(void)
 		cmocka_unit_test(hash),
 		cmocka_unit_test(lists),
 		cmocka_unit_test(large_lists),
+		cmocka_unit_test(deep_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
