@@ -195,7 +195,7 @@ struct wait {
 	struct guestns	*guest;
 	struct machine	*machine;
 	int		tty;		/* -1 = not in its foreground */
-	bool		began, started, over;
+	bool		began, started, ended, over;	/* ended: CMD, by itself */
 	sigset_t	early;		/* came before CMD did */
 	int		status;		/* what ours is to be */
 };

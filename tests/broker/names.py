@@ -98,7 +98,7 @@ def test_no_upstream(b):
 def test_host_upstreams(b):
     r = b.resolver()
     assert r.upstreams == [("192.0.2.1", 53), ("2001:db8::1", 53)]
-    assert "192.0.2.1" in b.log_text()
+    assert "resolvers 192.0.2.1, 2001:db8::1" in b.log_text()
 
 
 @needs(upstreams=0, quiet=1)

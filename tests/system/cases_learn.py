@@ -6,6 +6,7 @@ import dnswire
 import gateway
 import lab
 import names_lab
+import nspace
 import servers
 import tls_lab
 from cases_run import MACHINERY, Place
@@ -161,6 +162,31 @@ def learn_late(t):
     code, _, err = place.run("run", "-q", "--learn", path, "--audit",
                              path + ".log", "--", "no-such-command")
     t.equal(code, 127, err)
+    t.check("is not written" in err and not os.path.exists(path), err)
+
+
+@case(gateways=OURS)
+def learn_full(t):
+    """A log that could not be finished teaches nothing, and that is what is said:
+    CMD ended by itself."""
+    world = names_lab.World(t)
+    world.resolv_conf()
+    place = t.keep(Place(t))
+    small = t.lab.directory("small")
+    nspace.mount("tmpfs", small, "tmpfs", 0,
+                 f"size=64k,mode=700,uid={t.lab.uid},gid={t.lab.uid}")
+    path = os.path.join(place.path, "full.conf")
+    try:
+        code, _, err = place.run(
+            "run", "-q", "--learn", path, "--audit", small + "/log", "--",
+            "sh", "-c", f"for i in 1 2 3 4 5 6 7 8 9 10; do for j in 0 1 2 3 4 "
+            f"5 6 7 8 9; do getent hosts n$i$j.many.{BASE} & done; wait; done "
+            ">/dev/null; exit 3")
+    finally:
+        nspace.umount(small)
+        os.rmdir(small)
+    t.equal(code, MACHINERY, err)
+    t.check("CMD ended with status 3, but" in err, err)
     t.check("is not written" in err and not os.path.exists(path), err)
 
 
