@@ -32,7 +32,12 @@
 #define STOP_GRACE		SEC		/* last bytes of ended guests */
 #define GUESTS_MAX		64		/* slots */
 #define OWED_MAX		1024u		/* DENYs not yet taken; then no more reading */
-#define QUESTIONS_MAX		1024u		/* of a guest, without their ANSWER */
+/*
+ * Of a guest, without their ANSWER. A frame has as many open, but by its own clock:
+ * where we read late it gives up some that we still have.
+ */
+#define QUESTIONS_MAX		1024u		/* then more are refused */
+#define QUESTIONS_FAULT		(4u * QUESTIONS_MAX)	/* then it is no honest frame */
 #define FLIGHTS_MAX		(128u * WIRE_FLIGHT_MAX)	/* bytes held of a guest */
 #define HOST_UPSTREAMS		3u		/* keeper_policy.upstream */
 

@@ -215,7 +215,7 @@ question_fault(const struct guest *g, const struct wire_resolve *m)
 		return "bad-question";
 	if (!name_valid(&m->name))
 		return "bad-name";
-	if (g->nquestions >= QUESTIONS_MAX)
+	if (g->nquestions >= QUESTIONS_FAULT)
 		return "too-many-questions";
 	return NULL;
 }
@@ -229,7 +229,8 @@ judge(struct question *q, bool *counted)
 
 	if (g->broker->stop != STOP_NO)
 		return REASON_SHUTDOWN;
-	if (!budget_rate(g->budget, mono_now()))
+	if (!budget_rate(g->budget, mono_now()) ||
+	    g->nquestions > QUESTIONS_MAX)
 		return REASON_DNS_BUDGET;
 	v = policy_name(g->broker->policy, g->broker->tenant, &q->name);
 	q->verdict = v.kind;

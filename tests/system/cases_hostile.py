@@ -9,6 +9,7 @@ import socket
 import struct
 import time
 
+import dnswire
 import lab
 import packets as p
 import servers
@@ -460,6 +461,36 @@ def hostile_syn_flood(t):
         time.sleep(4)
         a.unharmed("syn_flood")
         a.quiet("syn_flood")
+
+
+def dns_flood(a):
+    """30 000 questions as fast as they go, to a forwarder that never answers."""
+    src, gate = a.guest.own[4], a.guest.gate[4]
+    for n in range(30000):
+        a.guest.send(p.ip4(src, gate, p.UDP, p.udp(
+            src, gate, 1024 + n % 60000, 53,
+            dnswire.query(f"n{n}.example.com", ident=n & 0xffff))))
+        if n % 1000 == 0:
+            a.unharmed(f"dns_flood, {n}")
+
+
+@case(gateways=OURS, timeout=120)
+def hostile_dns_flood(t):
+    import gateway
+    text = gateway.policy_text(head=f"resolver {{ upstream {lab.HOLE4} }}\n",
+                               tenant="")
+    with stream.serve(t, policy=text) as link:
+        a = Attack(t, link)
+        dns_flood(a)
+        a.unharmed("dns_flood")
+        time.sleep(13)                  # what was asked has failed by now
+        a.unharmed("dns_flood")
+        a.quiet("dns_flood")
+        t.check(lab.fd_count(a.broker) <= a.fds[1] + 2, "fds are left")
+    records = link.records()
+    told = sum(r.get("n", 1) for r in records
+               if r["type"] in ("dns", "deny.agg"))
+    t.equal(told, 30000, "questions in the log")
 
 
 # ---- offload headers on a tap -----------------------------------------------------------------
