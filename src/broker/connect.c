@@ -137,6 +137,14 @@ connect_reason(int error, enum deny_code *code)
 	case ENOBUFS:
 	case ENOMEM:
 		return REASON_RESOURCE;
+	case ECONNRESET:
+	case EPIPE:
+		/*
+		 * It was there, and has reset us before we looked. Whatever it
+		 * sent is not handed on: getpeername() cannot say any more who
+		 * it was, and a cgroup's connect hook may have chosen another.
+		 */
+		return REASON_PEER_RESET;
 	default:
 		return REASON_CONNECT_REFUSED;
 	}

@@ -10,6 +10,7 @@
  */
 #include <sys/queue.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -259,17 +260,22 @@ static void
 say_upstreams(const struct broker *b, const struct resolver_config *m)
 {
 	char		text[ENDPOINT_STRLEN];
+	char		all[HOST_UPSTREAMS * (ENDPOINT_STRLEN + 2)] = "";
 	uint32_t	i;
+	size_t		n = 0;
 
+	if (m->nupstreams == 0)
+		log_warnx("names cannot be resolved: the policy has no "
+		    "upstream (see resolver in sallyport.conf(5)), and this "
+		    "host's /etc/resolv.conf no name server that can be used");
 	if (policy_resolver(b->policy)->nupstreams > 0 || b->quiet)
 		return;
-	if (m->nupstreams == 0)
-		log_warnx("names cannot be resolved: neither the policy nor "
-		    "this host names a resolver (see resolver in "
-		    "sallyport.conf(5))");
 	for (i = 0; i < m->nupstreams; i++)
-		log_warnx("names are resolved by this host's resolver %s",
-		    addr_print(&m->upstream[i].addr, text));
+		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s",
+		    i == 0 ? "" : ", ", addr_print(&m->upstream[i].addr, text));
+	if (i > 0)
+		log_warnx("names are resolved by this host's resolver%s %s",
+		    i == 1 ? "" : "s", all);
 }
 
 /* If the policy has use for one and there is somebody to ask. */

@@ -19,14 +19,15 @@ static const struct command commands[] = {
 	    "[-46qv] [-p POLICY] [--tenant NAME] [--audit FILE]\n"
 	    "           [--durable before-data|before-connect|async] [--mtu N]\n"
 	    "           [--user NAME] [--keep-fd N] [--expose PATH]\n"
-	    "           [--no-offload] [--] CMD [ARGUMENT ...]\n"
+	    "           [--ca-bundle FILE] [--no-offload] [--] CMD [ARGUMENT ...]\n"
 	    "       sallyport run --learn FILE [OPTION ...] [--] CMD [ARGUMENT ...]",
 	    "run one command with the network that a policy allows" },
 	{ "serve", cmd_serve,
 	    "-p POLICY --stream SOCKET [-qv] [--tenant NAME]\n"
 	    "           [--audit FILE] [--durable WORD] [--guest NAME]\n"
 	    "           [--guest-address ADDRESS/LENGTH] [--gateway ADDRESS]\n"
-	    "           [--mtu N] [--checksum verify|trust] [--ready-fd N]",
+	    "           [--mtu N] [--ca-bundle FILE] [--checksum verify|trust]\n"
+	    "           [--ready-fd N]",
 	    "the same for a virtual machine on a stream socket" },
 	{ "check", cmd_check, "[-npq] FILE",
 	    "read a policy and say what is wrong with it" },

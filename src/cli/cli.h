@@ -157,7 +157,7 @@ struct run {
 /* Before CMD runs: may FILE be made? Says what is wrong. */
 int	learn_check(const char *file);
 /* After its end. */
-int	learn_write(const struct run *);
+int	learn_write(const struct run *, int status);
 
 /* Between the command and init, over one SEQPACKET pair. */
 enum ctl_type {
@@ -195,7 +195,7 @@ struct wait {
 	struct guestns	*guest;
 	struct machine	*machine;
 	int		tty;		/* -1 = not in its foreground */
-	bool		began, started, over;
+	bool		began, started, ended, over;	/* ended: CMD, by itself */
 	sigset_t	early;		/* came before CMD did */
 	int		status;		/* what ours is to be */
 };

@@ -12,6 +12,8 @@
 #include "explain.h"
 #include "policy_cmds.h"
 
+#define PORT_DNS	53	/* of the gateway: the frame answers it */
+
 /* ---- a flow --------------------------------------------------------------------- */
 
 static void
@@ -165,6 +167,13 @@ explain_flow(const struct policy *p, const struct model *m,
 
 	law_judge(p, &q->query, &j);
 	show_address(&j);
+	if (j.gateway && j.service == BLOB_NONE &&
+	    q->query.proto != PROTO_ECHO && q->query.dst.port == PORT_DNS) {
+		printf("gateway    this is the guest's gateway, and this port its "
+		    "name server: ask\n           with dns NAME\n"
+		    "verdict    answered by the gateway itself\n");
+		return EXIT_GOOD;
+	}
 	show_floor(p, &j);
 	if (!floor_reason(j.verdict.reason)) {
 		show_names(p, q);
@@ -187,8 +196,11 @@ explain_flow(const struct policy *p, const struct model *m,
 
 /* ---- a name ---------------------------------------------------------------------- */
 
-/* What a host statement gives, as far as the floor leaves it. */
-static void
+/*
+ * What a host statement gives, as far as the floor leaves it. False if there is
+ * one and nothing is left.
+ */
+static bool
 show_host(const struct policy *p, const struct question *q,
     const struct name *n)
 {
@@ -196,16 +208,22 @@ show_host(const struct policy *p, const struct question *q,
 	struct endpoint			e[ANSWER_MAX];
 	char				buf[ENDPOINT_STRLEN];
 	size_t				i;
-	int				k, got;
+	int				k, got, left = 0, all = 0;
+	bool				reached;
 
 	for (i = 0; i < 2; i++) {
 		got = policy_host(p, n, families[i], e);
-		for (k = 0; k < got; k++)
+		for (k = 0; k < got; k++) {
+			reached = policy_reaches(p, q->query.tenant, &e[k],
+			    &q->query.locals);
+			left += reached;
+			all++;
 			printf("host       %s%s\n", addr_print(&e[k], buf),
-			    policy_reaches(p, q->query.tenant, &e[k],
-			    &q->query.locals) ? "" : ", which the floor takes away "
+			    reached ? "" : ", which the floor takes away "
 			    "(rebinding-stripped)");
+		}
 	}
+	return all == 0 || left > 0;
 }
 
 static void
@@ -230,8 +248,10 @@ explain_name(const struct policy *p, const struct model *m,
 	show_rule(p, m, v.kind == VERDICT_ALLOW ? "allow" :
 	    v.reason == REASON_DENY_RULE ? "deny" : "allow", v.rule);
 	show_budget(p, q->query.tenant, &v);
-	if (v.kind != VERDICT_DENY)
-		show_host(p, q, n);
+	if (v.kind != VERDICT_DENY && !show_host(p, q, n)) {
+		v.kind = VERDICT_DENY;		/* as reply.c has it */
+		v.reason = REASON_REBINDING_STRIPPED;
+	}
 	printf("verdict    %s", verdicts[v.kind]);
 	if (v.kind != VERDICT_ALLOW)
 		printf(" (%s)", reason_name(v.reason));

@@ -167,6 +167,58 @@ learn_flow(struct learned *l, const json_t *r)
 		add_want(l, w, TARGET_NET, addr, false);
 }
 
+/* The addresses that were taken out of a name's answer: a list in words. */
+static void
+learn_stripped(struct learned *l, const json_t *r)
+{
+	struct floored	f;
+	char		name[NAME_SIZE], addr[ENDPOINT_STRLEN];
+	char		word[ENDPOINT_STRLEN];
+	const char	*p = text(r, "detail");
+	size_t		n;
+
+	if (json_object_get(r, "stripped") == NULL ||
+	    !field_name(text(r, "name"), name))
+		return;
+	for (; *p != '\0'; p += n) {
+		p += strspn(p, ", ");
+		n = strcspn(p, ", ");
+		snprintf(word, sizeof(word), "%.*s", (int)n, p);
+		if (!field_address(word, addr))
+			continue;
+		memset(&f, 0, sizeof(f));
+		snprintf(f.what, sizeof(f.what), "name %s: %s", name, addr);
+		list_add(&l->floored, &f);
+	}
+}
+
+static bool
+is_limit(int reason)
+{
+	return reason == REASON_DNS_BUDGET || reason == REASON_RATE ||
+	    reason == REASON_CONNS || reason == REASON_PENDING ||
+	    reason == REASON_RESOURCE || reason == REASON_AUDIT_UNAVAILABLE;
+}
+
+/* What was refused for its number alone, and may have been needed. */
+static void
+learn_limit(struct learned *l, const json_t *r)
+{
+	int		reason = reason_parse(text(r, "reason"));
+	json_int_t	n = 1;
+
+	if (!is_limit(reason))
+		return;
+	if (strcmp(text(r, "type"), "deny.agg") == 0)
+		n = json_integer_value(json_object_get(r, "n"));
+	else if (strcmp(text(r, "type"), "audit.gap") == 0)
+		n = json_integer_value(json_object_get(r, "opens")) +
+		    json_integer_value(json_object_get(r, "denies"));
+	else if (strcmp(text(r, "verdict"), "deny") != 0)
+		n = 0;
+	l->limited[reason] += n > 0 ? (uint64_t)n : 0;
+}
+
 static void
 learn_denial(struct learned *l, const json_t *r)
 {
@@ -193,6 +245,7 @@ begin(struct learned *l)
 	l->bounds.size = sizeof(struct bound);
 	l->floored.size = sizeof(struct floored);
 	l->flows = l->bad = 0;
+	memset(l->limited, 0, sizeof(l->limited));
 }
 
 static void
@@ -203,12 +256,13 @@ learn_record(struct learned *l, const json_t *r)
 	if (strcmp(type, "daemon.start") == 0)
 		begin(l);
 	else if (strcmp(type, "dns") == 0)
-		learn_answer(l, r);
+		learn_answer(l, r), learn_stripped(l, r);
 	else if (strcmp(type, "flow.open") == 0)
 		learn_flow(l, r);
 	else if (strcmp(type, "flow.deny") == 0 ||
 	    strcmp(type, "deny.agg") == 0)
 		learn_denial(l, r);
+	learn_limit(l, r);
 }
 
 /* ---- the log ------------------------------------------------------------------- */
@@ -300,8 +354,49 @@ learn_check(const char *file)
 	return 0;
 }
 
+/* True if CMD cannot have been what the user meant: it was not even run. */
+static bool
+never_ran(const struct learned *l, int status)
+{
+	return (status == EXIT_NOT_FOUND || status == EXIT_NOT_EXECUTABLE) &&
+	    l->flows == 0 && l->bounds.n == 0 && l->floored.n == 0;
+}
+
+static void
+say_limits(const struct learned *l)
+{
+	int	i;
+
+	for (i = 0; i < REASON_MAX; i++)
+		if (l->limited[i] > 0)
+			log_warnx("--learn: %llu attempts were refused (%s): "
+			    "what they were for is not in the policy",
+			    (unsigned long long)l->limited[i],
+			    reason_name((unsigned int)i));
+}
+
+static int
+learn_end(struct learned *l, const struct run *r, int status)
+{
+	if (l->bad > 0)
+		log_warnx("--learn: %zu lines of %s could not be read", l->bad,
+		    r->audit_path);
+	if (never_ran(l, status)) {
+		log_warnx("nothing to learn: CMD did nothing and ended with "
+		    "status %d; %s is not written", status, r->learn);
+		return 0;
+	}
+	say_limits(l);
+	if (learned_write(l, r) == -1)
+		return -1;
+	if (!r->quiet)
+		log_warnx("learnt from %zu flow%s: %s; read it before you use "
+		    "it", l->flows, l->flows == 1 ? "" : "s", r->learn);
+	return 0;
+}
+
 int
-learn_write(const struct run *r)
+learn_write(const struct run *r, int status)
 {
 	struct learned	l;
 	int		result;
@@ -310,13 +405,7 @@ learn_write(const struct run *r)
 	begin(&l);
 	if (learn_log(&l, r->audit_path) == -1)
 		return -1;
-	if (l.bad > 0)
-		log_warnx("--learn: %zu lines of %s could not be read", l.bad,
-		    r->audit_path);
-	result = learned_write(&l, r);
-	if (result == 0 && !r->quiet)
-		log_warnx("learnt from %zu flows: %s; read it before you use "
-		    "it", l.flows, r->learn);
+	result = learn_end(&l, r, status);
 	free(l.wants.item);
 	free(l.bounds.item);
 	free(l.floored.item);

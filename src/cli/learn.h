@@ -11,6 +11,7 @@
 #include "addr.h"
 #include "cli.h"
 #include "name.h"
+#include "reason.h"
 #include "wire.h"
 
 struct list {			/* of items of one size; no two are equal */
@@ -41,17 +42,21 @@ struct bound {			/* an address that a name was resolved to */
 	char		name[NAME_SIZE];
 };
 
-struct floored {		/* what no policy can allow */
-	char		what[128];
+struct floored {		/* what no rule allows by itself */
+	char		what[NAME_SIZE + 64];
 };
 
 struct learned {
 	struct list	wants, bounds, floored;
+	uint64_t	limited[REASON_MAX];	/* attempts that a limit refused */
 	size_t		flows;
 	size_t		bad;		/* lines of the log that are no records */
 };
 
-/* Makes FILE, which must not be there yet. -1 after saying what was wrong. */
+/*
+ * Makes FILE, which must not be there yet. -1 after saying what was wrong, and,
+ * so that CMD has not run in vain, what it would have held.
+ */
 int	learned_write(struct learned *, const struct run *);
 
 #endif

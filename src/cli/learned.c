@@ -141,8 +141,65 @@ write_floored(FILE *f, struct learned *l)
 		fprintf(f, "#\t%s\n", w[i].what);
 }
 
-int
-learned_write(struct learned *l, const struct run *r)
+static int
+by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct bound *)a)->name,
+	    ((const struct bound *)b)->name);
+}
+
+/* A rule needs a port, so what was only looked up cannot have one. */
+static void
+write_unused(FILE *f, struct learned *l)
+{
+	struct bound	*b = (struct bound *)(void *)l->bounds.item;
+	struct want	*w = (struct want *)(void *)l->wants.item;
+	const char	*head = "\n# Also looked up, and not connected to:\n";
+	size_t		 i, j = 0;
+	int		 c;
+
+	if (l->bounds.n == 0)
+		return;
+	qsort(b, l->bounds.n, sizeof(*b), by_name);
+	for (i = 0; i < l->bounds.n; i++) {
+		c = -1;		/* names come first in wants, and sorted too */
+		while (j < l->wants.n && w[j].kind == TARGET_NAME &&
+		    (c = strcmp(w[j].to, b[i].name)) < 0)
+			j++;
+		if ((j < l->wants.n && c == 0) ||
+		    (i > 0 && by_name(&b[i - 1], &b[i]) == 0))
+			continue;
+		fprintf(f, "%s#\t%s\n", head, b[i].name);
+		head = "";
+	}
+}
+
+static void
+write_limited(FILE *f, const struct learned *l)
+{
+	unsigned int	i;
+
+	for (i = 0; i < REASON_MAX; i++)
+		if (l->limited[i] > 0)
+			fprintf(f, "\n# Not learnt: %llu attempts that were "
+			    "refused, %s.\n", (unsigned long long)l->limited[i],
+			    reason_name(i));
+}
+
+static void
+write_all(FILE *f, struct learned *l, const struct run *r)
+{
+	write_head(f, l, r);
+	fputs("\npolicy version 1\n\ntenant learned {\n", f);
+	write_rules(f, l);
+	fputs("}\n", f);
+	write_unused(f, l);
+	write_floored(f, l);
+	write_limited(f, l);
+}
+
+static int
+write_file(struct learned *l, const struct run *r)
 {
 	int	 fd = open(r->learn, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
 		    0600);
@@ -154,11 +211,7 @@ learned_write(struct learned *l, const struct run *r)
 		fd_drop(&fd);
 		return -1;
 	}
-	write_head(f, l, r);
-	fputs("\npolicy version 1\n\ntenant learned {\n", f);
-	write_rules(f, l);
-	fputs("}\n", f);
-	write_floored(f, l);
+	write_all(f, l, r);
 	good = fflush(f) == 0 && fsync(fd) == 0;
 	if (!good)
 		log_warn("--learn: writing %s", r->learn);
@@ -167,4 +220,14 @@ learned_write(struct learned *l, const struct run *r)
 		return -1;
 	}
 	return 0;
+}
+
+int
+learned_write(struct learned *l, const struct run *r)
+{
+	if (write_file(l, r) == 0)
+		return 0;
+	log_warnx("--learn: it would have been:");
+	write_all(stderr, l, r);
+	return -1;
 }

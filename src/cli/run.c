@@ -114,9 +114,10 @@ check(const struct run *r)
 	if (r->cmd[0] == NULL)
 		return usage_error(-1, "run", "CMD is missing");
 	if ((r->policy != NULL && *r->policy == '\0') ||
-	    (r->audit != NULL && *r->audit == '\0'))
-		return usage_error(-1, "run", "-p and --audit need a file's "
-		    "name");
+	    (r->audit != NULL && *r->audit == '\0') ||
+	    (r->learn != NULL && *r->learn == '\0'))
+		return usage_error(-1, "run", "-p, --audit and --learn need a "
+		    "file's name");
 	if (r->learn != NULL && (r->policy != NULL || r->tenant != NULL))
 		return usage_error(-1, "run", "--learn brings its own policy: "
 		    "neither -p nor --tenant goes with it");
@@ -187,6 +188,19 @@ start_machine(struct machine *m, const struct run *r, const struct guestns *g)
 	return 0;
 }
 
+static void
+say_unwell(const struct run *r, const struct wait *w)
+{
+	if (w->ended)
+		log_warnx("CMD ended with status %d, but a part of Sallyport "
+		    "died or could not write all of the audit log: %s",
+		    w->status, r->audit_path);
+	else
+		log_warnx("a part of Sallyport died; CMD was ended with it");
+	if (r->learn != NULL)
+		log_warnx("--learn: %s is not written", r->learn);
+}
+
 /* CMD is over, or never was; the machinery ends, and the sum is told. */
 static int
 finish(struct run *r, struct machine *m, struct wait *w)
@@ -194,10 +208,10 @@ finish(struct run *r, struct machine *m, struct wait *w)
 	bool	well = machine_finish(m);
 
 	if (!well && w->began)
-		log_warnx("a part of Sallyport died; CMD was ended with it");
+		say_unwell(r, w);
 	if (well && w->began && !r->quiet)
 		machine_report(m, r->audit_path);
-	if (well && w->began && r->learn != NULL && learn_write(r) == -1)
+	if (well && w->began && r->learn != NULL && learn_write(r, w->status) == -1)
 		return EXIT_MACHINERY;
 	return well || !w->began ? w->status : EXIT_MACHINERY;
 }

@@ -43,6 +43,7 @@ take_line(const char *p, const char *end, struct upstreams *u)
 	if (u->n == UPSTREAMS_MAX || strlen(text) != n ||
 	    addr_parse(text, &e) == -1)
 		return;
+	e = endpoint_canonical(e);	/* ::ffff:192.0.2.1 is an IPv4 server */
 	addr_print(&e, u->text[u->n++]);
 }
 

@@ -127,7 +127,8 @@ from_init(struct wait *w)
 		return;
 	}
 	w->over = true;
-	if (n == (ssize_t)sizeof(c) && c.type == CTL_ENDED)
+	w->ended = n == (ssize_t)sizeof(c) && c.type == CTL_ENDED;
+	if (w->ended)
 		w->status = c.value;
 	else if (w->began) {
 		log_warnx("CMD was killed together with its namespace");

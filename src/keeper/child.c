@@ -186,6 +186,7 @@ start_now(struct child *c)
 
 	if (child_running(k, c->role) || !may_run(k, c->role))
 		return;
+	backoff_started(&c->backoff, now_ms());	/* one that fails is no health */
 	if (child_start(k, c->role) == 0)
 		return;
 	log_warn("%s cannot be started", role_name(c->role));
@@ -201,7 +202,10 @@ child_retry(int fd, short what, void *arg)
 	start_now(arg);
 }
 
-/* The broker asked for it: at once, or when its time has come. */
+/*
+ * The broker asked for it: at once, or when its time has come. Programs are opened
+ * once, so one that is not there will not be.
+ */
 void
 child_want(struct keeper *k, enum role role)
 {
@@ -209,7 +213,10 @@ child_want(struct keeper *k, enum role role)
 	struct timeval	 tv = { .tv_sec = c->backoff.delay / 1000,
 			    .tv_usec = c->backoff.delay % 1000 * 1000 };
 
-	if (c->backoff.delay == 0)
+	if ((k->missing & 1u << role) != 0)
+		log_warnx("%s is not installed: nothing by name is let through",
+		    exe_name[role]);
+	else if (c->backoff.delay == 0)
 		start_now(c);
 	else if (!event_pending(c->retry, EV_TIMEOUT, NULL))
 		event_add(c->retry, &tv);

@@ -125,6 +125,7 @@ struct keeper {
 	struct chan	*broker, *command;
 	struct child	 child[ROLES];
 	int		 exe[ROLES];
+	uint32_t	 missing;	/* 1 << role: such a program is not installed */
 	int		 audit_dir;
 	int		 ca_bundle;	/* until the nursery has it */
 	int		 nursery;	/* channel to it */

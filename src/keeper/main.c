@@ -6,6 +6,7 @@
  * Must not: read a policy, a packet or a socket's data.
  */
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 
 #include <errno.h>
 #include <event2/event.h>
@@ -25,7 +26,7 @@
 /*
  * Opened once: a package upgrade under a running keeper cannot mix builds. Only
  * rules by name need resolver and inspector, which may be packages apart (the
- * first brings libunbound along): where one is missing and wanted, spawn() says so.
+ * first brings libunbound along): one that is wanted is missed in child_want().
  */
 static void
 open_programs(struct keeper *k)
@@ -44,11 +45,15 @@ open_programs(struct keeper *k)
 	};
 	size_t	i;
 
-	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if ((k->exe[all[i].role] = place_open(all[i].name)) == -1 &&
-		    all[i].always)
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		if ((k->exe[all[i].role] = place_open(all[i].name)) != -1)
+			continue;
+		if (all[i].always)
 			fatal("%s: is Sallyport installed completely?",
 			    all[i].name);
+		else
+			k->missing |= 1u << all[i].role;
+	}
 }
 
 static void
@@ -69,13 +74,18 @@ open_ca_bundle(struct keeper *k)
 {
 	const char	*path = k->opt.ca_bundle;
 
+	struct stat	 st;
+
 	if (path == NULL)
 		path = SYSTEM_CA_BUNDLE;
 	k->ca_bundle = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	if (k->ca_bundle == -1 && k->opt.ca_bundle == NULL)
 		k->ca_bundle = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (k->ca_bundle == -1)
-		fatal("%s: the authorities for DNS over TLS", path);
+		fatal("--ca-bundle %s", path);
+	if (k->opt.ca_bundle != NULL && (fstat(k->ca_bundle, &st) == -1 ||
+	    !S_ISREG(st.st_mode)))
+		fatalx("--ca-bundle %s: not a file", path);
 }
 
 static struct event_base *

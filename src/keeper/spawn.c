@@ -146,10 +146,6 @@ spawn(const struct spawn *s, struct spawned *out)
 	int	sync[2], r;
 
 	out->pidfd = -1;
-	if (s->exe == -1) {
-		errno = ENOENT;		/* it is not installed */
-		return -1;
-	}
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sync) == -1)
 		return -1;
 	/* A fork: no stack of its own. ptid is where CLONE_PIDFD answers. */

@@ -149,6 +149,12 @@ upstream_address(struct parse *p, const struct item *w, bool tls,
 		return -1;
 	}
 	*out = endpoint_canonical(*out);
+	if (out->family == ADDR_V6 && addr_is_link_local(out)) {
+		report_error(p, &w->at, "%.64s needs an interface, which cannot "
+		    "be written here: give the upstream's other address",
+		    w->text);
+		return -1;
+	}
 	if (!addr_is_unspecified(out) && !addr_is_multicast(out))
 		return 0;
 	report_error(p, &w->at, "no upstream is at %.64s", w->text);

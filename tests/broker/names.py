@@ -98,7 +98,14 @@ def test_no_upstream(b):
 def test_host_upstreams(b):
     r = b.resolver()
     assert r.upstreams == [("192.0.2.1", 53), ("2001:db8::1", 53)]
-    assert "192.0.2.1" in b.log_text()
+    assert "resolvers 192.0.2.1, 2001:db8::1" in b.log_text()
+
+
+@needs(upstreams=0, quiet=1)
+def test_no_upstream_quiet(b):
+    """It is a warning, not news."""
+    b.settle()
+    assert "names cannot be resolved" in b.log_text()
 
 
 @needs(upstreams=0, upstream=[("192.0.2.1", 53)], quiet=1)
@@ -205,6 +212,9 @@ def test_long_lists(b):
     assert r.n == 64 and r.ips[-1] == "..." and r.chain[-1] == "..."
     assert list(r.ips[:-1]) == addrs[:len(r.ips) - 1] and len(r.ips) > 20
     assert list(r.chain[:-1]) == chain[:len(r.chain) - 1]
+    resolve(b, f, "b.test", ["192.0.2.7"], chain=["c.test"])
+    r = b.one("dns", name="b.test")
+    assert (r.ips, r.chain) == (("192.0.2.7",), ("c.test",)), vars(r)
 
 
 def test_many_at_once(b):
@@ -365,7 +375,10 @@ LIES = {
     "family": ("bad-addresses", lambda r, n: r.answer(n, ["2001:db8::1"])),
     "mapped": ("bad-addresses", lambda r, n: r.answer(n, ["::ffff:1.2.3.4"])),
     "none": ("bad-addresses", lambda r, n: r.answer(n, [bytes(20)])),
-    "count": ("bad-addresses", lambda r, n: r.answer(n, ["192.0.2.1"], n=65)),
+    # the 65th would be what follows: a name that looks like an address
+    "count": ("bad-addresses", lambda r, n: r.answer(
+        n, ["192.0.2.1"] * 64, n=65, nchain=1, chain=[struct.pack(
+            "<H254s", 4, b"\0\0\1\2\3\4")])),
     "huge_count": ("bad-addresses", lambda r, n: r.answer(
         n, ["192.0.2.1"], n=2 ** 32 - 1)),
     "more_than_there_are": ("bad-addresses", lambda r, n: r.answer(

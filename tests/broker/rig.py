@@ -82,7 +82,9 @@ def endpoint_text(raw):
 
 
 def name(text):
-    """struct name, of what need not be one."""
+    """struct name, of what need not be one; 256 bytes are taken as they are."""
+    if isinstance(text, bytes) and len(text) == 256:
+        return text
     raw = text if isinstance(text, bytes) else text.encode()
     return struct.pack("<H254s", len(raw), raw)
 

@@ -43,6 +43,12 @@ ask 1 'no host-service has this port' example.conf ci tcp 10.0.2.2:80
 ask 0 'audit-deny: recorded as denied, let through (default-deny)' example.conf trial tcp 203.0.115.1:81
 ask 1 'deny (deny-rule) by example.conf' example.conf trial tcp 203.0.115.1:22
 # names
+ask 0 "and this port its name server" names.conf web udp 10.0.2.2:53
+ask 0 "answered by the gateway itself" names.conf web tcp '[fd53:616c:6c79::2]:53'
+ask 1 "no host-service has this port" names.conf web tcp 10.0.2.2:54
+printf 'policy version 1\nhost "in.example.com" 10.20.7.10 fd00::1\nhost "one.example.com" 10.0.0.1 203.0.115.1\ntenant t {\n\tallow to name { "in.example.com" "one.example.com" } port tcp 443\n}\n' >floored.conf
+ask 1 'verdict    deny (rebinding-stripped) by floored.conf:5, answered NXDOMAIN' floored.conf t dns in.example.com
+ask 0 'host       10.0.0.1, which the floor takes away' floored.conf t dns one.example.com
 ask 0 "must name www.example.com as" names.conf web tcp 203.0.114.10:443 --name www.example.com
 ask 0 'verdict    allow by names.conf:[0-9]*, as www.example.com (assurance sni), dials 203.0.114.10:443$' \
 	names.conf web tcp 203.0.114.10:443 --name WWW.example.com. --sni www.example.com
@@ -63,7 +69,7 @@ ask 0 'budget     one of 500 new names in 600 seconds' example.conf ci dns a.use
 ask 1 'name-not-allowed' example.conf ci dns paste.usercontent.example.com
 ask 0 'host       10.20.7.10$' example.conf ci dns cache.corp.example
 ask 0 'answered by this policy' example.conf ci dns cache.corp.example
-ask 0 '10.20.7.10, which the floor takes away (rebinding-stripped)' example.conf trial dns cache.corp.example
+ask 1 '10.20.7.10, which the floor takes away (rebinding-stripped)' example.conf trial dns cache.corp.example
 ask 0 'name       xn--bcher-kva.example' open.conf open dns bücher.example
 ask 2 'is an address, not a name' names.conf web dns 203.0.114.10
 # no spelling of an address is a name (B14)

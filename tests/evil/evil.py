@@ -682,9 +682,7 @@ def evil_rebinding(b):
 # ---- RESOLVE, FLIGHT ------------------------------------------------------------------------
 
 def raw_resolve(ident=1, qname="a.example", qtype=A, zero=0):
-    return head(RESOLVE, ident) + struct.pack("<II", qtype, zero) + (
-        qname if isinstance(qname, bytes) and len(qname) == 256 else
-        name(qname))
+    return head(RESOLVE, ident) + struct.pack("<II", qtype, zero) + name(qname)
 
 
 def not_a_name(label):

@@ -2,8 +2,11 @@
 import os
 import stat
 
+import dnswire
+import gateway
 import lab
 import names_lab
+import nspace
 import servers
 import tls_lab
 from cases_run import MACHINERY, Place
@@ -99,6 +102,7 @@ def learn_refuses(t):
             ("there", ["--learn", there]),
             ("link", ["--learn", os.path.join(place.path, "link")]),
             ("cannot be made", ["--learn", "/no/such/directory/file"]),
+            ("file's name", ["--learn", ""]),
             ("-p", ["--learn", os.path.join(place.path, "new"), "-p",
                     place.policy])):
         code, _, err = place.run("run", *args, "--audit", "log", "--", "touch",
@@ -108,6 +112,82 @@ def learn_refuses(t):
     with open(there, encoding="ascii") as file:
         t.equal(file.read(), "mine\n")
     t.check(not os.path.exists(os.path.join(place.path, "ran")), "CMD ran")
+
+
+@case(quick=True, gateways=OURS)
+def learn_notes(t):
+    """What no rule can say is said in comments: names of the floor, names that
+    were only looked up, and what a limit refused."""
+    world = names_lab.World(t)
+    world.resolv_conf()
+    place = t.keep(Place(t))
+    script = (f"getent hosts {WWW}; getent hosts mixed.{BASE}; "
+              f"getent hosts floored.{BASE}; true")
+    path, rules, text = learnt(t, place, script)
+    t.equal(rules, ["deny to any"])
+    for line in (f"#\t{WWW}", f"#\tname floored.{BASE}: 127.0.0.1",
+                 f"#\tname mixed.{BASE}: fd00::1"):
+        t.check(line in text.splitlines(), f"no {line!r} in {text}")
+    t.equal(text.count(WWW + "\n"), 1, "once")
+    path = os.path.join(place.path, "flood.conf")
+    flood = ("import socket\n"
+             "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+             f"q = bytes.fromhex('{dnswire.query(WWW).hex()}')\n"
+             "for i in range(3000):\n"
+             f"    s.sendto(q, ('{gateway.GATEWAY4}', 53)); s.recv(512)\n")
+    code, _, err = place.run("run", "-q", "--learn", path, "--audit",
+                             path + ".log", "--", "python3", "-c", flood)
+    with open(path, encoding="ascii") as file:
+        text = file.read()
+    t.equal(code, 0, err)
+    t.check("refused (dns-budget)" in err, err)
+    t.check("refused, dns-budget." in text, text)
+
+
+@case(quick=True, gateways=OURS)
+def learn_late(t):
+    """A FILE that CMD made itself is left alone, and what was learnt is said; no
+    CMD, no FILE."""
+    place = t.keep(Place(t))
+    t.serve(servers.http(b"x"), port=8080)
+    path = os.path.join(place.path, "late.conf")
+    code, _, err = place.run(
+        "run", "-q", "--learn", path, "--audit", path + ".log", "--", "sh", "-c",
+        f"echo mine >{path}; curl -sS http://{lab.LIVE4}:8080/")
+    t.equal(code, MACHINERY, err)
+    t.check(f"allow to net {lab.LIVE4} port tcp 8080" in err, err)
+    with open(path, encoding="ascii") as file:
+        t.equal(file.read(), "mine\n")
+    path = os.path.join(place.path, "none.conf")
+    code, _, err = place.run("run", "-q", "--learn", path, "--audit",
+                             path + ".log", "--", "no-such-command")
+    t.equal(code, 127, err)
+    t.check("is not written" in err and not os.path.exists(path), err)
+
+
+@case(gateways=OURS)
+def learn_full(t):
+    """A log that could not be finished teaches nothing, and that is what is said:
+    CMD ended by itself."""
+    world = names_lab.World(t)
+    world.resolv_conf()
+    place = t.keep(Place(t))
+    small = t.lab.directory("small")
+    nspace.mount("tmpfs", small, "tmpfs", 0,
+                 f"size=64k,mode=700,uid={t.lab.uid},gid={t.lab.uid}")
+    path = os.path.join(place.path, "full.conf")
+    try:
+        code, _, err = place.run(
+            "run", "-q", "--learn", path, "--audit", small + "/log", "--",
+            "sh", "-c", f"for i in 1 2 3 4 5 6 7 8 9 10; do for j in 0 1 2 3 4 "
+            f"5 6 7 8 9; do getent hosts n$i$j.many.{BASE} & done; wait; done "
+            ">/dev/null; exit 3")
+    finally:
+        nspace.umount(small)
+        os.rmdir(small)
+    t.equal(code, MACHINERY, err)
+    t.check("CMD ended with status 3, but" in err, err)
+    t.check("is not written" in err and not os.path.exists(path), err)
 
 
 @case(quick=True, gateways=OURS)

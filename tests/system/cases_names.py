@@ -270,7 +270,7 @@ def only_addresses(t):
             {"type-not-allowed", "name-not-allowed"})
 
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def names_that_are_none(t):
     """Every byte value at each end and in the middle of a label; literals."""
     world = names_lab.World(t, liar={
@@ -566,7 +566,7 @@ def stray_records(asked):
                    ("y.lie.example.net", dnswire.A, 60, names_lab.STRAY4)]}
 
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def records_of_others(t):
     """Only what the question's own chain leads to counts (B9)."""
     def answer(data, message, _tcp):
@@ -644,7 +644,7 @@ def next_upstream(t):
     t.check(bad.asked, "the bad one was not asked")
 
 
-@case(quick=True, gateways=OURS, timeout=120)
+@case(gateways=OURS, timeout=120)
 def upstream_fails(t):
     """No upstream is any good: SERVFAIL in bounded time, and a record."""
     bad = t.keep(dnswire.Authority(t.lab.internet, [BAD4], None))
@@ -671,7 +671,7 @@ def upstream_fails(t):
         t.check(not names_lab.all_denied(t), "a literal was denied")
 
 
-@case(quick=True, gateways=OURS, timeout=60)
+@case(gateways=OURS, timeout=60)
 def slow_upstream(t):
     """Two seconds late is late, not lost; denials do not wait for it."""
     answer = dnswire.slowly(2.0, dnswire.zone_answer(
@@ -687,7 +687,7 @@ def slow_upstream(t):
             asked))).addresses(), [SITE4])
 
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def upstream_changes(t):
     """The forwarder dies and comes back: so do names."""
     world = names_lab.World(t)
@@ -757,7 +757,7 @@ def tunnel_wildcard(t):
     t.equal(total, len(names) - budget, "refusals in the log")
 
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def question_rate(t):
     """More questions a second than the limit: refused, and recorded."""
     names_lab.World(t)
@@ -870,7 +870,7 @@ def inspector_stopped(t):
     disturbed(t, "sallyport-inspector", stop_a_while(3), 3.5, 3)
 
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def inspector_away(t):
     """It hangs: the flow is refused in bounded time, no byte at the server."""
     names_lab.World(t)
@@ -893,7 +893,7 @@ def inspector_away(t):
         "inspector-unavailable", "tls-timeout"), "reason")
 
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def nursery_killed(t):
     """Nobody can start the resolver again: names fail, literals do not."""
     names_lab.World(t)

@@ -332,7 +332,7 @@ def slow_hellos(t):
     t.equal(names_lab.all_denied(t), {"tls-timeout": 3, "guest-cancel": 1})
 
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def first_flight_never_comes(t):
     """FIN or RST instead of a hello, or in its midst: the server sees nothing."""
     _, server = site(t)

@@ -316,6 +316,10 @@ resolv_conf_is_read(void **state)
 	    "1111111111111111111111111111111111111111111111111111111111111111",
 	    75, &u);
 	assert_int_equal(u.n, 0);
+	snprintf(more, sizeof(more), "nameserver ::ffff:192.0.2.1\n");
+	upstreams_parse(more, strlen(more), &u);
+	assert_int_equal(u.n, 1);
+	assert_string_equal(u.text[0], "192.0.2.1");
 	upstreams_parse("", 0, &u);
 	assert_int_equal(u.n, 0);
 }

@@ -12,7 +12,7 @@ static const char	text[] =
     "host-service m 127.0.0.1:9091 tcp\n"
     "table <t> { 203.0.114.0/24 203.0.115.0/24 2600:1f00::/32 }\n"
     "limits l { conns 5 }\n"
-    "resolver { upstream tls 9.9.9.9 name \"dns.quad9.net\" dnssec yes }\n"
+    "resolver { upstream tls 9.9.9.9 name \"dns.quad9.net\" dnssec no }\n"
     "host \"h.example.com\" 203.0.114.1 2600:1f00::1\n"
     "host \"i.example.com\" 203.0.114.2\n"
     "tenant a {\n"

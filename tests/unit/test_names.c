@@ -444,27 +444,35 @@ settings(void **state)
 {
 	struct policy	*p = law(HEAD
 	    "resolver {\n\tupstream tls 9.9.9.9 name \"dns.quad9.net\"\n"
-	    "\tupstream [2620:fe::9]:5353\n\tdnssec yes pin min 5s max 10s\n}\n"
+	    "\tupstream tls [2620:fe::9]:5353 name \"b.example.net\"\n"
+	    "\tpin min 5s max 10s\n}\n"
 	    "limits l { dns 3/s burst 4 names 5 per 1m }\n"
 	    "tenant t {\n\tlimits l\n}\ntenant u { }\n");
 	const struct policy_resolver	*r = policy_resolver(p);
 
 	(void)state;
 	assert_int_equal(r->nupstreams, 2);
-	assert_int_equal(r->dnssec, 1);
+	assert_int_equal(r->dnssec, 0);
 	assert_int_equal(r->pin_min, 5);
 	assert_int_equal(r->pin_max, 10);
 	assert_int_equal(r->upstream[0].tls, 1);
 	assert_int_equal(r->upstream[0].addr.port, 853);
 	assert_string_equal(r->upstream[0].name.text, "dns.quad9.net");
 	assert_int_equal(r->upstream[1].addr.port, 5353);
-	assert_int_equal(r->upstream[1].name.len, 0);
+	assert_string_equal(r->upstream[1].name.text, "b.example.net");
 	assert_int_equal(policy_limits(p, 0)->dns_rate, 3);
 	assert_int_equal(policy_limits(p, 0)->dns_burst, 4);
 	assert_int_equal(policy_limits(p, 0)->names, 5);
 	assert_int_equal(policy_limits(p, 0)->names_per, 60);
 	assert_int_equal(policy_limits(p, 1)->dns_rate, 100);
 	assert_int_equal(policy_limits(p, 1)->names_per, 600);
+	policy_free(p);
+	p = law(HEAD "resolver {\n\tupstream 192.0.66.1\n\tdnssec yes\n}\n"
+	    "tenant t { }\n");
+	r = policy_resolver(p);
+	assert_int_equal(r->dnssec, 1);
+	assert_int_equal(r->upstream[0].addr.port, 53);
+	assert_int_equal(r->upstream[0].name.len, 0);
 	policy_free(p);
 }
 
