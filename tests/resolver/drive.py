@@ -252,9 +252,19 @@ def alone(tests, which):
     return 2
 
 
+def long(test):
+    test.long = True
+    return test
+
+
+def is_long(test):
+    return getattr(test, "long", False)
+
+
 def run(tests, which=None):
     """Each test with each engine that is built. Most of them wait for a clock, so
-    some run side by side, each in a process of its own."""
+    some run side by side, each in a process of its own. Long ones only if they
+    are named, or with --long, which runs nothing else."""
     which = which or engines()
     if not which:
         print("no resolver is built: make check builds them")
@@ -263,7 +273,8 @@ def run(tests, which=None):
     if len(only) == 1 and only[0].endswith("]"):
         return alone(tests, which)
     labels = [f"{t.__name__}[{e}]" for t in tests for e in which
-              if not only or t.__name__ in only]
+              if t.__name__ in only or
+              (only in ([], ["--long"]) and is_long(t) == bool(only))]
 
     def one(label):
         began = time.monotonic()

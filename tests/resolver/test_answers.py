@@ -314,10 +314,12 @@ def silent_zone(engine, rate):
         assert lost <= (2 if engine == "unbound" else 0), lost
 
 
+@long
 def test_silent_zone(engine):
     silent_zone(engine, 3)
 
 
+@long
 def test_silent_zone_flood(engine):
     silent_zone(engine, 100)
 
