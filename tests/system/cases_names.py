@@ -850,13 +850,13 @@ def stop_a_while(seconds):
 
 @case(quick=True, gateways=OURS, timeout=120)
 def resolver_killed(t):
-    disturbed(t, "sallyport-resolver", kill, 0.5, t.scale(10, 3))
+    disturbed(t, "sallyport-resolver", kill, 0.5, t.scale(7, 3))
     t.check(len(t.records("child.died")) >= 3, "child.died")
 
 
 @case(quick=True, gateways=OURS, timeout=120)
 def inspector_killed(t):
-    disturbed(t, "sallyport-inspector", kill, 0.5, t.scale(10, 3))
+    disturbed(t, "sallyport-inspector", kill, 0.5, t.scale(7, 3))
     t.check(len(t.records("child.died")) >= 3, "child.died")
 
 

@@ -278,9 +278,10 @@ def bad_first_flights(t):
     t.equal(found, wanted, "reasons")
 
 
-@case(quick=True, gateways=OURS)
+@case(quick=True, gateways=OURS, timeout=400)
 def one_bad_flight_each(t):
-    """As above, one guest's log line at a time: which reason belongs to which."""
+    """As above, one guest's log line at a time: which reason belongs to which. From
+    the eleventh of a reason on, a line tells of ten seconds."""
     _, server = site(t)
     rows = [r for n, r in enumerate(bad_hellos()) if n % t.scale(1, 6) == 0]
     with t.guest(policy=names_lab.policy(RULES)) as guest:
