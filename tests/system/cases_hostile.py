@@ -181,7 +181,7 @@ def fragments(a):
     a.ip(a.guest.gate[4], p.ICMP, p.ip4(src, dst, p.UDP, b""), frag=0x2000)
 
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def hostile_ip(t):
     attack(cut_frames, unknown_frames, lying_ip4_headers, bad_addresses,
            ip6_extensions, fragments)(t)
@@ -255,7 +255,7 @@ def echo_keeps_to_itself(a):
     a.t.equal(replies, [ECHO + b"secret?"], "replies")
 
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def hostile_neighbours(t):
     attack(arp_storm, ndp_lies, icmp_lies, echo_keeps_to_itself)(t)
 
@@ -300,7 +300,7 @@ def dns_lies(a):
         "!HHHHHH", 1, 0x8180, 1, 0, 0, 0) + names[0]))      # an answer
 
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def hostile_udp(t):
     attack(udp_lies, dhcp_and_friends, dns_lies)(t)
 

@@ -309,7 +309,7 @@ def names_that_are_none(t):
     t.equal(bad, [], "what reached the internet")
 
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def malformed_questions(t):
     """Junk at the resolver's port: an error or silence, and it lives on."""
     names_lab.World(t)
@@ -480,7 +480,7 @@ def rebinding(t):
             {n: 1 for n, _, _ in rows}, "records")
 
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def pins_cost(t):
     """20 000 live pins: what the broker grows by."""
     table = {"*.lie.example.net": lambda name, _: {dnswire.AAAA: (600, [
@@ -854,7 +854,7 @@ def resolver_killed(t):
     t.check(len(t.records("child.died")) >= 3, "child.died")
 
 
-@case(quick=True, gateways=OURS, timeout=120)
+@case(gateways=OURS, timeout=120)
 def inspector_killed(t):
     disturbed(t, "sallyport-inspector", kill, 0.5, t.scale(7, 3))
     t.check(len(t.records("child.died")) >= 3, "child.died")

@@ -313,7 +313,7 @@ def ech_where_allowed(t):
              for r in t.records("flow.open")], [(API, True)])
 
 
-@case(quick=True, timeout=90, gateways=OURS)
+@case(timeout=90, gateways=OURS)
 def slow_hellos(t):
     """Nothing, and a byte now and then: over after five seconds."""
     _, server = site(t)
