@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import statistics
+import subprocess
 import time
 
 import dnswire
@@ -62,6 +63,24 @@ def c_library(t):
                     ("EAI_NONAME", "EAI_NODATA"), name)
         code, out, err = guest.call("run", ["getent", "ahosts", API])
         t.check(code == 0 and SITE4 in out and SITE6 in out, f"{out} {err}")
+
+
+@case(quick=True, gateways=OURS)
+def musl_library(t):
+    """musl asks for both families at once, and takes a denial for what it is."""
+    names_lab.need(t, "musl-gcc")
+    names_lab.World(t)
+    program = os.path.join(t.lab.directory("musl"), "lookup")
+    subprocess.run(["musl-gcc", "-static", "-o", program,
+                    os.path.join(os.path.dirname(__file__), "lookup.c")],
+                   check=True, timeout=30)
+    with t.guest(policy=names_lab.policy(RULES)) as guest:
+        code, out, err = guest.call("run", [program, API])
+        t.equal((code, sorted(out.split())), (0, sorted([SITE4, SITE6])), err)
+        start = time.monotonic()
+        code, out, err = guest.call("run", [program, f"denied.{BASE}"])
+        t.equal((code, out.strip()), (1, "Name does not resolve"), err)
+        t.check(time.monotonic() - start < 1, "slow to be denied")
 
 
 @case(quick=True, gateways=OURS)
