@@ -390,7 +390,7 @@ def kill_command(t):
     kill_the_whole(t, "sallyport", t.scale(50, 5))
 
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def kill_each_once(t):
     """The quick form: every process dies once."""
     kill_under_load(t, "sallyport-frame", 1, 5)

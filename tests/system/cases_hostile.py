@@ -395,7 +395,7 @@ def random_segments(a):
         peer.close()
 
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def hostile_tcp(t):
     attack(tcp_headers, tcp_options, sequence_extremes, window_games,
            random_segments)(t)
@@ -423,7 +423,7 @@ def random_frames(a):
         a.link_frame(kind, bytes(body))
 
 
-@case(quick=True, gateways=OURS, timeout=120)
+@case(gateways=OURS, timeout=120)
 def hostile_noise(t):
     attack(random_frames)(t)
 

@@ -639,7 +639,7 @@ BAD_UPSTREAMS = (wrong_question, wrong_id, junk, no_service, refuses,
                  always_cut)
 
 
-@case(quick=True, gateways=OURS, timeout=120)
+@case(gateways=OURS, timeout=120)
 def next_upstream(t):
     """The first upstream is bad in some way: the next one is asked."""
     names_lab.World(t)
@@ -867,7 +867,7 @@ def stop_a_while(seconds):
     return disturb
 
 
-@case(quick=True, gateways=OURS, timeout=120)
+@case(gateways=OURS, timeout=120)
 def resolver_killed(t):
     disturbed(t, "sallyport-resolver", kill, 0.5, t.scale(7, 3))
     t.check(len(t.records("child.died")) >= 3, "child.died")

@@ -435,7 +435,7 @@ def quic_falls_back(t):
 
 # ---- pins -------------------------------------------------------------------------------
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def pins_run_out(t):
     """After expiry and grace a new flow is refused; the old one lives."""
     names_lab.World(t)
