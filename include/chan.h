@@ -13,6 +13,12 @@
 struct chan;
 struct event_base;
 
+/*
+ * The one event base of a room: no locks, no look at the environment. Fatal if
+ * there is none.
+ */
+struct event_base *chan_base(void);
+
 struct chan_ops {
 	/* One datagram; the callee owns fd (-1 = none). */
 	void	(*message)(void *arg, const void *buf, size_t len, int fd);

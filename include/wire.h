@@ -285,4 +285,9 @@ void	wire_begin(void *msg, size_t len, uint32_t type, uint64_t id);
 /* "1.0.0+" and the build's id: what HELLO compares. NUL-filled. */
 void	wire_build_id(char out[WIRE_BUILD_LEN]);
 
+/* The first word of every room: its own type, and which build speaks. */
+void	wire_hello_begin(struct wire_hello *, uint32_t type);
+/* True if it is a peer of this very build. */
+bool	wire_hello_ours(const struct wire_hello *);
+
 #endif

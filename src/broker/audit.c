@@ -262,13 +262,9 @@ audit_hello(void *room, const void *msg, int fd)
 	const struct wire_hello		*m = msg;
 	struct audit			*a = room;
 	struct record_start		 s;
-	char				 build[WIRE_BUILD_LEN];
 
 	(void)fd;
-	wire_build_id(build);
-	if (m->head.id != 0 || m->magic != WIRE_MAGIC ||
-	    m->version != WIRE_VERSION ||
-	    memcmp(m->build, build, sizeof(build)) != 0)
+	if (!wire_hello_ours(m))
 		return -1;
 	wire_begin(&s, sizeof(s), RECORD_START, 0);
 	memcpy(s.inst, a->inst, sizeof(s.inst));

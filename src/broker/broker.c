@@ -92,10 +92,7 @@ broker_start(struct broker *b)
 	struct wire_hello	m;
 	struct record		r;
 
-	wire_begin(&m, sizeof(m), KEEPER_HELLO, 0);
-	m.magic = WIRE_MAGIC;
-	m.version = WIRE_VERSION;
-	wire_build_id(m.build);
+	wire_hello_begin(&m, KEEPER_HELLO);
 	if (chan_send(b->keeper, &m, sizeof(m), -1) == -1)
 		fatal("the keeper takes no message");
 	keeper_spawn(b, ROLE_RECORDER, 0);

@@ -139,13 +139,9 @@ child_hello(void *room, const void *msg, int fd)
 {
 	const struct wire_hello	*m = msg;
 	struct child		*c = room;
-	char			 build[WIRE_BUILD_LEN];
 
 	(void)fd;
-	wire_build_id(build);
-	if (m->head.id != 0 || m->magic != WIRE_MAGIC ||
-	    m->version != WIRE_VERSION ||
-	    memcmp(m->build, build, sizeof(build)) != 0)
+	if (!wire_hello_ours(m))
 		return child_refuse(c, "another-build");
 	c->state = CHILD_UP;
 	c->begun = true;

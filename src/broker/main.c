@@ -84,20 +84,6 @@ load(const struct keeper_policy *m, int fd)
 	return policy;
 }
 
-static struct event_base *
-base_new(void)
-{
-	struct event_config	*config = event_config_new();
-	struct event_base	*base;
-
-	if (config == NULL || event_config_set_flag(config,
-	    EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV) == -1 ||
-	    (base = event_base_new_with_config(config)) == NULL)
-		fatalx("libevent cannot start");
-	event_config_free(config);
-	return base;
-}
-
 static struct broker *
 prepare(struct event_base *base)
 {
@@ -141,7 +127,7 @@ main(int argc, char *argv[])
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		fatal("signal");
 	seal_check_fds(FD_LOG + 1, NULL, 0);
-	base = base_new();
+	base = chan_base();
 	b = prepare(base);
 	broker_seal_in();
 	broker_start(b);

@@ -393,10 +393,7 @@ ask_init(void)
 	if (chan == NULL)
 		fatal("channel to the broker");
 	evtimer_assign(&drops_timer, frame.base, on_drops, NULL);
-	wire_begin(&m, sizeof(m), WIRE_HELLO, 0);
-	m.magic = WIRE_MAGIC;
-	m.version = WIRE_VERSION;
-	wire_build_id(m.build);
+	wire_hello_begin(&m, WIRE_HELLO);
 	if (chan_send(chan, &m, sizeof(m), -1) == -1)
 		fatal("channel to the broker");
 	state = ASK_GREETED;

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "chan.h"
 #include "fd.h"
 #include "frame.h"
 #include "log.h"
@@ -95,22 +96,6 @@ event_log(int severity, const char *msg)
 		log_warnx("libevent: %s", msg);
 }
 
-static struct event_base *
-make_base(void)
-{
-	struct event_config	*cfg = event_config_new();
-	struct event_base	*base;
-
-	event_set_log_callback(event_log);
-	if (cfg == NULL ||
-	    event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK |
-	    EVENT_BASE_FLAG_IGNORE_ENV) == -1 ||
-	    (base = event_base_new_with_config(cfg)) == NULL)
-		fatalx("libevent does not start");
-	event_config_free(cfg);
-	return base;
-}
-
 static void
 seal(void)
 {
@@ -147,7 +132,8 @@ main(int argc, char **argv)
 	mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	rand_seed();
 	link_map_shared();
-	frame.base = make_base();
+	event_set_log_callback(event_log);
+	frame.base = chan_base();
 	frame_clock();
 	seal();
 	ask_init();

@@ -36,13 +36,10 @@ on_hello(void *arg, const void *msg, int fd)
 {
 	struct keeper		*k = arg;
 	struct wire_hello	 hello;
-	char			 build[WIRE_BUILD_LEN];
 
 	(void)fd;
 	memcpy(&hello, msg, sizeof(hello));
-	wire_build_id(build);
-	if (hello.magic != WIRE_MAGIC || hello.version != WIRE_VERSION ||
-	    memcmp(hello.build, build, sizeof(build)) != 0) {
+	if (!wire_hello_ours(&hello)) {
 		log_warnx("the broker is of another build; install all "
 		    "programs of one build");
 		return -1;

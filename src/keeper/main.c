@@ -88,23 +88,6 @@ open_ca_bundle(struct keeper *k)
 		fatalx("--ca-bundle %s: not a file", path);
 }
 
-static struct event_base *
-new_base(void)
-{
-	struct event_config	*c = event_config_new();
-	struct event_base	*base;
-
-	if (c == NULL)
-		fatalx("no memory for events");
-	event_config_set_flag(c, EVENT_BASE_FLAG_NOLOCK |
-	    EVENT_BASE_FLAG_IGNORE_ENV);
-	base = event_base_new_with_config(c);
-	event_config_free(c);
-	if (base == NULL)
-		fatalx("no event base");
-	return base;
-}
-
 static void
 on_signal(int fd, short what, void *arg)
 {
@@ -176,7 +159,7 @@ setup(struct keeper *k)
 		fatal("the nursery cannot be started");
 	fd_drop(&k->ca_bundle);
 	fd_drop(&k->exe[ROLE_RESOLVER]);
-	k->base = new_base();
+	k->base = chan_base();
 	k->deadline = event_new(k->base, -1, 0, on_deadline, k);
 	if (k->deadline == NULL)
 		fatalx("no memory for events");

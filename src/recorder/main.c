@@ -230,10 +230,7 @@ greet(void)
 {
 	struct wire_hello	hello;
 
-	wire_begin(&hello, sizeof(hello), RECORD_HELLO, 0);
-	hello.magic = WIRE_MAGIC;
-	hello.version = WIRE_VERSION;
-	wire_build_id(hello.build);
+	wire_hello_begin(&hello, RECORD_HELLO);
 	if (fd_send(FD_CHANNEL, &hello, sizeof(hello), -1) == -1)
 		fatal("greeting the broker");
 }

@@ -224,27 +224,13 @@ sockets_max(void)
 	return (unsigned int)n - NOFILE_OWN;
 }
 
-static struct event_base *
-base_new(void)
-{
-	struct event_config	*config = event_config_new();
-	struct event_base	*base;
-
-	if (config == NULL || event_config_set_flag(config,
-	    EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV) == -1 ||
-	    (base = event_base_new_with_config(config)) == NULL)
-		fatalx("libevent cannot start");
-	event_config_free(config);
-	return base;
-}
-
 static void
 prepare(struct resolver *r)
 {
 	struct resolver_config	c;
 
 	TAILQ_INIT(&r->open);
-	r->base = base_new();
+	r->base = chan_base();
 	first_message(&c);
 	r->engine = engine_for(&c);
 	r->state = r->engine->open(r->base, &c);
@@ -260,10 +246,7 @@ greet(struct resolver *r)
 {
 	struct wire_hello	hello;
 
-	wire_begin(&hello, sizeof(hello), RESOLVER_HELLO, 0);
-	hello.magic = WIRE_MAGIC;
-	hello.version = WIRE_VERSION;
-	wire_build_id(hello.build);
+	wire_hello_begin(&hello, RESOLVER_HELLO);
 	if (chan_send(r->chan, &hello, sizeof(hello), -1) == -1)
 		fatal("greeting the broker");
 }

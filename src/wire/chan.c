@@ -16,6 +16,7 @@
 
 #include "chan.h"
 #include "fd.h"
+#include "log.h"
 #include "record.h"
 
 /* Datagrams per turn: one busy peer must not starve the others. */
@@ -51,6 +52,20 @@ struct chan {
 
 static void	chan_read(int, short, void *);
 static void	chan_write(int, short, void *);
+
+struct event_base *
+chan_base(void)
+{
+	struct event_config	*config = event_config_new();
+	struct event_base	*base;
+
+	if (config == NULL || event_config_set_flag(config,
+	    EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV) == -1 ||
+	    (base = event_base_new_with_config(config)) == NULL)
+		fatalx("libevent cannot start");
+	event_config_free(config);
+	return base;
+}
 
 struct chan *
 chan_new(struct event_base *base, int fd, unsigned int flags,

@@ -91,6 +91,26 @@ wire_build_id(char out[WIRE_BUILD_LEN])
 	memcpy(out, id, len < WIRE_BUILD_LEN ? len : WIRE_BUILD_LEN - 1);
 }
 
+void
+wire_hello_begin(struct wire_hello *m, uint32_t type)
+{
+	wire_begin(m, sizeof(*m), type, 0);
+	m->magic = WIRE_MAGIC;
+	m->version = WIRE_VERSION;
+	wire_build_id(m->build);
+}
+
+bool
+wire_hello_ours(const struct wire_hello *m)
+{
+	struct wire_hello	ours;
+
+	wire_hello_begin(&ours, m->head.type);
+	return m->head.id == 0 && m->magic == ours.magic &&
+	    m->version == ours.version &&
+	    memcmp(m->build, ours.build, sizeof(ours.build)) == 0;
+}
+
 const char *
 wire_fault_name(enum wire_fault fault)
 {

@@ -177,6 +177,25 @@ build_id(void **state)
 	assert_non_null(strchr(id, '+'));
 }
 
+/* Another id, magic, version or build: not ours, whichever byte differs. */
+static void
+hellos(void **state)
+{
+	struct wire_hello	m;
+	unsigned char		*p = (unsigned char *)&m;
+	size_t			 i;
+
+	(void)state;
+	wire_hello_begin(&m, WIRE_HELLO);
+	assert_int_equal(m.head.type, WIRE_HELLO);
+	assert_true(wire_hello_ours(&m));
+	for (i = offsetof(struct wire_head, id); i < sizeof(m); i++) {
+		p[i] ^= 1;
+		assert_false(wire_hello_ours(&m));
+		p[i] ^= 1;
+	}
+}
+
 #define T(f)	cmocka_unit_test_setup(f, reset)
 
 int
@@ -184,7 +203,7 @@ main(void)
 {
 	const struct CMUnitTest	tests[] = {
 		T(lengths), T(tails), T(types_and_states), T(padding), T(descriptors),
-		T(refused), T(begin_clears), T(build_id),
+		T(refused), T(begin_clears), T(build_id), T(hellos),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
