@@ -31,6 +31,8 @@ import trial  # noqa: E402
 PORT = 7777
 FLOWS_FEW, FLOWS_MANY = 10, 8000
 OPEN_TIMEOUT = 30                       # to open that many
+PAUSE = 0.002                           # s, between two first flights
+LINE = b"x" * 700 + b"\n"               # as long as a flow.open
 
 
 class Slirp(gateway.Direct):
@@ -235,16 +237,39 @@ def name_latency(bench, contender):
     return {"us": statistics.median(times) * 1e6}
 
 
+def commit_latency(directory, count):
+    """What the disk takes to keep a line, at the same pace, with nobody between."""
+    path, times = os.path.join(directory, "commit"), []
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        for _ in range(count):
+            time.sleep(PAUSE)
+            start = time.monotonic()
+            os.write(fd, LINE)
+            os.fdatasync(fd)
+            times.append(time.monotonic() - start)
+    finally:
+        os.close(fd)
+        os.unlink(path)
+    return statistics.median(times)
+
+
 def flight_latency(bench, contender):
-    """From connect() to the first byte that comes back of a ClientHello."""
+    """From connect() to the first byte that comes back of a ClientHello.
+
+    A little apart: what the end of the last connection costs is crr's to tell.
+    """
     if isinstance(contender, Named):
         contender.guest.call("dns_times", gateway.GATEWAY4,
                              dnswire.query(names_lab.API).hex(), 1)
     flight = tls_lab.records(tls_lab.hello(tls_lab.sni(names_lab.API)))
     times = contender.guest.call("first_byte", names_lab.SITE4, PORT,
                                  flight.hex(),
-                                 int(500 * bench.options.seconds))
-    return {"us": statistics.median(times) * 1e6}
+                                 int(500 * bench.options.seconds), PAUSE)
+    found = {"us": statistics.median(times) * 1e6}
+    if getattr(contender, "mode", "") == "before-data":
+        found["disk-us"] = commit_latency(bench.options.log_dir, 200) * 1e6
+    return found
 
 
 PEERS = ("sallyport", "pasta", "slirp4netns", "veth")
@@ -335,9 +360,11 @@ def added(summary):
         direct = summary.get((figure, "veth", "us"))
         for name in ("sallyport-names", "sallyport-names-async", "sallyport"):
             ours = summary.get((figure, name, "us"))
+            disk = summary.get((figure, name, "disk-us"))
             if ours and direct:
                 print(f"{figure:14s} {name:21s} {ours - direct:+7.1f} us "
-                      "over veth")
+                      "over veth" + (f", {ours - direct - disk:+.1f} us over "
+                      "veth and the disk's own commit" if disk else ""))
 
 
 def arguments():

@@ -712,10 +712,11 @@ def op_dns_times(dst, query, count, pause=0.0):
     return times
 
 
-def op_first_byte(dst, port, flight, count):
+def op_first_byte(dst, port, flight, count, pause=0.0):
     """Seconds from connect() to the first byte after a first flight."""
     times, data = [], bytes.fromhex(flight)
     for _ in range(count):
+        time.sleep(pause)
         start = time.monotonic()
         with connected(dst, port, 5) as sock:
             sock.sendall(data)
