@@ -5,7 +5,7 @@
  *
  * A line goes to one fd (2, or a sealed process's fd 5) by one write(2). Bytes
  * outside printable ASCII are escaped, so no peer can forge a line or reach a
- * terminal.
+ * terminal. Whoever reads the fd may be slow: log_init()'s default is to wait.
  */
 #ifndef SALLYPORT_LOG_H
 #define SALLYPORT_LOG_H
@@ -18,6 +18,12 @@ enum log_level { LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 void	log_init(const char *name, int fd, enum log_level);
 void	log_set_level(enum log_level);
+/*
+ * For a process that others depend on. A line that finds no room (a pipe that
+ * nobody reads, a terminal that is stopped) is lost and counted, and the next
+ * one that finds some says how many were. Needs poll(2) of one fd, timeout 0.
+ */
+void	log_never_wait(void);
 
 void	log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void	log_warnx(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -209,6 +209,7 @@ main(int argc, char **argv)
 	}
 	if (chdir("/") == -1)
 		fatal("chdir /");
+	log_never_wait();	/* from here on there are children to mind */
 	seal_keeper(&k);
 	event_base_dispatch(k.base);
 	nursery_close(&k);

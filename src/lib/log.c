@@ -3,10 +3,14 @@
  *
  * Trusts: its format strings, nothing that is printed through them.
  * Must not: allocate, use stdio streams or locale, or take a lock: it is called
- * in sealed processes that may only write(2).
+ * in sealed processes that may only write(2) (and poll(2), if they never wait).
  */
+#include <assert.h>
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +18,14 @@
 
 #include "log.h"
 
+#define LOST_MAX	128
+static_assert(LOST_MAX + LOG_LINE_MAX * 2 <= PIPE_BUF, "one write, one line");
+
 static const char	*log_name = "sallyport";
 static int		 log_fd = STDERR_FILENO;
 static enum log_level	 log_level = LOG_LEVEL_WARN;
+static bool		 log_waits = true;
+static unsigned long	 log_lost;
 
 void
 log_init(const char *name, int fd, enum log_level level)
@@ -30,6 +39,12 @@ void
 log_set_level(enum log_level level)
 {
 	log_level = level;
+}
+
+void
+log_never_wait(void)
+{
+	log_waits = false;
 }
 
 size_t
@@ -54,6 +69,41 @@ log_escape(char *out, size_t size, const char *in, size_t len)
 	return n;
 }
 
+/*
+ * A pipe that is writable at all takes a line whole (pipe(7), PIPE_BUF).
+ */
+static bool
+room(void)
+{
+	struct pollfd	p = { .fd = log_fd, .events = POLLOUT };
+
+	return log_waits || poll(&p, 1, 0) != 0;
+}
+
+/* What could not be written before, in front of what can be written now. */
+static int
+begin(char *line, size_t size)
+{
+	int	n = 0;
+
+	if (log_lost > 0)
+		n = snprintf(line, size, "%s: lines lost for want of room: %lu\n",
+		    log_name, log_lost);
+	return n < (int)size ? n : 0;
+}
+
+static void
+finish(const char *line, size_t len)
+{
+	if (!room()) {
+		log_lost++;
+		return;
+	}
+	log_lost = 0;
+	if (write(log_fd, line, len) == -1)
+		return;		/* nowhere left to say so */
+}
+
 static void	emit(const char *, int, const char *, va_list)
 		    __attribute__((format(printf, 3, 0)));
 
@@ -61,7 +111,7 @@ static void	emit(const char *, int, const char *, va_list)
 static void
 emit(const char *tier, int err, const char *fmt, va_list ap)
 {
-	char	text[LOG_LINE_MAX], line[LOG_LINE_MAX * 2];
+	char	text[LOG_LINE_MAX], line[LOST_MAX + LOG_LINE_MAX * 2];
 	int	n, len;
 
 	len = snprintf(text, sizeof(text), "%s: %s", log_name, tier);
@@ -77,10 +127,10 @@ emit(const char *tier, int err, const char *fmt, va_list ap)
 		    strerror(err));
 		len = (int)strlen(text);
 	}
-	n = (int)log_escape(line, sizeof(line) - 1, text, (size_t)len);
+	n = begin(line, LOST_MAX);
+	n += (int)log_escape(line + n, LOG_LINE_MAX * 2 - 1, text, (size_t)len);
 	line[n++] = '\n';
-	if (write(log_fd, line, (size_t)n) == -1)
-		return;		/* nowhere left to say so */
+	finish(line, (size_t)n);
 }
 
 #define EMIT(tier, err) do {						\

@@ -1,5 +1,8 @@
 """Failures as the guest sees them: acceptance 3 of the main job."""
+import os
+import signal
 import statistics
+import threading
 
 import gateway
 import lab
@@ -252,3 +255,32 @@ def lifetime_and_idle(t):
             t.check(ended, f"{limit}: {guest.call('held_states')}")
             guest.call("release")
         t.equal({r["reason"] for r in t.records("flow.close")}, {reason})
+
+
+def fill(pipe):
+    os.set_blocking(pipe, False)
+    try:
+        while True:
+            os.write(pipe, b" " * 4096)
+    except BlockingIOError:
+        os.set_blocking(pipe, True)
+
+
+@case(quick=True, gateways=OURS)
+def nobody_reads_stderr(t):
+    """A pager that waits for a key stops neither flows nor a restart."""
+    server = t.serve(servers.echo)
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as ours, \
+            t.guest(fds=False, stderr=writer) as guest:
+        fill(writer)
+        os.close(writer)
+        old = t.pid("sallyport-recorder")
+        os.kill(old, signal.SIGKILL)
+        t.check(lab.wait_until(lambda: [
+            p for p in t.pids("sallyport-recorder") if p != old], 3),
+                "no recorder, after its death could not be told")
+        works = lab.wait_until(lambda: guest.call(
+            "connect", lab.LIVE4, server.port, 5)[0] == "ok", 5)
+        t.check(works, "no connection while nobody reads stderr")
+        threading.Thread(target=ours.read, daemon=True).start()

@@ -145,10 +145,10 @@ class Gateway:
 
     def __enter__(self):
         stderr_path = os.path.join(self.directory, "stderr")
-        with open(stderr_path, "wb") as stderr, self.netns():
+        with open(stderr_path, "wb") as file, self.netns():
             process = subprocess.Popen(
                 self.command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=stderr, process_group=0)
+                stderr=self.options.get("stderr", file), process_group=0)
         self.guest = Guest(process, stderr_path)
         self.guest.gateway = self
         self.guest.wait_ready()

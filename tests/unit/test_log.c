@@ -1,5 +1,6 @@
 /* Diagnostics: one line each, nothing unprintable, errno kept. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -85,6 +86,28 @@ overlong(void **state)
 	assert_true(strlen(got) <= 2 * LOG_LINE_MAX);
 }
 
+/* Nobody reads: nothing waits, and what was lost is told when there is room. */
+static void
+unread(void **state)
+{
+	char	page[4096] = { 0 };
+
+	(void)state;
+	assert_int_not_equal(fcntl(pipefd[1], F_SETPIPE_SZ, sizeof(page)), -1);
+	assert_int_equal(write(pipefd[1], page, sizeof(page)), sizeof(page));
+	log_never_wait();
+	alarm(10);		/* what waits here waits for ever */
+	log_warnx("one");
+	log_warnx("two");
+	assert_int_equal(read(pipefd[0], page, sizeof(page)), sizeof(page));
+	log_warnx("three");
+	assert_string_equal(line(), "test: lines lost for want of room: "
+	    "2\ntest: three\n");
+	log_warnx("four");
+	assert_string_equal(line(), "test: four\n");
+	alarm(0);
+}
+
 static void
 fatal_ends(void **state)
 {
@@ -122,7 +145,7 @@ int
 main(void)
 {
 	const struct CMUnitTest	tests[] = {
-		T(tiers), T(forged), T(overlong), T(fatal_ends), T(reasons),
+		T(tiers), T(forged), T(overlong), T(fatal_ends), T(unread), T(reasons),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
