@@ -7,6 +7,8 @@
 #ifndef SALLYPORT_CHAN_H
 #define SALLYPORT_CHAN_H
 
+#include <sys/types.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -18,6 +20,12 @@ struct event_base;
  * there is none.
  */
 struct event_base *chan_base(void);
+
+/*
+ * The first message on fd 3, waited for: before it nobody has anything to do. As
+ * fd_recv(); whoever started us may give up before it, which ends the process.
+ */
+ssize_t	chan_first(void *buf, size_t size, int *fd);
 
 struct chan_ops {
 	/* One datagram; the callee owns fd (-1 = none). */

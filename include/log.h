@@ -19,6 +19,11 @@ enum log_level { LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 void	log_init(const char *name, int fd, enum log_level);
 void	log_set_level(enum log_level);
 /*
+ * For a child of the keeper: its fd 5, at the level in argv[1], "0" to "2".
+ * -1: there is none, and it is WARN.
+ */
+int	log_init_child(const char *name, int argc, char *argv[]);
+/*
  * For a process that others depend on. A line that finds no room (a pipe that
  * nobody reads, a terminal that is stopped) is lost and counted, and the next
  * one that finds some says how many were. Needs poll(2) of one fd, timeout 0.

@@ -11,10 +11,8 @@
 
 #include <sys/mman.h>
 
-#include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,21 +36,10 @@ upstreams_valid(const struct keeper_policy *m)
 	return true;
 }
 
-/* Blocks: the keeper's first words. */
 static void
 first_message(struct keeper_policy *m, int *fd)
 {
-	struct pollfd	p = { .fd = FD_CHANNEL, .events = POLLIN };
-	ssize_t		n;
-
-	do {
-		if (poll(&p, 1, -1) == -1 && errno != EINTR)
-			fatal("poll");
-		n = fd_recv(FD_CHANNEL, m, sizeof(*m), fd, NULL);
-	} while (n == -1 && (errno == EAGAIN || errno == EINTR));
-	if (n == 0)
-		_exit(0);		/* the keeper gave up */
-	if (n != (ssize_t)sizeof(*m) || m->head.type != KEEPER_POLICY ||
+	if (chan_first(m, sizeof(*m), fd) != (ssize_t)sizeof(*m) || m->head.type != KEEPER_POLICY ||
 	    m->head.zero != 0 || *fd == -1 || m->zero != 0 ||
 	    m->quiet > 1 || !upstreams_valid(m) ||
 	    memchr(m->tenant, '\0', sizeof(m->tenant)) == NULL)
@@ -119,11 +106,8 @@ main(int argc, char *argv[])
 	struct broker		*b;
 	int			 status;
 
-	log_init("sallyport-broker", FD_LOG, LOG_LEVEL_WARN);
-	if (argc != 2 || strlen(argv[1]) != 1 || argv[1][0] < '0' ||
-	    argv[1][0] > '2')
+	if (log_init_child("sallyport-broker", argc, argv) == -1 || argc != 2)
 		fatalx("this program is started by sallyportd only");
-	log_set_level((enum log_level)(argv[1][0] - '0'));
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		fatal("signal");
 	seal_check_fds(FD_LOG + 1, NULL, 0);

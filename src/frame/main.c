@@ -111,20 +111,12 @@ seal(void)
 	seal_filter(&frame_seal);
 }
 
-static enum log_level
-level(int argc, char **argv)
-{
-	if (argc < 2 || argv[1][0] < '0' || argv[1][0] > '2')
-		return LOG_LEVEL_WARN;
-	return (enum log_level)(argv[1][0] - '0');
-}
-
 int
 main(int argc, char **argv)
 {
 	bool	again = false;
 
-	log_init("frame", FD_LOG, level(argc, argv));
+	log_init_child("frame", argc, argv);
 	check_fds();
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		fatal("SIGPIPE");

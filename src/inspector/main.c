@@ -106,18 +106,10 @@ check_fds(void)
 	seal_check_fds(FD_OBJECT, &log, 1);
 }
 
-static enum log_level
-level(int argc, char **argv)
-{
-	if (argc < 2 || argv[1][0] < '0' || argv[1][0] > '2')
-		return LOG_LEVEL_WARN;
-	return (enum log_level)(argv[1][0] - '0');
-}
-
 int
 main(int argc, char **argv)
 {
-	log_init("inspector", FD_LOG, level(argc, argv));
+	log_init_child("inspector", argc, argv);
 	check_fds();
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		fatal("SIGPIPE");

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fd.h"
 #include "log.h"
 
 #define LOST_MAX	128
@@ -39,6 +40,17 @@ void
 log_set_level(enum log_level level)
 {
 	log_level = level;
+}
+
+int
+log_init_child(const char *name, int argc, char *argv[])
+{
+	log_init(name, FD_LOG, LOG_LEVEL_WARN);
+	if (argc < 2 || strlen(argv[1]) != 1 || argv[1][0] < '0' ||
+	    argv[1][0] > '2')
+		return -1;
+	log_level = (enum log_level)(argv[1][0] - '0');
+	return 0;
 }
 
 void

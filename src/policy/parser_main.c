@@ -60,9 +60,8 @@ parse(const char *path)
 int
 main(int argc, char **argv)
 {
-	if (argc != 3 || argv[1][0] < '0' || argv[1][0] > '2')
+	if (log_init_child("sallyport-parser", argc, argv) == -1 || argc != 3)
 		return FATAL_STATUS;
-	log_init("sallyport-parser", FD_LOG, (enum log_level)(argv[1][0] - '0'));
 	parser_lock();
 	_exit(parse(argv[2]));	/* no atexit(3) under the filter */
 }

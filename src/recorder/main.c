@@ -218,13 +218,6 @@ last_words(struct recorder *r, int result)
 		send_outbox(&w->out);
 }
 
-static enum log_level
-level(const char *arg)
-{
-	return arg[0] == '2' ? LOG_LEVEL_DEBUG :
-	    arg[0] == '1' ? LOG_LEVEL_INFO : LOG_LEVEL_WARN;
-}
-
 static void
 greet(void)
 {
@@ -257,10 +250,9 @@ main(int argc, char **argv)
 	bool			ended;
 	int			result;
 
-	log_init("recorder", argc == 3 ? FD_LOG : STDERR_FILENO,
-	    argc == 3 ? level(argv[1]) : LOG_LEVEL_WARN);
 	if (argc != 3)
 		fatalx("sallyportd starts this program; see sallyport(1)");
+	log_init_child("recorder", argc, argv);
 	check_channel();
 	signal(SIGPIPE, SIG_IGN);	/* a dead broker is no reason to die */
 	signal(SIGXFSZ, SIG_IGN);	/* EFBIG is handled like a full disk */

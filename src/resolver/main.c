@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -189,25 +188,6 @@ check_config(const struct resolver_config *c)
 			    "the former gets plain questions; use one kind");
 }
 
-/* Blocks: the broker's first words. */
-static void
-first_message(struct resolver_config *c)
-{
-	struct pollfd	p = { .fd = FD_CHANNEL, .events = POLLIN };
-	ssize_t		n;
-
-	do {
-		if (poll(&p, 1, -1) == -1 && errno != EINTR)
-			fatal("poll");
-		n = fd_recv(FD_CHANNEL, c, sizeof(*c), NULL, NULL);
-	} while (n == -1 && (errno == EAGAIN || errno == EINTR));
-	if (n == 0 || (n == -1 && errno == ECONNRESET))
-		_exit(0);		/* the broker gave up */
-	if (n != (ssize_t)sizeof(*c))
-		fatalx("the broker's first message is no configuration");
-	check_config(c);
-}
-
 unsigned int
 sockets_max(void)
 {
@@ -231,7 +211,9 @@ prepare(struct resolver *r)
 
 	TAILQ_INIT(&r->open);
 	r->base = chan_base();
-	first_message(&c);
+	if (chan_first(&c, sizeof(c), NULL) != (ssize_t)sizeof(c))
+		fatalx("the broker's first message is no configuration");
+	check_config(&c);
 	r->engine = engine_for(&c);
 	r->state = r->engine->open(r->base, &c);
 	r->chan = chan_new(r->base, FD_CHANNEL, 0, RESOLVE_OPEN_MAX + 1, &ops, r);
@@ -254,11 +236,8 @@ greet(struct resolver *r)
 int
 main(int argc, char *argv[])
 {
-	log_init("sallyport-resolver", FD_LOG, LOG_LEVEL_WARN);
-	if (argc != 2 || strlen(argv[1]) != 1 || argv[1][0] < '0' ||
-	    argv[1][0] > '2')
+	if (log_init_child("sallyport-resolver", argc, argv) == -1 || argc != 2)
 		fatalx("this program is started by sallyportd only");
-	log_set_level((enum log_level)(argv[1][0] - '0'));
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
 		fatal("signal");
 	seal_check_fds(FD_LOG + 1, NULL, 0);

@@ -10,6 +10,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -65,6 +66,22 @@ chan_base(void)
 		fatalx("libevent cannot start");
 	event_config_free(config);
 	return base;
+}
+
+ssize_t
+chan_first(void *buf, size_t size, int *fd)
+{
+	struct pollfd	p = { .fd = FD_CHANNEL, .events = POLLIN };
+	ssize_t		n;
+
+	do {
+		if (poll(&p, 1, -1) == -1 && errno != EINTR)
+			fatal("poll");
+		n = fd_recv(FD_CHANNEL, buf, size, fd, NULL);
+	} while (n == -1 && (errno == EAGAIN || errno == EINTR));
+	if (n == 0 || (n == -1 && errno == ECONNRESET))
+		_exit(0);
+	return n;
 }
 
 struct chan *

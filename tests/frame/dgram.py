@@ -9,18 +9,16 @@ dials the loopback).
 Skipped (77) without root or /dev/net/tun. Makes a network namespace for all of
 it, so nothing of the machine's own network is touched.
 """
-import ctypes
 import errno
-import os
 import select
 import socket
 import struct
-import subprocess
 import sys
 import threading
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+import stage
+
 ECHO, REFUSED = 7007, 7099
 DENIED = {7010: "admin", 7011: "host", 7012: "net", 7013: "reset"}
 FAR = {4: "192.0.2.1", 6: "2001:db8::1"}
@@ -50,13 +48,7 @@ def serve(family):
 
 
 def outside():
-    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
-        print("needs root and /dev/net/tun")
-        return 77
-    if ctypes.CDLL(None).unshare(0x40000000) != 0:
-        print("no network namespace")
-        return 77
-    subprocess.run("ip link set lo up", shell=True, check=True)
+    stage.enter()
     with open("/proc/sys/net/ipv4/ping_group_range", "w") as f:
         f.write("0 2147483647")
     serve(4)
@@ -66,15 +58,11 @@ def outside():
         for plain in ([], ["--plain"]):
             denied = [a for p, c in DENIED.items()
                       for a in ("--deny", f"{p}={c}")]
-            status = subprocess.run(
-                [sys.executable, f"{HERE}/driver.py", "--frame",
-                 os.environ.get("builddir", ".") + "/sallyport-frame",
-                 "--mtu", str(mtu), "--verbose", "0"] + plain + denied +
-                ["--", sys.executable, __file__, "guest", str(mtu)],
-                timeout=120).returncode
-            print(f"mtu {mtu} {'plain' if plain else 'vnet'}: "
-                  f"{'ok' if status == 0 else status}", flush=True)
-            failed |= status
+            status = stage.drive(__file__,
+                                 ["--mtu", str(mtu)] + plain + denied,
+                                 ["guest", str(mtu)], 120)
+            failed |= stage.told(f"mtu {mtu} {'plain' if plain else 'vnet'}",
+                                 status)
     return 1 if failed else 0
 
 

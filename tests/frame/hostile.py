@@ -9,17 +9,15 @@ length, lengths that lie, options without end, fragments, ports 0, floods.
 
 Skipped (77) without root or /dev/net/tun.
 """
-import ctypes
-import os
 import random
 import socket
 import struct
-import subprocess
 import sys
 import threading
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+import stage
+
 ECHO = 7007
 GUEST, GATEWAY, FAR = "10.0.2.100", "10.0.2.2", "192.0.2.1"
 GUEST6, GATEWAY6 = "fd53:616c:6c79::100", "fd53:616c:6c79::2"
@@ -53,25 +51,15 @@ def serve():
 
 
 def outside():
-    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
-        print("needs root and /dev/net/tun")
-        return 77
-    if ctypes.CDLL(None).unshare(0x40000000) != 0:
-        print("no network namespace")
-        return 77
-    subprocess.run("ip link set lo up", shell=True, check=True)
+    stage.enter()
     serve()
     failed = 0
     for plain in ([], ["--plain"]):
-        status = subprocess.run(
-            [sys.executable, f"{HERE}/driver.py", "--frame",
-             os.environ.get("builddir", ".") + "/sallyport-frame",
-             # room for all flows of a flood, which live for half a minute
-             "--flows", "9000", "--mtu", "1500", "--verbose", "0"] + plain +
-            ["--", sys.executable, __file__, "guest"], timeout=120).returncode
-        print(f"{'plain' if plain else 'vnet'}: "
-              f"{'ok' if status == 0 else status}", flush=True)
-        failed |= status
+        # room for all flows of a flood, which live for half a minute
+        status = stage.drive(__file__,
+                             ["--flows", "9000", "--mtu", "1500"] + plain,
+                             ["guest"], 120)
+        failed |= stage.told("plain" if plain else "vnet", status)
     return 1 if failed else 0
 
 

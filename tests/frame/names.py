@@ -20,9 +20,8 @@ import tempfile
 import threading
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, HERE)
-import driver  # noqa: E402 (what a name resolves to)
+import driver       # what a name resolves to
+import stage
 
 GATEWAY = {4: "10.0.2.2", 6: "fd53:616c:6c79::2"}
 FAR = {4: "198.51.100.9", 6: "2001:db8::99"}
@@ -67,35 +66,25 @@ def serve(port, greeting=b""):
 
 
 def outside(names):
-    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
-        print("needs root and /dev/net/tun")
-        return 77
-    if ctypes.CDLL(None).unshare(0x40000000) != 0:
-        print("no network namespace")
-        return 77
-    subprocess.run("ip link set lo up", shell=True, check=True)
+    stage.enter()
     serve(P_TLS)
     serve(P_HTTP)
     serve(P_FIRST, FIRST)
     failed = 0
     for link in ([], ["--plain", "--mtu", "1500"], ["--mtu", "1280"]):
         del RECEIVED[:]
-        status = subprocess.run(
-            [sys.executable, f"{HERE}/driver.py", "--frame",
-             os.environ.get("builddir", ".") + "/sallyport-frame",
-             "--verbose", "0", "--peek", f"{P_TLS}=tls",
-             "--peek", f"{P_HTTP}=http", "--peek", f"{P_FIRST}=tls"] + link +
-            ["--", sys.executable, __file__, "client"] + (names or ALL if
-            not link else [n for n in names or ALL if n not in SLOW]),
-            timeout=240).returncode
+        played = [n for n in names or stage.scenarios(globals())
+                  if not link or n not in SLOW]
+        status = stage.drive(
+            __file__, ["--peek", f"{P_TLS}=tls", "--peek", f"{P_HTTP}=http",
+                       "--peek", f"{P_FIRST}=tls"] + link,
+            ["client"] + played, 240)
         # What was refused never reached a server.
         leaked = [d for d, _ in RECEIVED if b"deny me" in d]
         if leaked:
             print("FAIL a refused flight reached the server", leaked[:1])
             status = 1
-        print(f"{' '.join(link) or 'vnet'}: "
-              f"{'ok' if status == 0 else status}", flush=True)
-        failed |= status
+        failed |= stage.told(" ".join(link) or "vnet", status)
     return 1 if failed else 0
 
 
@@ -586,23 +575,8 @@ def t_silent():
     assert 18 < time.monotonic() - start < 23
 
 
-def client(names):
-    bad = 0
-    for name in names:
-        t = time.time()
-        try:
-            globals()["t_" + name]()
-            print("ok   %-18s %.2f s" % (name, time.time() - t), flush=True)
-        except Exception as e:  # noqa: BLE001
-            bad += 1
-            print("FAIL %-18s %s: %s" % (name, type(e).__name__, e),
-                  flush=True)
-    return 1 if bad else 0
-
-
 SLOW = ("tcp_slowly", "never", "silent")    # once is enough
-ALL = [n[2:] for n in list(globals()) if n.startswith("t_")]
 
 if __name__ == "__main__":
-    sys.exit(client(sys.argv[2:]) if sys.argv[1:2] == ["client"] else
-             outside(sys.argv[1:]))
+    sys.exit(stage.play(globals(), sys.argv[2:])
+             if sys.argv[1:2] == ["client"] else outside(sys.argv[1:]))

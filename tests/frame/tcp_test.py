@@ -5,7 +5,6 @@ namespace). Each scenario is a function; a failed one says what it saw.
 
     tcp_test.py [--driver "OPTIONS"] [SCENARIO...]
 """
-import ctypes
 import errno
 import hashlib
 import os
@@ -13,12 +12,12 @@ import random
 import resource
 import socket
 import struct
-import subprocess
 import sys
 import threading
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+import stage
+
 V4, V6 = "198.51.100.9", "2001:db8::99"
 P_HASH, P_BURST, P_SMALL, P_EARLY, P_RST, P_SINK, P_DEAF, P_DUPLEX = \
     range(7101, 7109)
@@ -379,36 +378,13 @@ def t_deaf():
     t_sizes()
 
 
-def main_client(names):
-    bad = 0
-    for name in names:
-        t = time.time()
-        try:
-            globals()["t_" + name]()
-            print("ok   %-14s %.2f s" % (name, time.time() - t), flush=True)
-        except Exception as e:  # noqa: BLE001
-            bad += 1
-            print("FAIL %-14s %s: %s" % (name, type(e).__name__, e),
-                  flush=True)
-    return 1 if bad else 0
-
-
-ALL = [n[2:] for n in list(globals()) if n.startswith("t_")]
-
-
 def main():
     argv = sys.argv[1:]
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if argv[:1] == ["client"]:
-        return main_client(argv[1:])
-    if os.geteuid() != 0 or not os.path.exists("/dev/net/tun"):
-        print("needs root and /dev/net/tun")
-        return 77
-    if ctypes.CDLL(None).unshare(0x40000000) != 0:
-        print("no network namespace")
-        return 77
-    subprocess.run("ip link set lo up", shell=True, check=True)
+        return stage.play(globals(), argv[1:])
+    stage.enter()
     extra = []
     if argv[:1] == ["--driver"]:
         extra = argv[1].split()
@@ -421,11 +397,9 @@ def main():
         listen(port, h)
     listen(P_DEAF, serve_deaf, thread=False)
     deny = [a for p, c in DENIED.items() for a in ("--deny", f"{p}={c}")]
-    cmd = [sys.executable, os.path.join(HERE, "driver.py"), "--frame",
-           os.environ.get("builddir", ".") + "/sallyport-frame", "--flows",
-           "16384", "--verbose", "0"] + deny + extra + ["--", sys.executable, __file__,
-                                      "client"] + (argv or ALL)
-    return subprocess.run(cmd, timeout=600).returncode
+    names = argv or stage.scenarios(globals())
+    return stage.drive(__file__, ["--flows", "16384"] + deny + extra,
+                       ["client"] + names, 600)
 
 
 if __name__ == "__main__":
