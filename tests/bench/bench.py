@@ -282,6 +282,9 @@ FIGURES = (
     ("rr", 65520, request_response(1, 1), PEERS, False),
     ("udp-rr", 65520, transactions("udp"), PEERS, False),
     ("crr", 65520, transactions("crr"), PEERS + ("sallyport-async",), False),
+    # Connections that come about together share a commit.
+    ("crr-32", 65520, transactions("crr", 32), PEERS + ("sallyport-async",),
+     False),
     ("rr-10-flows", 65520, request_response(FLOWS_FEW, FLOWS_FEW), PEERS, False),
     # The same ten, among 8 000 that are open; and all of the 8 000 in turn, where
     # every turn meets cold caches. slirp4netns does not get so far.

@@ -6,7 +6,8 @@
  *	flood up|down ADDR PORT SECONDS
  *	flood rr ADDR PORT SECONDS FLOWS ACTIVE	one byte there and back, in turn
  *						over ACTIVE of FLOWS open ones
- *	flood crr ADDR PORT SECONDS		a connection for each byte
+ *	flood crr ADDR PORT SECONDS [ABREAST]	a connection for each byte, one
+ *						after another or so many at a time
  *	flood udp ADDR PORT SECONDS		like rr, in datagrams
  *	flood hold ADDR PORT FLOWS		opens them, waits for end of stdin
  *
@@ -377,6 +378,29 @@ connect_request_response(const char *addr, const char *port, double seconds)
 	result(count, now() - start);
 }
 
+/* The oldest is awaited while the others come about. */
+static void
+abreast(const char *addr, const char *port, double seconds, int width)
+{
+	int		fd[BATCH];
+	double		start;
+	uint64_t	count;
+	int		i;
+
+	if (width < 1 || width > BATCH)
+		errx(2, "from 1 to %d abreast", BATCH);
+	for (i = 0; i < width; i++)
+		fd[i] = begin(addr, port, (uint64_t)i, false);
+	start = now();
+	for (count = 0; now() - start < seconds; count++) {
+		i = (int)(count % (uint64_t)width);
+		await(fd[i]);
+		close(fd[i]);
+		fd[i] = begin(addr, port, count + (uint64_t)width, false);
+	}
+	result(count, now() - start);
+}
+
 static void
 datagrams(const char *addr, const char *port, double seconds)
 {
@@ -426,6 +450,8 @@ main(int argc, char **argv)
 	else if (strcmp(argv[1], "rr") == 0 && argc > 6)
 		request_response(argv[2], argv[3], atof(argv[4]),
 		    atoi(argv[5]), atoi(argv[6]));
+	else if (strcmp(argv[1], "crr") == 0 && argc > 5)
+		abreast(argv[2], argv[3], atof(argv[4]), atoi(argv[5]));
 	else if (strcmp(argv[1], "crr") == 0)
 		connect_request_response(argv[2], argv[3], atof(argv[4]));
 	else if (strcmp(argv[1], "udp") == 0)
