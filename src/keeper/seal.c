@@ -137,6 +137,7 @@ static const struct seal_call calls[] = {
 	{ SCMP_SYS(renameat), "recorder", { { 0 } } },
 	{ SCMP_SYS(unlinkat), "recorder", { { 0 } } },
 	{ SCMP_SYS(getdents64), "recorder: its segments", { { 0 } } },
+	{ SCMP_SYS(sched_yield), "recorder: the rest of a group", { { 0 } } },
 	{ SCMP_SYS(flock), "recorder: one writer per log", { { 0 } } },
 	{ SCMP_SYS(poll), "seal_check_fds; recorder: a full channel",
 	    { { 0 } } },

@@ -29,6 +29,7 @@ static const struct seal_call	calls[] = {
 	    SEAL_INT(2, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) } },
 	{ SCMP_SYS(poll), "main.c: the loop", { { 0 } } },
 	{ SCMP_SYS(ppoll), "the same, where libc has no poll(2)", { { 0 } } },
+	{ SCMP_SYS(sched_yield), "main.c: the rest of a group", { { 0 } } },
 	/* the log; also acknowledgements and diagnostics */
 	{ SCMP_SYS(write), "segment.c, lib/fd.c, lib/log.c", { { 0 } } },
 	{ SCMP_SYS(pread64), "scan.c", { { 0 } } },
