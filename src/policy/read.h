@@ -159,6 +159,8 @@ bool	settle(struct parse *);
 
 /* review.c: what only the whole policy can tell */
 void	review(struct parse *);
+/* Some exception lifts the floor of this address, for some tenant and port. */
+bool	review_excepted(const struct model *, const struct endpoint *);
 /* review_names.c: the same of names */
 void	review_name_rule(struct parse *, uint32_t tenant, const struct rule *);
 void	review_hosts(struct parse *);

@@ -305,6 +305,21 @@ check_except_net(struct parse *p, struct except *e, const struct net *n)
 	}
 }
 
+bool
+review_excepted(const struct model *m, const struct endpoint *e)
+{
+	struct prefix	x = { .family = e->family,
+			      .len = e->family == ADDR_V4 ? 32 : 128 };
+	size_t		i;
+
+	memcpy(x.addr, e->addr, sizeof(x.addr));
+	for (i = 0; i < m->except.n; i++)
+		if (nets_hold(m, &m->except.v[i].dest.in, &x) &&
+		    !nets_hold(m, &m->except.v[i].dest.out, &x))
+			return true;
+	return false;
+}
+
 /* `any` says nothing about addresses: it is for the ports of the port floor. */
 static void
 check_except_any(struct parse *p, const struct except *e)

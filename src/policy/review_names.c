@@ -233,14 +233,38 @@ is_allowed(struct parse *p, const struct name *n)
 	return false;
 }
 
+/* Like those of an answer, its addresses are stripped of the floor. */
+static void
+check_addresses(struct parse *p, const struct host *h)
+{
+	const struct floor_entry	*f;
+	char				 buf[ENDPOINT_STRLEN];
+	size_t				 i;
+
+	for (i = 0; i < h->addr.n; i++) {
+		f = floor_find(&h->addr.v[i]);
+		if (f == NULL || review_excepted(p->m, &h->addr.v[i]))
+			continue;
+		report_warning(p, &h->at, "the host %.64s is never found at %s, "
+		    "which is on the floor (%s): only a \"floor except\" lifts "
+		    "it (W130)", h->name.text, addr_print(&h->addr.v[i], buf),
+		    f->what);
+	}
+}
+
 void
 review_hosts(struct parse *p)
 {
-	size_t	i;
+	const struct host	*h;
+	size_t			 i;
 
-	for (i = 0; i < p->m->host.n; i++)
-		if (!is_allowed(p, &p->m->host.v[i].name))
-			report_warning(p, &p->m->host.v[i].at, "no tenant may "
-			    "resolve the host %.64s: it needs an allow like any "
-			    "name", p->m->host.v[i].name.text);
+	for (i = 0; i < p->m->host.n; i++) {
+		h = &p->m->host.v[i];
+		if (is_allowed(p, &h->name))
+			check_addresses(p, h);
+		else
+			report_warning(p, &h->at, "no tenant may resolve the "
+			    "host %.64s: it needs an allow like any name",
+			    h->name.text);
+	}
 }
