@@ -29,7 +29,8 @@ parser_start(const struct keeper *k, int memfd, struct spawned *p)
 	struct spawn	s = { .role = ROLE_PARSER,
 			    .exe = k->exe[ROLE_PARSER],
 			    .argv = { "sallyport-parser", k->level,
-			    k->opt.policy, NULL },
+			    k->opt.policy,
+			    k->opt.quiet ? "quiet" : NULL, NULL },
 			    .channel = -1, .object = memfd,
 			    .log = STDERR_FILENO, .shared = -1 };
 

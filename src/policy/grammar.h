@@ -28,6 +28,7 @@ struct grammar_sink {
 	 */
 	void	(*dirs)(void *arg, const char *const *dir, size_t n);
 	void	*arg;
+	bool	 quiet;				/* warnings are only counted */
 	unsigned int errors, warnings;		/* counted here */
 };
 

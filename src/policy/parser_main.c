@@ -1,7 +1,8 @@
 /*
- * sallyport-parser LEVEL POLICY: the sealed child that turns text into a compiled
- * policy. It fills the memfd on fd 4, writes what is wrong to fd 5, and exits:
- * 0 = the memfd is a policy, 1 = there were errors, all of them reported.
+ * sallyport-parser LEVEL POLICY [quiet]: the sealed child that turns text into a
+ * compiled policy. It fills the memfd on fd 4, writes what is wrong to fd 5 (quiet:
+ * no warnings), and exits: 0 = the memfd is a policy, 1 = there were errors, all of
+ * them reported.
  *
  * Trusts: its arguments, which are the keeper's.
  * Must not: outlive one reading, or be trusted: the broker checks every length.
@@ -40,10 +41,10 @@ lock_dirs(void *arg, const char *const *dir, size_t n)
 }
 
 static int
-parse(const char *path)
+parse(const char *path, bool quiet)
 {
 	struct grammar_sink	 sink = { .line = line_to_log,
-				    .dirs = lock_dirs };
+				    .dirs = lock_dirs, .quiet = quiet };
 	struct model		*m;
 	size_t			 len;
 	void			*blob;
@@ -60,8 +61,9 @@ parse(const char *path)
 int
 main(int argc, char **argv)
 {
-	if (log_init_child("sallyport-parser", argc, argv) == -1 || argc != 3)
+	if (log_init_child("sallyport-parser", argc, argv) == -1 ||
+	    argc < 3 || argc > 4)
 		return FATAL_STATUS;
 	parser_lock();
-	_exit(parse(argv[2]));	/* no atexit(3) under the filter */
+	_exit(parse(argv[2], argc == 4));	/* no atexit(3) under the filter */
 }

@@ -55,7 +55,7 @@ report_warning(struct parse *p, const struct where *at, const char *fmt, ...)
 {
 	va_list	ap;
 
-	if (p->sink->warnings++ >= GRAMMAR_ERRORS_MAX)
+	if (p->sink->warnings++ >= GRAMMAR_ERRORS_MAX || p->sink->quiet)
 		return;
 	va_start(ap, fmt);
 	report(p, at, "warning: ", fmt, ap);

@@ -13,7 +13,7 @@ PARSER = pathlib.Path(os.environ.get("builddir", ".")).resolve() / "sallyport-pa
 failures = 0
 
 
-def parse(path, cwd, level="0"):
+def parse(path, cwd, level="0", more=()):
     """(exit status or -signal, blob, messages) of one parser child."""
     memfd = os.memfd_create("policy")
     out_r, out_w = os.pipe()
@@ -26,7 +26,7 @@ def parse(path, cwd, level="0"):
         for source, target in ((100, 0), (100, 1), (100, 2), (100, 3), (104, 4), (105, 5)):
             os.dup2(source, target, inheritable=True)
         os.closerange(6, 256)
-        os.execve(PARSER, ["sallyport-parser", level, path], {})
+        os.execve(PARSER, ["sallyport-parser", level, path, *more], {})
     os.close(out_w)
     with os.fdopen(out_r, errors="replace") as pipe:
         text = pipe.read()
@@ -65,6 +65,15 @@ def main():
         check("errors", status == 1 and blob == b"" and
               text == f'{bad}:3:11: unexpected "nett": expected any, host-service, name or net\n',
               status, text)
+
+        write(tmp / "warned", 'policy version 1\ntenant a {\n\tallow to name "a.example" '
+              'port tcp 1 verify none\n}\n')
+        status, _, text = parse("warned", tmp)
+        check("a warning", status == 0 and text.count("W201") == 1, status, text)
+        status, blob, text = parse("warned", tmp, more=["quiet"])
+        check("quiet", status == 0 and text == "" and blob[:4] == b"SPOL", status, text)
+        status, _, text = parse(str(bad), "/", more=["quiet"])
+        check("quiet, but not about errors", status == 1 and ":3:11: " in text, status, text)
 
         # libpsl and libidn2 ask the kernel for nothing that the filter denies
         write(tmp / "names", 'policy version 1\ntenant a {\n\tallow to name {\n'
