@@ -3,8 +3,9 @@
  * lines, given a prefix that the child cannot choose, and passed on.
  *
  * Trusts: nothing of the bytes; log.c escapes them. Must not: let a child fill
- * the operator's disk or pose as another: lines above the rate are counted and
- * dropped. The audit stream is another one and never dropped.
+ * the operator's disk, take up our time or pose as another: lines above the rate
+ * are counted and dropped, and whoever writes without end waits for its reader. The
+ * audit stream is another one and never dropped.
  */
 #include <sys/queue.h>
 
@@ -19,10 +20,14 @@
 #define LINES_PER_SEC	20u
 #define LINES_BURST	100u
 #define LINE_ROOM	(LOG_LINE_MAX * 2)
+/* What a pipe holds (pipe(7)). After so much it is left alone for a moment. */
+#define BYTES_MAX	(64u << 10)
+#define PAUSE_US	100000
 
 struct pipe_end {
 	LIST_ENTRY(pipe_end) entry;
-	struct event	*event;
+	struct event	*event, *again;
+	size_t		taken;		/* since the last pause */
 	enum role	role;
 	uint32_t	slot;
 	int		fd;
@@ -97,8 +102,31 @@ pipe_free(struct pipe_end *p)
 {
 	LIST_REMOVE(p, entry);
 	event_free(p->event);
+	event_free(p->again);
 	close(p->fd);
 	free(p);
+}
+
+static void
+pipe_resume(int fd, short what, void *arg)
+{
+	struct pipe_end	*p = arg;
+
+	(void)fd;
+	(void)what;
+	p->taken = 0;
+	if (event_add(p->event, NULL) == -1)
+		fatalx("libevent has no memory");
+}
+
+static void
+pipe_pause(struct pipe_end *p)
+{
+	struct timeval	tv = { .tv_usec = PAUSE_US };
+
+	event_del(p->event);
+	if (event_add(p->again, &tv) == -1)
+		fatalx("libevent has no memory");
 }
 
 static void
@@ -111,6 +139,9 @@ pipe_read(int fd, short what, void *arg)
 	(void)what;
 	if (n > 0) {
 		take_bytes(p, buf, (size_t)n);
+		p->taken += (size_t)n;
+		if (p->taken >= BYTES_MAX)
+			pipe_pause(p);
 		return;
 	}
 	if (p->len > 0)
@@ -119,20 +150,24 @@ pipe_read(int fd, short what, void *arg)
 }
 
 /*
- * All that a dead child has left to say. A child that lives is not waited for:
- * the pipes do not block.
+ * All that a dead child has left to say, which is no more than a pipe holds. A
+ * child that lives is not waited for: the pipes do not block.
  */
 void
 childlog_drain(struct childlog *c)
 {
 	struct pipe_end	*p, *next;
 	char		 buf[4096];
+	size_t		 left;
 	ssize_t		 n;
 
 	for (p = LIST_FIRST(&c->pipes); p != NULL; p = next) {
 		next = LIST_NEXT(p, entry);
-		while ((n = read(p->fd, buf, sizeof(buf))) > 0)
+		left = BYTES_MAX;
+		while (left > 0 && (n = read(p->fd, buf, sizeof(buf))) > 0) {
 			take_bytes(p, buf, (size_t)n);
+			left -= (size_t)n < left ? (size_t)n : left;
+		}
 	}
 }
 
@@ -152,7 +187,9 @@ childlog_add(struct childlog *c, enum role role, uint32_t slot, int fd)
 	bucket_init(&p->rate, LINES_PER_SEC, LINES_BURST, mono_now());
 	LIST_INSERT_HEAD(&c->pipes, p, entry);
 	p->event = event_new(c->base, fd, EV_READ | EV_PERSIST, pipe_read, p);
-	if (p->event == NULL || event_add(p->event, NULL) == -1)
+	p->again = event_new(c->base, -1, 0, pipe_resume, p);
+	if (p->event == NULL || p->again == NULL ||
+	    event_add(p->event, NULL) == -1)
 		fatalx("libevent has no memory");
 }
 

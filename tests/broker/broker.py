@@ -1100,6 +1100,28 @@ def test_child_log(b):
     assert "halfspam" in log and log.count("spam\n") < 110
 
 
+def test_child_log_flood(b):
+    """Who writes without end is read at a pace: a megabyte would be a blink."""
+    f = b.guest()
+    r, w = os.pipe()
+    b.keeper.send(head(K_CHILD_LOG) + struct.pack("<II", ROLE_FRAME, 0), [r])
+    os.close(r)
+    os.set_blocking(w, False)
+    written, end = 0, time.monotonic() + 1
+    while time.monotonic() < end:
+        try:
+            written += os.write(w, b"spam\n" * 800)
+        except BlockingIOError:
+            time.sleep(0.001)
+    assert 200_000 < written < 1_000_000, written
+    os.set_blocking(w, True)
+    os.write(w, b"\nthe end\n")
+    os.close(w)
+    srv, port = listener()
+    f.granted(LO, port)
+    assert b.stop() == 0
+
+
 def test_stop_with_flows(b):
     f = b.guest()
     srv, port = listener()
