@@ -38,6 +38,12 @@ class Query:
         self.edns = ar > 0
 
 
+def guessed(text, qtype=A):
+    """A question as it looks to who knows what is asked, and has not seen it."""
+    return Query(struct.pack("!6H", 0, RD, 1, 0, 0, 0) + labels(text) +
+                 struct.pack("!HH", qtype, 1))
+
+
 def rr(owner, kind, data, ttl=300, qclass=1):
     """One record. owner: text, wire bytes, or None for the question's name."""
     if kind == CNAME and not isinstance(data, bytes):

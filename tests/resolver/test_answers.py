@@ -5,6 +5,7 @@ hostile; the real program, with each of its engines.
 usage: test_answers.py [TEST...]"""
 
 import os
+import random
 import select
 import socket
 import struct
@@ -127,6 +128,69 @@ def test_forged_only(engine):
     began = time.monotonic()
     check(one(engine, lambda q: forged(q, 50, q.id, engine == "stub")), FAILED)
     assert time.monotonic() - began < TIMEOUT
+
+
+WINDOW = 3.5                    # seconds that the upstream takes to answer
+
+
+def flood(s, end, answer, ident):
+    """From the upstream's own address, to each port in turn and then in disorder:
+    what can be done by who has not seen the port. How many until then."""
+    chance, sent = random.Random(7), 0
+    ports = [port for port in range(1, 65536) if port != s.port]
+    for port in ports + chance.sample(ports, len(ports)):
+        if time.monotonic() > end:
+            break
+        s.udp.sendto((ident or chance.randbytes(2)) + answer, (s.addr, port))
+        sent += 1
+    return sent
+
+
+def test_off_path(engine):
+    """Forged answers from the upstream's address, while it is slow. Who has seen id
+    and spelling wins by trying every port, so the flood does get there; who knows
+    only what is asked does not (B10)."""
+    if not own_network():
+        return "no network namespaces here"
+    asked = []
+
+    def serve(q):
+        asked.append((q, time.monotonic()))
+        wait = asked[0][1] + WINDOW - asked[-1][1]
+        truth = reply(q, [rr(None, A, "192.0.2.7")])
+        return (wait, truth) if wait > 0 else truth
+
+    with Server(serve) as s, Resolver(engine, [s.upstream()]) as r:
+        for seen, want in ((True, "6.6.6.6"), (False, "192.0.2.7")):
+            asked.clear()
+            text = f"www.{seen}.example.test".lower()
+            r.send(text)
+            while not asked:
+                time.sleep(0.01)
+            q = asked[0][0] if seen else dns.guessed(text)
+            lie = reply(q, [rr(None, A, "6.6.6.6")])
+            sent = flood(s, asked[0][1] + WINDOW - 0.2, lie[2:],
+                         lie[:2] if seen else None)
+            assert sent >= 65534, f"{sent}: not one for each port"
+            check(r.answer(), RESOLVED, [want])
+        check(r.ask(text), RESOLVED, [want])
+    print(f"{sent} forged", end="")
+    return None
+
+
+def test_every_other_id(engine):
+    """Who has seen port and spelling, and lacks the id alone, wins nothing by all
+    the wrong ones."""
+    asked = []
+
+    def serve(q):
+        asked.append(q)
+        lies = [reply(q, [rr(None, A, "6.6.6.6")], ident=n)
+                for n in range(65536) if n != q.id]
+        return (lies if len(asked) == 1 else []) + [
+            reply(q, [rr(None, A, "192.0.2.7")])]
+
+    check(one(engine, serve), RESOLVED, ["192.0.2.7"])
 
 
 def test_other_owner(engine):
