@@ -201,20 +201,24 @@ class Sallyport(Gateway):
     name = "sallyport"
 
     def __init__(self, trial, policy=None, mtu=None, args=(), log=None,
-                 **options):
+                 policy_file=None, **options):
         super().__init__(trial, **options)
         self.policy = policy or policy_text()
+        self.policy_file = policy_file or os.path.join(self.directory,
+                                                       "policy.conf")
         self.mtu = mtu
         self.args = list(args)
         self.log = log
         self.baseline = {}
 
     def files(self):
-        """Policy and log, owned by whoever runs the gateway."""
-        path = os.path.join(self.directory, "policy.conf")
-        with open(path, "w", encoding="ascii") as file:
-            file.write(self.policy)
-        os.chmod(path, 0o644)
+        """Policy (unless it is another guest's) and log, owned by whoever runs
+        the gateway."""
+        path = self.policy_file
+        if not os.path.exists(path):
+            with open(path, "w", encoding="ascii") as file:
+                file.write(self.policy)
+            os.chmod(path, 0o644)
         if self.log is None:
             self.log = os.path.join(self.directory, "log", "audit.jsonl")
             os.mkdir(os.path.dirname(self.log), 0o700)
