@@ -7,6 +7,7 @@ import random
 import signal
 import statistics
 import subprocess
+import threading
 import time
 
 import dnswire
@@ -455,13 +456,16 @@ FLOORED4 = ["0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.255.0.1",
             "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1",
             "198.51.100.1", "203.0.113.1", "224.0.0.1", "240.0.0.1",
             "255.255.255.255", "168.63.129.16", "100.100.100.200",
+            "169.254.170.2", "169.254.170.23", "192.0.0.1",
             lab.HOST4, "203.0.115.2"]
 FLOORED6 = ["::", "::1", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:0.0.0.0",
             "::ffff:10.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1",
             "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "2002:7f00:1::1",
             "2001::1", "2001:db8::1", "3fff::1", "fe80::1", "fec0::1",
             "fc00::1", "fd00:ec2::254", "fd20:ce::254", "ff02::1",
-            "100::1", lab.HOST6, "::ffff:" + lab.HOST4]
+            "100::1", "4000::1", "8000::1", "fd00:ec2::23",
+            "2600:1f00::5efe:a00:1", "2600:1f00::200:5efe:7f00:1",
+            "::ffff:0:7f00:1", lab.HOST6, "::ffff:" + lab.HOST4]
 
 
 @case(quick=True, gateways=OURS, timeout=90)
@@ -887,6 +891,75 @@ def resolver_stopped(t):
 @case(gateways=OURS, timeout=200)
 def inspector_stopped(t):
     disturbed(t, "sallyport-inspector", stop_a_while(3), 3.5, 3)
+
+
+class KeptDown:
+    """Kills a program whenever it is there."""
+
+    def __init__(self, t, program):
+        self.t, self.program = t, program
+        self.deaths, self.over = 0, threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _watch(self):
+        while not self.over.wait(0.02):
+            for pid in self.t.pids(self.program):
+                try:
+                    kill(pid)
+                    self.deaths += 1
+                except ProcessLookupError:
+                    pass
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *exc):
+        self.over.set()
+        self.thread.join()
+
+
+def kept_down(t, program, refusals):
+    """It is tried again less and less often. Meanwhile names fail, with a reason,
+    literals work, and a pin ends in its time and not before."""
+    names_lab.World(t)
+    server = t.keep(tls_lab.VhostServer(t.lab, [API]))
+    t.serve(servers.sink, port=2222)
+    rules = RULES + f'allow to name "{API}" port tcp 2222 verify none\n' \
+        f'allow to net {names_lab.STRAY4} port tcp 2222\n'
+    with t.guest(policy=names_lab.policy(
+            rules, "pin min 1s max 2s grace 1s"), fds=False) as guest:
+        t.check(works(guest, server), "at first")
+        with KeptDown(t, program) as down:
+            end = time.monotonic() + 6
+            lab.wait_until(lambda: down.deaths, 2)
+            t.equal(guest.call("connect", SITE4, 2222)[0], "ok", "a pin")
+            failures = 0                # it may be seen at work before its end
+            while time.monotonic() < end:
+                failures += not attempt(guest, server)
+                t.equal(set(guest.call("load", names_lab.STRAY4, 2222, 0.3,
+                                       0.01)), {"ok"}, "literals")
+            t.check(3 <= down.deaths <= 8, f"{down.deaths} starts in 6 s")
+            t.check(failures >= 3, f"{failures} failures")
+            t.note(f"{down.deaths} starts, {failures} failures")
+            if program == "sallyport-resolver":
+                t.equal(guest.call("connect", SITE4, 2222)[0], "ECONNREFUSED",
+                        "a pin that is over")
+        t.check(lab.wait_until(lambda: attempt(guest, server), 20, step=0.1),
+                "names did not come back")
+    reasons = {r["reason"] for r in t.records("flow.deny", "dns", "deny.agg")
+               if "reason" in r and r.get("csrc") != "frame"}
+    t.equal(reasons, refusals, "reasons")
+
+
+@case(gateways=OURS, timeout=90)
+def resolver_kept_down(t):
+    kept_down(t, "sallyport-resolver", {"dns-upstream", "pin-expired"})
+
+
+@case(gateways=OURS, timeout=90)
+def inspector_kept_down(t):
+    kept_down(t, "sallyport-inspector", {"inspector-unavailable"})
 
 
 @case(gateways=OURS)

@@ -3,6 +3,7 @@ on which address. Acceptance 1 of the names job; B2-B7, B22.
 
 The server is the canary: a refused flow must not have brought it one byte.
 """
+import dnswire
 import lab
 import names_lab
 import servers
@@ -184,6 +185,10 @@ def unpinned_address(t):
             code, _, _ = curl(guest, server, f"https://{API}/", "--resolve",
                               f"{API}:443:{address}")
             t.equal(code, REFUSED, f"curl to {address}")
+        code, out, err = guest.call("run", [
+            "openssl", "s_client", "-connect", f"{STRAY4}:443", "-servername",
+            API])
+        t.check(code and "refused" in err, f"{code} {out!r} {err!r}")
         handles = [guest.start("connect", f"203.0.{116 + n % 6}.{1 + n}", 443)
                    for n in range(100)]
         outcomes = [guest.finish(handle) for handle in handles]
@@ -192,7 +197,7 @@ def unpinned_address(t):
         t.check(slow < 0.5, f"a refusal took {slow:.2f} s")
         untouched(t, server)
         t.equal(wire.to_port(443), [], "segments that left the host")
-    t.equal(names_lab.all_denied(t), {"no-pin": 102})
+    t.equal(names_lab.all_denied(t), {"no-pin": 103})
 
 
 @case(quick=True, gateways=OURS)
@@ -295,6 +300,54 @@ def one_bad_flight_each(t):
             t.equal(names_lab.grown(before, names_lab.all_denied(t)),
                     {reason: 1}, what)
     untouched(t, server)
+
+
+@case(quick=True, gateways=OURS)
+def longest_flight(t):
+    """A hello of 16 KiB gets there whole; with a byte more it gets nowhere."""
+    _, server = site(t)
+    least = len(tls_lab.records(tls_lab.hello(tls_lab.sni(API), padding=1)))
+    flights = [tls_lab.records(tls_lab.hello(tls_lab.sni(API), padding=size))
+               for size in (16385 - least, 16386 - least)]
+    t.equal([len(f) for f in flights], [16384, 16385])
+    with t.guest(policy=names_lab.policy(RULES)) as guest:
+        guest.call("lookup", API)
+        for flight in reversed(flights):
+            guest.call("pieces", SITE4, 443, [flight.hex()], fin=True)
+        t.check(lab.wait_until(lambda: server.raws() == [16384], 3),
+                f"at the server: {server.raws()}")
+    t.equal(server.log[0].raw, flights[0], "the flight")
+    denied(t, "sni-unparseable")
+
+
+@case(gateways=OURS)
+def one_alphabet(t):
+    """Every byte in every place of a label: what resolves is a name in a hello, and
+    nothing else is (B11)."""
+    names_lab.World(t, liar={"*.lie.example.net": {dnswire.A: (60, [SITE4])}})
+    server = t.keep(tls_lab.VhostServer(t.lab, [API]))
+    rule = 'allow to name "**.lie.example.net" port tcp 443\n'
+    labels = sorted({b"xyz"[:n] + bytes([value]) + b"xyz"[n + 1:]
+                     for value in range(256) for n in range(3)})
+    with t.guest(policy=names_lab.policy(rule)) as guest:
+        got = names_lab.answers(guest, [dnswire.query(
+            [label, b"lie", b"example", b"net"]) for label in labels])
+        named = {labels[n] for n, (m, _) in got.items() if m.addresses()}
+        shown = set()
+        for first in range(0, len(labels), 64):
+            handles = {label: guest.start("pieces", SITE4, 443, [
+                tls_lab.records(tls_lab.hello(tls_lab.sni(
+                    label + b".lie.example.net"))).hex()], fin=True)
+                for label in labels[first:first + 64]}
+            shown |= {label for label, handle in handles.items()
+                      if guest.finish(handle)[2]}
+    t.equal(len(got), len(labels), "answers")
+    # 64 bytes are good, the hyphen in the middle alone; "xyz" comes three times.
+    t.equal(len(named), 63 + 64 + 63 - 2, "names")
+    t.equal(named ^ shown, set(), "a name in one place only")
+    t.equal(len(server.log), len(shown), "connections at the server")
+    t.check(set(names_lab.all_denied(t)) <= {"sni-unparseable",
+                                             "sni-mismatch"}, "reasons")
 
 
 @case(quick=True, gateways=OURS)
