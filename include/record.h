@@ -85,9 +85,9 @@ struct record {
 	uint64_t	rtt;		/* smoothed, ns */
 	uint64_t	n, first, last, uniq;	/* deny.agg: count, first and last ts, targets */
 	uint32_t	csrc;
-	uint32_t	err;		/* errno of a failed connect; printed by name */
+	uint32_t	err;		/* errno of a failed connect or start; printed by name */
 	uint32_t	gen;		/* policy generation */
-	uint32_t	pid;		/* guest.attach, frame.died */
+	uint32_t	pid;		/* guest.attach, frame.died, child.died */
 	uint32_t	signal;
 	uint32_t	status;
 	uint8_t		pol[32];	/* SHA-256 of the compiled policy */

@@ -67,7 +67,7 @@ static const struct shape {
 	[REC_DNS] = { "dns", F_WHO | F_NAME | F_DNS | F_POL,
 	    F_RULE | F_COUNT | F_DETAIL },
 	[REC_CHILD_DIED] = { "child.died", F_DEATH | F_DETAIL,
-	    F_POL | F_PID },
+	    F_POL | F_PID | F_ERRNO },
 };
 
 static const char *const	verdicts[] = { NULL, "allow", "deny", "audit-deny" };

@@ -1,6 +1,7 @@
 """What is in the log: every type of line against the schema, groups under
 load, rotation, and what the recorder refuses."""
 
+import errno
 import json
 import os
 import shutil
@@ -44,10 +45,12 @@ def names():
         record(8, CHILD_DIED, signal=9, pid=5, **BARE | dict(
             gen=1, pol=b"x" * 32, detail=b"resolver: bad-answer")),
         named(open_(9, 3), **shown),
+        record(10, CHILD_DIED, err=errno.EMFILE, **BARE | dict(
+            gen=1, pol=b"x" * 32, detail=b"resolver: not-started")),
     ]
     for row in rows:
         r.send(row)
-    r.wait_durable(9)
+    r.wait_durable(10)
     r.kill()
     r.done()
     r = Recorder(directory)
@@ -65,6 +68,8 @@ def names():
     assert by_rec[5]["ips"] == ["192.0.2.1", "192.0.2.2"]
     assert (by_rec[5]["secure"], by_rec[5]["stripped"]) == (True, 1)
     assert by_rec[6]["qtype"] == "HTTPS" and "ips" not in by_rec[6]
+    assert by_rec[10]["errno"] == "EMFILE" and "pid" not in by_rec[10]
+    assert by_rec[8]["pid"] == 5 and "errno" not in by_rec[8]
     closed = [d for d in lines if d["type"] == "flow.close" and "rec" not in d]
     assert {d["flow"] for d in closed} == {2, 3}
     third = next(d for d in closed if d["flow"] == 3)
