@@ -27,7 +27,7 @@ enum keeper_type {
 	KEEPER_GUEST,		/* a guest is to be served: its addresses and link */
 	KEEPER_CHILD,		/* + channel to a started child */
 	KEEPER_CHILD_LOG,	/* + read end of that child's diagnostics */
-	KEEPER_DIED,
+	KEEPER_DIED,		/* or could not be started */
 	KEEPER_STOP,		/* close every flow, flush the log, then exit 0 */
 	/* broker -> keeper */
 	KEEPER_HELLO = 160,	/* sealed; struct wire_hello */
@@ -78,14 +78,20 @@ struct keeper_child {			/* CHILD, CHILD_LOG (+ fd), SPAWN, KILL */
 };
 static_assert(sizeof(struct keeper_child) == 24, "keeper_child");
 
+/*
+ * A child that could not be started has pid 0: nobody is to wait for it. Asking
+ * again, after this as after a death, is asking for the next try.
+ */
 struct keeper_died {
 	struct wire_head head;
 	uint32_t	role;
-	uint32_t	pid;
+	uint32_t	pid;		/* 0 = there was none */
 	uint32_t	signal;		/* 0 = it exited */
 	uint32_t	status;
+	uint32_t	err;		/* pid 0: errno of the start; else 0 */
+	uint32_t	zero;
 };
-static_assert(sizeof(struct keeper_died) == 32, "keeper_died");
+static_assert(sizeof(struct keeper_died) == 40, "keeper_died");
 
 struct keeper_summary {			/* SUMMARY, DOWN */
 	struct wire_head head;

@@ -436,8 +436,8 @@ audit_died(struct broker *b, const struct keeper_died *d)
 
 	if (a->chan != NULL)
 		chan_drain(a->chan);	/* its last acknowledgement counts */
-	if (a->chan != NULL)
-		hang_up(a);
+	if (a->chan != NULL || d->pid == 0)
+		hang_up(a);		/* guests are read, and refused */
 	if (!a->was_up && d->signal == 0 && d->status != 0) {
 		childlog_drain(b->childlog);
 		_exit(FATAL_STATUS);
@@ -445,7 +445,9 @@ audit_died(struct broker *b, const struct keeper_died *d)
 	if (a->ended && a->backlog == 0)
 		return;
 	a->ended = false;
-	log_warnx("the recorder died; new flows are refused until it is back");
+	if (d->pid != 0)		/* else the keeper has said it */
+		log_warnx("the recorder died; new flows are refused until it "
+		    "is back");
 	keeper_spawn(b, ROLE_RECORDER, 0);
 }
 

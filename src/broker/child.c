@@ -17,6 +17,7 @@
 
 #define CHILD_QUEUE	2u		/* CONFIG only: the rest waits with its owner */
 #define CHILD_GREETS	(10 * SEC)
+#define STATUS_LOADER	127u		/* of ld.so(8), which has no words here */
 
 static const struct chan_ops	child_chan;
 
@@ -68,7 +69,8 @@ hang_up(struct child *c)
 void
 child_fault(struct child *c, const char *why)
 {
-	log_warnx("the %s is ended: %s", role_name(c->role), why);
+	if (!c->failing)
+		log_warnx("the %s is ended: %s", role_name(c->role), why);
 	c->fault = why;
 	keeper_kill(c->broker, c->role, 0);
 	hang_up(c);
@@ -77,15 +79,44 @@ child_fault(struct child *c, const char *why)
 static void
 record_death(const struct child *c, const struct keeper_died *d)
 {
-	struct record	r;
+	const char	*why = c->fault != NULL ? c->fault :
+			    d->pid == 0 ? "not-started" :
+			    !c->greeted ? "before-hello" : NULL;
+	struct record	 r;
 
 	record_init(c->broker, NULL, REC_CHILD_DIED, &r);
 	r.pid = d->pid;
 	r.signal = d->signal;
 	r.status = d->status;
+	r.err = d->err;
 	snprintf(r.detail, sizeof(r.detail), "%s%s%s", role_name(c->role),
-	    c->fault != NULL ? ": " : "", c->fault != NULL ? c->fault : "");
+	    why != NULL ? ": " : "", why != NULL ? why : "");
 	audit_put(c->broker, &r);
+}
+
+static const char *
+hint(const struct child *c, const struct keeper_died *d)
+{
+	if (c->fault != NULL)
+		return "are all programs of the same build?";
+	if (d->status == FATAL_STATUS)
+		return "its own line says why";
+	return d->status == STATUS_LOADER ?
+	    "ldd(1) says which library it misses" : "it has not said why";
+}
+
+/* Once for a row of starts that lead to nothing; the log has each. */
+static void
+say_death(struct child *c, const struct keeper_died *d)
+{
+	if (c->greeted)
+		log_warnx("the %s died (signal %u, status %u) and is started "
+		    "again", role_name(c->role), d->signal, d->status);
+	else if (d->pid != 0 && !c->failing)
+		log_warnx("the %s ends before it is of use (signal %u, status "
+		    "%u), and is tried ever more slowly; %s",
+		    role_name(c->role), d->signal, d->status, hint(c, d));
+	c->failing = !c->greeted;
 }
 
 void
@@ -99,10 +130,10 @@ child_died(struct child *c, const struct keeper_died *d)
 	hang_up(c);			/* or it never had a channel */
 	if (c->broker->stop != STOP_NO)
 		return;
-	log_warnx("the %s died (signal %u, status %u) and is started again",
-	    role_name(c->role), d->signal, d->status);
+	say_death(c, d);
 	record_death(c, d);
 	c->fault = NULL;
+	c->greeted = false;
 	keeper_spawn(c->broker, c->role, 0);
 }
 
@@ -144,7 +175,8 @@ child_hello(void *room, const void *msg, int fd)
 	if (!wire_hello_ours(m))
 		return child_refuse(c, "another-build");
 	c->state = CHILD_UP;
-	c->begun = true;
+	c->begun = c->greeted = true;
+	c->failing = false;
 	c->ops->writable(c);
 	return 0;
 }

@@ -35,6 +35,8 @@ struct child {
 	enum child_state state;
 	bool		wanted;		/* the keeper was asked for one */
 	bool		begun;		/* one has greeted, or failed to */
+	bool		greeted;	/* this one has */
+	bool		failing;	/* the last one did not; that was said */
 	const char	*fault;		/* why we ended it */
 	uint64_t	hello_due;
 };

@@ -302,6 +302,10 @@ guest_died(struct broker *b, const struct keeper_died *m)
 
 	if (g == NULL)
 		return;
+	if (m->pid == 0) {		/* there was none: nothing has ended */
+		keeper_spawn(b, ROLE_FRAME, g->slot);
+		return;
+	}
 	g->died = *m;
 	if (g->chan != NULL) {
 		if (g->paused)

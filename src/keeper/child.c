@@ -36,6 +36,14 @@ static const char *const exe_name[ROLES] = {
 	[ROLE_INSPECTOR] = "sallyport-inspector",
 };
 
+/* What is not done while a room is not there. */
+static const char *const without[ROLES] = {
+	[ROLE_FRAME] = "the guest is cut off",
+	[ROLE_RECORDER] = "nothing new is let through",
+	[ROLE_RESOLVER] = "no name is resolved",
+	[ROLE_INSPECTOR] = "no rule that verifies a name lets a flow through",
+};
+
 static uint64_t
 now_ms(void)
 {
@@ -154,6 +162,7 @@ child_start(struct keeper *k, enum role role)
 	s.log = role == ROLE_BROKER ? STDERR_FILENO : log[1];
 	if ((r = bring_up(k, &s, &c->proc)) == -1)
 		goto out;
+	c->killed = false;
 	backoff_started(&c->backoff, now_ms());
 	watch(k, c);
 	log_debug("%s is pid %d", role_name(role), (int)c->proc.pid);
@@ -179,6 +188,50 @@ may_run(const struct keeper *k, enum role role)
 	return k->state != KEEPER_S_ENDING;
 }
 
+/* What can be done about it. */
+static const char *
+advice(const struct child *c, int err)
+{
+	if (c->keeper->missing[c->role] != 0)
+		return "install it, and start Sallyport again";
+	if (c->role == ROLE_RESOLVER && (err == EPIPE || err == ECONNRESET))
+		return "sp-nursery is gone, so start Sallyport again";
+	switch (err) {
+	case EMFILE:
+	case ENFILE:
+		return "raise the limit of open files";
+	case EAGAIN:
+		return "raise the limit of processes";
+	case EPERM:
+	case ENOSPC:
+	case EUSERS:
+		return "let it have namespaces: see namespaces(7)";
+	default:
+		return "it is tried again, ever more slowly";
+	}
+}
+
+/*
+ * As if it had died at once, and told so: what waits for it must not wait. It is
+ * the broker's to ask again. Said for the first of a row.
+ */
+static void
+not_started(struct child *c, int err)
+{
+	struct keeper_died	d;
+
+	if (!c->failing)
+		log_warnx("%s cannot be started (%s): %s until it can; %s",
+		    exe_name[c->role], strerrordesc_np(err), without[c->role],
+		    advice(c, err));
+	c->failing = true;
+	backoff_died(&c->backoff, now_ms());
+	wire_begin(&d, sizeof(d), KEEPER_DIED, FRAME_SLOT);
+	d.role = c->role;
+	d.err = (uint32_t)err;
+	hatch_died(c->keeper, &d);
+}
+
 static void
 start_now(struct child *c)
 {
@@ -188,10 +241,9 @@ start_now(struct child *c)
 		return;
 	backoff_started(&c->backoff, now_ms());	/* one that fails is no health */
 	if (child_start(k, c->role) == 0)
-		return;
-	log_warn("%s cannot be started", role_name(c->role));
-	backoff_died(&c->backoff, now_ms());
-	child_want(k, c->role);
+		c->failing = false;
+	else
+		not_started(c, errno);
 }
 
 static void
@@ -204,7 +256,8 @@ child_retry(int fd, short what, void *arg)
 
 /*
  * The broker asked for it: at once, or when its time has come. Programs are opened
- * once, so one that is not there will not be.
+ * once, so one that is not there will not be: that is told once, and asking again
+ * is of no use.
  */
 void
 child_want(struct keeper *k, enum role role)
@@ -213,10 +266,10 @@ child_want(struct keeper *k, enum role role)
 	struct timeval	 tv = { .tv_sec = c->backoff.delay / 1000,
 			    .tv_usec = c->backoff.delay % 1000 * 1000 };
 
-	if ((k->missing & 1u << role) != 0)
-		log_warnx("%s is not installed: nothing by name is let through",
-		    exe_name[role]);
-	else if (c->backoff.delay == 0)
+	if (k->missing[role] != 0) {
+		if (!c->failing)
+			not_started(c, k->missing[role]);
+	} else if (c->backoff.delay == 0)
 		start_now(c);
 	else if (!event_pending(c->retry, EV_TIMEOUT, NULL))
 		event_add(c->retry, &tv);
@@ -227,14 +280,18 @@ child_kill(struct keeper *k, enum role role)
 {
 	struct child	*c = &k->child[role];
 
+	c->killed = true;
 	if (c->proc.pidfd != -1 && syscall(SYS_pidfd_send_signal,
 	    c->proc.pidfd, SIGKILL, NULL, 0) == -1 && errno != ESRCH)
 		log_warn("%s cannot be killed", role_name(role));
 }
 
+/* Whoever had it killed has said why. */
 static void
-say_end(const struct keeper_died *d)
+say_end(const struct child *c, const struct keeper_died *d)
 {
+	if (d->signal == SIGKILL && c->killed)
+		return;
 	if (d->signal != 0)
 		log_warnx("%s died of signal %u", role_name(d->role),
 		    d->signal);
@@ -283,7 +340,7 @@ child_end(int fd, short what, void *arg)
 	fd_drop(&c->proc.pidfd);
 	backoff_died(&c->backoff, now_ms());
 	if (k->state < KEEPER_S_STOPPING)
-		say_end(&d);
+		say_end(c, &d);
 	if (c->role == ROLE_BROKER)
 		life_broker_gone(k, d.signal == 0 && d.status == 0);
 	else

@@ -95,6 +95,8 @@ struct child {
 	struct event	*end;		/* the pidfd */
 	struct event	*retry;
 	struct backoff	 backoff;
+	bool		 killed;	/* by us */
+	bool		 failing;	/* it could not be started; that was said */
 };
 
 /* link.c */
@@ -125,7 +127,7 @@ struct keeper {
 	struct chan	*broker, *command;
 	struct child	 child[ROLES];
 	int		 exe[ROLES];
-	uint32_t	 missing;	/* 1 << role: such a program is not installed */
+	int		 missing[ROLES];	/* errno of opening the program; 0 = it is there */
 	int		 audit_dir;
 	int		 ca_bundle;	/* until the nursery has it */
 	int		 nursery;	/* channel to it */

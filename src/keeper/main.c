@@ -52,7 +52,7 @@ open_programs(struct keeper *k)
 			fatal("%s: is Sallyport installed completely?",
 			    all[i].name);
 		else
-			k->missing |= 1u << all[i].role;
+			k->missing[all[i].role] = errno;
 	}
 }
 

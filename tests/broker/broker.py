@@ -6,6 +6,7 @@ usage: broker.py [TEST...]     (BROKER=program; default ./broker-double)
 """
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -634,6 +635,39 @@ def test_first_recorder_dies(b):
     b.kill_recorder()
     assert f.expect(DENY, ident) == RESET
     b.start_recorder()
+
+
+@needs(recorder=False)
+def test_recorder_not_started(b):
+    """There is none, says the keeper: guests are refused instead of waiting, and
+    the next try is asked for; the one that succeeds serves."""
+    f = b.guest()
+    srv, port = listener()
+    ident = f.open(LO, port)
+    f.silent()
+    for _ in range(2):
+        b.not_started(ROLE_RECORDER, errno.EMFILE)
+        assert f.expect(DENY, ident, 1) == RESET
+        ident = f.open(LO, port)
+    assert f.expect(DENY, ident, 1) == RESET
+    assert not b.ready and b.alive()
+    b.start_recorder()
+    b.wait(lambda: b.ready == 1)
+    f.granted(LO, port)
+    assert b.stop() == 0
+    denied = b.one("deny.agg")
+    assert (denied.reason, denied.n) == ("audit-unavailable", 3)
+
+
+def test_frame_not_started(b):
+    """Asked for again; nothing has died, and nothing is recorded as dead."""
+    b.attach()
+    for _ in range(2):
+        b.not_started(ROLE_FRAME, 3)        # a frame's status 3 means: detached
+    f = b.frame()
+    srv, port = listener()
+    f.granted(LO, port)
+    assert b.of("frame.died") == b.of("guest.detach") == []
 
 
 def test_recorder_speaks_nonsense(b):

@@ -6,6 +6,7 @@ usage: names.py [TEST...]     (BROKER=program; default ./broker-double)
 """
 
 import contextlib
+import errno
 import os
 import select
 import socket
@@ -308,7 +309,7 @@ def test_no_hello(b):
 
 @slow
 def test_never_started(b):
-    """The keeper cannot start them: what waits fails in bounded time."""
+    """The keeper is silent: what waits fails in bounded time."""
     b.res = b.resolver()
     f = b.guest()
     srv, port = listener(NAMED_NET)
@@ -316,6 +317,78 @@ def test_never_started(b):
     f.flight(ident, b"hello")
     assert f.expect(DENY, ident, 12) == RESET
     assert b.one("flow.deny").reason == "inspector-unavailable"
+
+
+def test_resolver_not_started(b):
+    """The keeper says that there is none: what waits fails at once, so does what
+    is asked then; each try has a record, and the one that succeeds serves."""
+    b.inspector()
+    f = b.guest()
+    ident = f.resolve("a.test")
+    f.silent()
+    b.not_started(ROLE_RESOLVER, errno.EPERM)
+    assert f.answer(ident, 1) == (SERVFAIL, 0, [])
+    b.not_started(ROLE_RESOLVER, errno.EMFILE)
+    assert f.answer(f.resolve("a.test"), 1) == (SERVFAIL, 0, [])
+    assert {r.reason for r in b.of("dns")} == {"dns-upstream"}
+    assert [(r.detail, r.pid, r.signal, r.status, r.err)
+            for r in b.of("child.died")] == [
+        ("resolver: not-started", 0, 0, 0, e)
+        for e in (errno.EPERM, errno.EMFILE)]
+    assert b.log_text() == "", "the keeper has said it"
+    b.res = b.resolver()
+    assert resolve(b, f, "a.test", ["192.0.2.7"])[0] == ADDRESSES
+
+
+def test_inspector_not_started(b):
+    """A flight that waits is refused at once, with the reason; later ones too."""
+    b.res = b.resolver()
+    f = b.guest()
+    srv, port = listener(NAMED_NET)
+    ident = peeked(b, f, "sni.test", port)
+    f.flight(ident, b"hello")
+    f.silent()
+    for _ in range(2):
+        b.not_started(ROLE_INSPECTOR, errno.ENOENT)
+        assert f.expect(DENY, ident, 1) == RESET
+        ident = f.open(NAMED_NET, port)
+        assert f.expect(PEEK, ident) == TLS
+        f.flight(ident, b"hello")
+    assert f.expect(DENY, ident, 1) == RESET
+    assert {r.reason for r in b.of("flow.deny")} == {"inspector-unavailable"}
+    assert {(r.detail, r.err) for r in b.of("child.died")} == {
+        ("inspector: not-started", errno.ENOENT)}
+    b.ins = b.inspector()
+    ident = f.open(NAMED_NET, port)
+    f.expect(PEEK, ident)
+    f.flight(ident, b"hello")
+    b.ins.result(b.ins.flight()[0], "sni.test")
+    os.close(f.expect(GRANT, ident))
+
+
+def test_before_hello(b):
+    """It cannot be executed, for example: said once, with what to do, until one
+    greets; each has its record."""
+    b.inspector()
+    f = b.guest()
+    said = ""
+    for _ in range(3):
+        ident = f.resolve("a.test")
+        b.resolver(greet=False).gone(0, 70)
+        assert f.answer(ident, 1) == (SERVFAIL, 0, [])
+        b.wait(lambda: (ROLE_RESOLVER, 0) in b.spawned)
+        said += b.log_text()
+    assert said.count("the resolver") == said.count("own line") == 1, said
+    assert [(r.detail, r.status) for r in b.of("child.died")] == [
+        ("resolver: before-hello", 70)] * 3
+    b.res = b.resolver()
+    assert resolve(b, f, "a.test", ["192.0.2.7"])[0] == ADDRESSES
+    b.res.gone()
+    b.resolver(greet=False).gone(0, 127)
+    b.wait(lambda: (ROLE_RESOLVER, 0) in b.spawned)
+    said = b.log_text()
+    assert "is started again" in said and "ldd(1)" in said, said
+    assert b.of("child.died")[3].detail == "resolver"
 
 
 @slow
@@ -438,6 +511,7 @@ def test_another_build(b):
     b.wait(lambda: (ROLE_RESOLVER, 0) in b.kills)
     b.died(ROLE_RESOLVER, 0, 9)
     assert b.one("child.died").detail == "resolver: another-build"
+    assert "all programs of the same build" in b.log_text()
 
 
 def test_answer_of_a_dead_guest(b):

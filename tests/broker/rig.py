@@ -532,17 +532,27 @@ class Bench:
         self.recorder = None
         self.died(ROLE_RECORDER, 0, 9)
 
-    def died(self, role, slot, sig=0, status=0):
+    def died(self, role, slot, sig=0, status=0, pid=4242, err=0):
         self.keeper.send(head(K_DIED, slot) + struct.pack(
-            "<IIII", role, 4242, sig, status))
+            "<IIIIII", role, pid, sig, status, err, 0))
 
-    def guest(self, slot=0, greet=True):
+    def not_started(self, role, err, slot=0):
+        """The keeper's answer to SPAWN where there is no process."""
+        self.wait(lambda: (role, slot) in self.spawned)
+        self.spawned.remove((role, slot))
+        self.died(role, slot, pid=0, err=err)
+
+    def attach(self, slot=0):
+        """A guest, whose frame is asked for."""
         lease = endpoint(GUEST) + endpoint(GATEWAY) + struct.pack("<I", 24)
         lease6 = endpoint(GUEST6) + endpoint(GATEWAY6) + struct.pack("<I", 64)
         self.keeper.send(head(K_GUEST, slot) + struct.pack(
             "<64sIII6s6s", b"guest%d" % slot, 1, 0, 1500, bytes(6),
             bytes(6)) + lease + lease6 + bytes(8))
         self.wait(lambda: (ROLE_FRAME, slot) in self.spawned)
+
+    def guest(self, slot=0, greet=True):
+        self.attach(slot)
         return self.frame(slot, greet)
 
     def frame(self, slot=0, greet=True):

@@ -124,7 +124,7 @@ static void
 recorder_dies(void)
 {
 	const struct keeper_died	killed = { .role = ROLE_RECORDER,
-					    .signal = 9 };
+					    .pid = 1, .signal = 9 };
 
 	fd_drop(&recorder);
 	turn();
@@ -165,7 +165,7 @@ child_starts(struct child *c, uint32_t type, bool greets)
 static void
 child_dies(struct child *c, int *chan)
 {
-	const struct keeper_died	killed = { .signal = 9 };
+	const struct keeper_died	killed = { .pid = 1, .signal = 9 };
 
 	fd_drop(chan);
 	child_died(c, &killed);
@@ -195,6 +195,7 @@ frame_dies(uint32_t status)
 
 	wire_begin(&m, sizeof(m), KEEPER_DIED, 0);
 	m.role = ROLE_FRAME;
+	m.pid = 1;
 	m.status = status;
 	m.signal = status == 3 ? 0 : SIGSEGV;
 	fd_drop(&frame);

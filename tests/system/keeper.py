@@ -38,9 +38,7 @@ class Keeper:
                 "10.0.2.2", "--level", str(level), "--ca-bundle", os.path.join(where, "ca.pem"),
                 *extra]
         n = theirs.fileno()
-        if as_user and os.geteuid() == 0:
-            argv = ["setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups",
-                    "--bounding-set=-all", *argv]
+        argv = self.owner() + argv
         move = f"exec 3<&{n} {n}<&-; " if n != 3 else ""
         self.err = tempfile.TemporaryFile()
         self.proc = subprocess.Popen(["sh", "-c", move + 'exec "$@"', "sh", *argv],
@@ -48,6 +46,16 @@ class Keeper:
         theirs.close()
         ours.settimeout(10)
         self.chan = ours
+
+    @staticmethod
+    def owner():
+        return ["setpriv", "--reuid", str(USER), "--regid", str(USER), "--clear-groups",
+                "--bounding-set=-all"] if as_user and os.geteuid() == 0 else []
+
+    def descriptors(self, most):
+        """How many the keeper itself may have from now on."""
+        subprocess.run([*self.owner(), "prlimit", f"--pid={self.proc.pid}", f"--nofile={most}:"],
+                       check=True)
 
     def link(self):
         fd = os.open("/dev/null", os.O_RDWR)
@@ -68,6 +76,13 @@ class Keeper:
     def text(self):
         self.err.seek(0)
         return self.err.read().decode()
+
+    def says(self, text, times=1, seconds=5):
+        """So often, within so many seconds."""
+        end = time.time() + seconds
+        while self.text().count(text) < times and time.time() < end:
+            time.sleep(0.02)
+        return self.text().count(text) >= times
 
     def room(self, name):
         """The pid of a child, by its program."""
@@ -302,13 +317,12 @@ def test_nursery_dies(where):
     old = k.room("resolver")
     os.kill(k.nursery(), signal.SIGKILL)
     os.kill(old, signal.SIGKILL)
-    end = time.time() + 5
-    while "resolver cannot be started" not in k.text() and time.time() < end:
-        time.sleep(0.02)
-    check("resolver cannot be started" in k.text(), "nursery killed: it is said")
+    check(k.says("no resolver: E"), "nursery killed: the broker is told")
     time.sleep(2.5)
-    tries = k.text().count("resolver cannot be started")
-    check(2 <= tries <= 6, f"and tried again ever more slowly: {tries} times")
+    tries = k.text().count("no resolver: E")
+    check(2 <= tries <= 6, f"and asks again ever more slowly: {tries} times")
+    check(k.text().count("resolver cannot be started") == 1 and "sp-nursery is gone" in k.text(),
+          f"and what to do is said, once: {k.text()!r}")
     check(k.room("frame") is not None, "the frame lives")
     pids = [k.room(n) for n in LIVE if n != "resolver"]
     k.send(FINISH)
@@ -324,14 +338,56 @@ def test_missing(where):
         k = Keeper(where)
         check(k.up(), "no resolver and no inspector installed: it comes up")
         for n in ("resolver", "inspector"):
-            check(f"sallyport-{n} is not installed" in k.text(), f"{n}: it is said")
+            check(f"sallyport-{n} cannot be started (No such file" in k.text(), f"{n}: it is said")
+            check(k.says(f"no {n}: ENOENT"), f"{n}: the broker is told")
         time.sleep(0.5)
-        check(k.text().count("installed") == 2, f"once: {k.text()!r}")
+        check(k.text().count("install it") == k.text().count("ENOENT") == 2, f"once: {k.text()!r}")
         k.send(FINISH)
         check(k.recv()[0] == DOWN and k.wait() == 0, "and ends in order")
     finally:
         for name in names:
             os.rename(name + ".away", name)
+
+
+def test_not_started(where):
+    """A keeper that is short of something: the broker is told of each try, the operator
+    of the first, and a later one succeeds. Then all that again."""
+    k = Keeper(where)
+    k.up()
+    for name in LIVE[1:]:
+        pid = k.room(name)
+        k.descriptors(0)
+        began = time.time()
+        os.kill(pid, signal.SIGKILL)
+        check(k.says(f"no {name}: EMFILE") and time.time() - began < 1,
+              f"{name}: no descriptor for it, and the broker is told")
+        check(k.says(f"no {name}: EMFILE", 3), f"{name}: and asks again")
+        text = f"sallyport-{name} cannot be started (Too many open files)"
+        check(k.text().count(text) == 1 and "raise the limit of open files" in k.text(),
+              f"{name}: it is said once")
+        k.descriptors(256)
+        check(k.room(name) is not None, f"{name}: started when it can be")
+    k.send(FINISH)
+    check(k.recv()[0] == DOWN and k.wait() == 0, "and ended in order")
+
+
+def test_not_executable(where):
+    """Exec fails in the child: its death is told, as any, within moments."""
+    names = ("resolver", "inspector")
+    for name in names:
+        os.chmod(os.path.join(where, f"sallyport-{name}"), 0o644)
+    try:
+        k = Keeper(where)
+        check(k.up(), "a resolver and an inspector that cannot be executed: it comes up")
+        for name in names:
+            check(k.says(f"{name}: status 70", 2, 1), f"{name}: told, and tried again: {k.text()!r}")
+    finally:
+        for name in names:
+            os.chmod(os.path.join(where, f"sallyport-{name}"), 0o755)
+    check(k.room("resolver") is not None and k.room("inspector") is not None,
+          "and started when they can be")
+    k.send(FINISH)
+    check(k.recv()[0] == DOWN and k.wait() == 0, "and ended in order")
 
 
 def test_rules(where):
@@ -401,7 +457,8 @@ def main():
     where = place()
     log = os.path.join(where, "log")
     tests = (test_usual, test_restart, test_broker_dies, test_keeper_dies,
-             test_command_dies, test_nursery_dies, test_missing, test_rules, test_options, test_parser)
+             test_command_dies, test_nursery_dies, test_missing, test_not_started,
+             test_not_executable, test_rules, test_options, test_parser)
     try:
         for who in ([False, True] if os.geteuid() == 0 else [True]):
             as_user = who

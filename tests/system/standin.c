@@ -5,10 +5,13 @@
  *
  *   0 the usual  1 breaks the rules once it is up  2 asks for a role that it must not
  *
+ * It says which children failed to start, and asks for every one again.
+ *
  * Trusts: the test. Must not: be installed.
  */
 #include <sys/epoll.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -95,6 +98,17 @@ stop(void)
 }
 
 static void
+say_failure(void)
+{
+	if (in.died.pid == 0)
+		dprintf(FD_LOG, "no %s: %s\n", role_name(in.died.role),
+		    strerrorname_np((int)in.died.err));
+	else if (in.died.status != 0)
+		dprintf(FD_LOG, "%s: status %u\n", role_name(in.died.role),
+		    in.died.status);
+}
+
+static void
 broker_message(int type, int fd, int mode)
 {
 	if (type == KEEPER_POLICY) {
@@ -111,8 +125,10 @@ broker_message(int type, int fd, int mode)
 			simple(mode == 1 ? 4711 : KEEPER_READY);
 		if (in.child.role == ROLE_FRAME && mode == 2)
 			ask(KEEPER_SPAWN, ROLE_PARSER);
-	} else if (type == KEEPER_DIED && in.died.status != 3)
+	} else if (type == KEEPER_DIED && in.died.status != 3) {
+		say_failure();
 		ask(KEEPER_SPAWN, in.died.role);
+	}
 	else if (type == KEEPER_STOP)
 		stop();
 }

@@ -471,7 +471,7 @@ static void
 last_acknowledgement(void **state)
 {
 	const struct keeper_died	killed = { .role = ROLE_RECORDER,
-					    .signal = 9 };
+					    .pid = 1, .signal = 9 };
 	struct record_ack		ack;
 	uint64_t			id;
 
