@@ -4,6 +4,8 @@ answers that lie. Acceptance 2, 3 and 5 of the names job; B1, B9, B11-B14, B19-B
 import base64
 import os
 import random
+import re
+import shutil
 import signal
 import statistics
 import subprocess
@@ -983,6 +985,106 @@ def inspector_away(t):
             pass
     t.check(t.records("flow.deny")[0]["reason"] in (
         "inspector-unavailable", "tls-timeout"), "reason")
+
+
+def another_build(path):
+    with open(path, "rb") as file:
+        data = file.read()
+    other, count = re.subn(rb"(\d\.\d\.\d\+)[0-9a-f]", rb"\1x", data)
+    assert count, "no build in the program"
+    with open(path, "wb") as file:
+        file.write(other)
+
+
+SPOIL = {"missing": os.unlink,
+         "not executable": lambda path: os.chmod(path, 0o644),
+         "another build": another_build,
+         "no program": lambda path: os.truncate(path, 100)}
+
+
+def spoiled(t, bindir, program, how):
+    """The programs, one of which cannot be started."""
+    place = os.path.join(t.lab.scratch, f"{how}-{program}".replace(" ", "-"))
+    shutil.copytree(bindir, place)
+    SPOIL[how](os.path.join(place, program))
+    return place
+
+
+def quickly(t, what, function):
+    start = time.monotonic()
+    found = function()
+    seconds = time.monotonic() - start
+    t.check(seconds < 1, f"{what}: after {seconds:.1f} s")
+    return found
+
+
+def said_once(t, guest, role):
+    time.sleep(1)                       # three tries
+    said = [line for line in guest.stderr().splitlines()
+            if role in line and "fatal" not in line]
+    t.check(0 < len(said) <= 2 and len(set(said)) == len(said) and
+            any(words in line for line in said for words in (
+                "start Sallyport again", "own line says why", "same build")),
+            f"it said {said}")
+
+
+@case(quick=True, gateways=OURS)
+def no_resolver(t):
+    """It cannot be started: names fail at once with the reason, literals do not;
+    what to do is said once; and names work when it can."""
+    names_lab.World(t)
+    good = t.bindir
+    rules = RULES + f'allow to net {SITE4} port tcp 22\n'
+    for how in t.scale(SPOIL, ("missing", "not executable")):
+        t.bindir = spoiled(t, good, "sallyport-resolver", how)
+        with t.guest(policy=names_lab.policy(rules), fds=False) as guest:
+            for _ in range(3):
+                message = quickly(t, how, lambda: ask(guest, API))
+                t.equal(message.rcode, dnswire.SERVFAIL, how)
+            t.equal(guest.call("connect", SITE4, 22)[0], "ECONNREFUSED", how)
+            said_once(t, guest, "resolver")
+            if how == "not executable":
+                os.chmod(os.path.join(t.bindir, "sallyport-resolver"), 0o755)
+                t.check(lab.wait_until(lambda: ask(guest, API).addresses() ==
+                                       [SITE4], 10, step=0.1), "no names")
+        t.equal({r.get("reason") for r in dns(t)} - {None}, {"dns-upstream"},
+                how)
+        died(t, how, "resolver")
+
+
+def died(t, how, role):
+    records = t.records("child.died")
+    t.equal({(r["detail"], r.get("errno")) for r in records},
+            {(f"{role}: not-started", "ENOENT") if how == "missing" else
+             (f"{role}: another-build", None) if how == "another build" else
+             (f"{role}: before-hello", None)}, how)
+    t.check(len(records) == 1 if how == "missing" else 1 < len(records) < 10,
+            f"{how}: {len(records)} deaths")
+
+
+@case(quick=True, gateways=OURS)
+def no_inspector(t):
+    """The same of the inspector: flows that it would have to see are refused."""
+    names_lab.World(t)
+    server = t.keep(tls_lab.VhostServer(t.lab, [API]))
+    flight = tls_lab.records(tls_lab.hello(tls_lab.sni(API))).hex()
+    good = t.bindir
+    for how in t.scale(SPOIL, ("missing", "not executable")):
+        t.bindir = spoiled(t, good, "sallyport-inspector", how)
+        with t.guest(policy=names_lab.policy(RULES), fds=False) as guest:
+            t.equal(ask(guest, API).addresses(), [SITE4], how)
+            before = len(server.raws())
+            outcome = quickly(t, how, lambda: guest.call(
+                "pieces", SITE4, 443, [flight]))[0]
+            t.equal((outcome, len(server.raws())), ("ECONNRESET", before), how)
+            said_once(t, guest, "inspector")
+            if how == "not executable":
+                os.chmod(os.path.join(t.bindir, "sallyport-inspector"), 0o755)
+                t.check(lab.wait_until(lambda: attempt(guest, server), 10,
+                                       step=0.1), "no flows by name")
+        t.check("inspector-unavailable" in {
+            r["reason"] for r in t.records("flow.deny")}, how)
+        died(t, how, "inspector")
 
 
 @case(gateways=OURS)
