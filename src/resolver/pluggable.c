@@ -2,10 +2,19 @@
  * The pluggable event base of unbound-event(3)'s header: each of its calls as the
  * one of libevent that does it.
  *
+ * And one thing more. libunbound waits for an answer as long as its timer says,
+ * and passes over the error that ICMP leaves on the socket: nobody listens there.
+ * Here the error shortens the timer. Which timer is that? The order of the calls
+ * says it: libunbound adds the socket, sends, and adds the timer of what it sent
+ * (randomize_and_send_udp() in its outside_network.c). Where a socket is not
+ * followed by a timer, there is no pair, and the wait is libunbound's own.
+ *
  * Trusts: libunbound to keep to that header.
  * Must not: know a DNS message. What the header says is never called is fatal.
  */
 #include "config.h"	/* _GNU_SOURCE */
+
+#include <sys/socket.h>
 
 #include <event2/event.h>
 #include <stdlib.h>
@@ -13,6 +22,7 @@
 
 #include "log.h"
 #include "pluggable.h"
+#include "resolver.h"
 
 struct base {
 	struct ub_event_base	 super;		/* first: it is cast */
@@ -26,7 +36,11 @@ struct item {
 	short			 bits;		/* EV_* */
 	void			(*call)(int, short, void *);
 	void			*arg;
+	struct item		*partner;	/* a UDP socket's timer; or its socket */
 };
+
+static struct item	*fresh;		/* the last call added this UDP socket */
+static struct timeval	 curt;		/* a timer whose datagram was refused */
 
 static short
 to_event(short bits)
@@ -38,10 +52,54 @@ to_event(short bits)
 }
 
 static void
+part(struct item *item)
+{
+	fresh = NULL;
+	if (item->partner == NULL)
+		return;
+	item->partner->partner = NULL;
+	item->partner = NULL;
+}
+
+static void
+shorten(struct item *timer)
+{
+	struct timeval	left, now;
+
+	evutil_gettimeofday(&now, NULL);
+	if (!event_pending(timer->ev, EV_TIMEOUT, &left))
+		return;
+	evutil_timersub(&left, &now, &left);
+	if (evutil_timercmp(&left, &curt, >))
+		event_add(timer->ev, &curt);
+}
+
+/* Of a socket that waits for an answer: is it one, or an error? */
+static void
+heed(const struct item *item, int fd)
+{
+	int		err = 0;
+	socklen_t	len = sizeof(err);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1)
+		return;
+	if (err == 0) {
+		refused_no_more(fd);
+		return;
+	}
+	refused_by(fd);
+	shorten(item->partner);
+}
+
+static void
 on_event(int fd, short what, void *arg)
 {
 	struct item	*item = arg;
 
+	if (item->partner != NULL && (what & EV_READ) != 0)
+		heed(item, fd);
+	if ((what & EV_TIMEOUT) != 0)
+		part(item);
 	item->call(fd, (short)((what & EV_TIMEOUT ? UB_EV_TIMEOUT : 0) |
 	    (what & EV_READ ? UB_EV_READ : 0) |
 	    (what & EV_WRITE ? UB_EV_WRITE : 0)), item->arg);
@@ -51,6 +109,7 @@ on_event(int fd, short what, void *arg)
 static void
 assign(struct item *item, int fd)
 {
+	part(item);
 	event_del(item->ev);
 	if (event_assign(item->ev, item->base, fd, item->bits, on_event,
 	    item) == -1)
@@ -86,6 +145,7 @@ free_item(struct ub_event *e)
 {
 	struct item	*item = (struct item *)e;
 
+	part(item);
 	event_free(item->ev);
 	free(item);
 }
@@ -93,12 +153,18 @@ free_item(struct ub_event *e)
 static int
 add(struct ub_event *e, struct timeval *tv)
 {
-	return event_add(((struct item *)e)->ev, tv);
+	struct item	*item = (struct item *)e;
+
+	part(item);
+	if (tv == NULL && item->bits == (EV_READ | EV_PERSIST))
+		fresh = item;
+	return event_add(item->ev, tv);
 }
 
 static int
 del(struct ub_event *e)
 {
+	part((struct item *)e);
 	return event_del(((struct item *)e)->ev);
 }
 
@@ -106,13 +172,20 @@ static int
 add_timer(struct ub_event *e, struct ub_event_base *base,
     void (*call)(int, short, void *), void *arg, struct timeval *tv)
 {
-	struct item	*item = (struct item *)e;
+	struct item	*item = (struct item *)e, *socket = fresh;
 
 	item->base = ((struct base *)base)->base;
 	item->call = call;
 	item->arg = arg;
 	item->bits = EV_TIMEOUT;
 	assign(item, -1);
+	if (socket != NULL) {
+		item->partner = socket;
+		socket->partner = item;
+	}
+	if (socket != NULL && refused_lately(event_get_fd(socket->ev)) &&
+	    evutil_timercmp(tv, &curt, >))
+		tv = &curt;
 	return event_add(item->ev, tv);
 }
 
@@ -219,10 +292,11 @@ static struct ub_event_base_vmt	base_calls = {
 };
 
 struct ub_event_base *
-pluggable_base(struct event_base *base)
+pluggable_base(struct event_base *base, unsigned int refused_ms)
 {
 	static struct base	b;
 
+	curt.tv_usec = refused_ms * 1000;
 	b.super.magic = UB_EVENT_MAGIC;
 	b.super.vmt = &base_calls;
 	b.base = base;

@@ -8,7 +8,11 @@
 struct event_base;
 struct ub_event_base;
 
-/* For the life of the process. */
-struct ub_event_base *pluggable_base(struct event_base *);
+/*
+ * For the life of the process. What was sent to who refuses it is waited for no
+ * longer than refused_ms, below 1000.
+ */
+struct ub_event_base *pluggable_base(struct event_base *,
+	    unsigned int refused_ms);
 
 #endif

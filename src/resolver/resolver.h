@@ -42,6 +42,11 @@ struct engine {
 };
 extern const struct engine	stub_engine, unbound_engine;
 
+/* refused.c: of the upstream that a UDP socket is connected to. */
+void	refused_by(int fd);		/* that was its error */
+bool	refused_lately(int fd);		/* this, or another to the same */
+void	refused_no_more(int fd);	/* something came from there */
+
 /* with_unbound.c or with_stub.c: what this program was built with. */
 const struct engine *engine_for(const struct resolver_config *);
 

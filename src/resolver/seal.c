@@ -59,8 +59,10 @@ static const struct seal_call	calls[] = {
 	{ SCMP_SYS(fcntl), "libunbound", { SEAL_INT(1, F_GETFL) } },
 	{ SCMP_SYS(fcntl), "libunbound: non-blocking", { SEAL_INT(1, F_SETFL),
 	    SEAL_INT(2, O_RDWR | O_NONBLOCK) } },
-	{ SCMP_SYS(getsockopt), "stream.c, libunbound: is it connected", {
+	{ SCMP_SYS(getsockopt), "stream.c, libunbound: is it connected; "
+	    "pluggable.c: was a datagram refused", {
 	    SEAL_INT(1, SOL_SOCKET), SEAL_INT(2, SO_ERROR) } },
+	{ SCMP_SYS(getpeername), "refused.c: and by whom", { { 0 } } },
 	SETOPT(SOL_SOCKET, SO_REUSEADDR, "libunbound: TCP"),
 	SETOPT(IPPROTO_IP, IP_MTU_DISCOVER, "libunbound: UDP, no fragments"),
 	SETOPT(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, "libunbound: TCP"),

@@ -29,6 +29,8 @@
 /* How long each try waits: together not more than RESOLVE_TIMEOUT. */
 static const unsigned int	try_ms[] = { 500, 800, 1300, 2000, 2500, 2400 };
 #define TRIES_MAX	(sizeof(try_ms) / sizeof(try_ms[0]))
+/* The same for who has just refused another: its "no" may be lost. */
+#define CURT_MS		250
 /* Datagrams that are looked at before others have their turn. */
 #define BATCH		16
 #define DATAGRAM_MAX	4096	/* without EDNS none is longer than 512 */
@@ -143,10 +145,17 @@ send_ask(struct inquiry *q)
 	    (ssize_t)q->asklen || errno == EAGAIN ? 0 : -1;
 }
 
+/* Who is waited for has just refused a datagram, of this question or another. */
+static bool
+curt(const struct inquiry *q)
+{
+	return q->door[q->at].rd != NULL && refused_lately(q->door[q->at].fd);
+}
+
 static void
 wait_for_it(struct inquiry *q)
 {
-	unsigned int	ms = try_ms[q->tries - 1];
+	unsigned int	ms = curt(q) ? CURT_MS : try_ms[q->tries - 1];
 	struct timeval	tv = { .tv_sec = ms / 1000,
 			    .tv_usec = ms % 1000 * 1000 };
 
@@ -180,15 +189,17 @@ next(struct inquiry *q)
 	struct resolver_answer	a;
 
 	while (choose(q)) {
-		wait_for_it(q);
 		/* what went by a stream got there: it is only waited for */
-		if (q->stream != NULL && q->stream == q->stub->stream[q->at])
-			return;
-		if (q->stream != NULL)
-			stream_forget(q);
-		if (send_ask(q) == 0)
-			return;
-		q->refused |= 1u << q->at;
+		if (q->stream == NULL || q->stream != q->stub->stream[q->at]) {
+			if (q->stream != NULL)
+				stream_forget(q);
+			if (send_ask(q) == -1) {
+				q->refused |= 1u << q->at;
+				continue;
+			}
+		}
+		wait_for_it(q);
+		return;
 	}
 	answer_failed(&a);
 	finish(q, &a);
@@ -207,9 +218,14 @@ refuse(struct inquiry *q, unsigned int at)
 static void
 on_silence(int fd, short what, void *arg)
 {
+	struct inquiry	*q = arg;
+
 	(void)fd;
 	(void)what;
-	next(arg);
+	if (curt(q))
+		refuse(q, q->at);
+	else
+		next(q);
 }
 
 static void
@@ -249,9 +265,11 @@ read_datagram(struct inquiry *q, unsigned int at)
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (n == -1) {			/* ICMP says that nobody is there */
+		refused_by(q->door[at].fd);
 		refuse(q, at);
 		return false;
 	}
+	refused_no_more(q->door[at].fd);
 	if (!message_fits(buf, (size_t)n, q->ask, q->asklen))
 		return true;		/* a forger's, or an old one */
 	if (message_cut(buf))

@@ -27,6 +27,14 @@
 #define WORKS_MAX	(2 * RESOLVE_OPEN_MAX)
 /* Connections to upstreams at one time, and what libunbound keeps besides. */
 #define TCP_MAX		64u
+/*
+ * A question that every upstream refuses fails in about this. libunbound asks each
+ * of them up to eight times: "outbound-msg-retry:" below, twice for fear of lost
+ * fragments, and once more in lower case. The time between is for an upstream that
+ * is being started again.
+ */
+#define REFUSED_MS	1000u
+#define SENT_EACH	8u
 #define SPARE		64u
 /* of ub_event_callback_type's parameter `sec` */
 #define SEC_BOGUS	1
@@ -190,7 +198,8 @@ unbound_open(struct event_base *base, const struct resolver_config *c)
 	int		 err;
 
 	if (u == NULL ||
-	    (u->ctx = ub_ctx_create_ub_event(pluggable_base(base))) == NULL)
+	    (u->ctx = ub_ctx_create_ub_event(pluggable_base(base,
+	    REFUSED_MS / SENT_EACH / c->nupstreams))) == NULL)
 		fatalx("libunbound cannot start");
 	ub_ctx_debugout(u->ctx, NULL);	/* it logs by stdio and asks for the time zone */
 	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)

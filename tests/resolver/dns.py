@@ -75,7 +75,7 @@ class Server:
     was asked is in `seen`."""
 
     def __init__(self, serve, addr="127.0.0.1", tls=None, udp=True, tcp=True,
-                 limit=None, close_after=None):
+                 limit=None, close_after=None, port=0):
         self.serve, self.addr, self.tls = serve, addr, tls
         self.limit, self.close_after = limit, close_after
         self.seen, self.ports, self.connections = [], set(), 0
@@ -86,7 +86,7 @@ class Server:
             t = socket.socket(family, socket.SOCK_STREAM)
             u.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
             t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            u.bind((addr, 0))
+            u.bind((addr, port))
             self.port = u.getsockname()[1]
             try:
                 t.bind((addr, self.port))

@@ -323,6 +323,71 @@ def test_no_upstream(engine):
             check(a, FAILED)
 
 
+def away():
+    """An upstream where nobody listens: ICMP says so."""
+    s = Server(lambda q: None)
+    s.close()
+    return s
+
+
+def test_all_refuse(engine):
+    """Nothing can come any more: FAILED within a second, for one question and for
+    many, whatever the number of upstreams."""
+    for n in (1, 2, 8):
+        with Resolver(engine, [away().upstream() for _ in range(n)]) as r:
+            for questions in ([("a.test", A)],
+                              [(f"n{i}.test", t) for i in range(20)
+                               for t in (A, AAAA)]):
+                began = time.monotonic()
+                got = r.ask_all(questions)
+                took = time.monotonic() - began
+                assert {a.status for a in got.values()} == {FAILED}
+                assert took < 1.9, f"{took:.2f} s, {n} upstreams"
+
+
+def test_refused_and_slow(engine):
+    """One is not there, and the other takes its time: it is waited for."""
+    with Server(lambda q: (1.2, reply(q, [rr(None, A, "192.0.2.1")]))) as s, \
+            Resolver(engine, [away().upstream(), s.upstream(),
+                              away().upstream()]) as r:
+        got = r.ask_all([(f"n{i}.test", A) for i in range(20)])
+        for a in got.values():
+            check(a, RESOLVED)
+
+
+def test_refused_and_good(engine):
+    """One is not there: the next one is asked soon, not after a wait."""
+    with Server(honest(ZONE)) as s, \
+            Resolver(engine, [away().upstream(), s.upstream()]) as r:
+        began = time.monotonic()
+        check(r.ask("a.test"), RESOLVED)
+        check(r.ask("v4only.test"), RESOLVED)
+        assert time.monotonic() - began < 1
+
+
+def test_refused_for_a_moment(engine):
+    """An upstream is started again: names work when it is there, and from then on
+    it may take its time."""
+    gone = away()
+
+    def serve(q):
+        return (0.8, reply(q, [rr(None, A, "192.0.2.1")])) if "slow" in q.name \
+            else honest(ZONE)(q)
+
+    with Resolver(engine, [gone.upstream()]) as r:
+        first = r.send("a.test")
+        time.sleep(0.3)
+        with Server(serve, port=gone.port):
+            got = r.answer()
+            assert got.id == first
+            if engine == "unbound":     # which tries for a second
+                check(got, RESOLVED)
+            began = time.monotonic()
+            check(r.ask("v4only.test"), RESOLVED)
+            assert time.monotonic() - began < 0.5
+            check(r.ask("slow.test"), RESOLVED)
+
+
 def test_slow(engine):
     with Server(lambda q: (1.2, reply(q, [rr(None, A, "192.0.2.1")]))) as s, \
             Resolver(engine, [s.upstream()]) as r:

@@ -696,6 +696,48 @@ def upstream_fails(t):
         t.check(not names_lab.all_denied(t), "a literal was denied")
 
 
+def with_stub(t):
+    """The programs, with the other engine in the resolver's place."""
+    place = os.path.join(t.lab.scratch, "stub")
+    shutil.copytree(t.bindir, place)
+    shutil.copy(os.path.join(t.options.bindir, "resolver-stub"),
+                os.path.join(place, "sallyport-resolver"))
+    return place
+
+
+def all_refuse(t, upstreams, mask, count, most):
+    """mask: of the ICMP errors that the kernel limits, which the lab lifts."""
+    with t.lab.internet:
+        lab.sysctl("net/ipv4/icmp_ratemask", mask)
+    with t.guest(policy=names_lab.policy(MANY, upstreams=upstreams),
+                 fds=False) as guest:
+        got = names_lab.answers(guest, [
+            dnswire.query(f"n{n}.{BASE}", q) for n in range(count)
+            for q in (dnswire.A, dnswire.AAAA)])
+    with t.lab.internet:
+        lab.sysctl("net/ipv4/icmp_ratemask", 0)
+    seconds = max(s for _, s in got.values())
+    t.note(f"{seconds:.1f} s")
+    t.check(len(got) == 2 * count and seconds < most,
+            f"{len(got)} answers, the last after {seconds:.1f} s")
+    t.equal({m.rcode for m, _ in got.values()}, {dnswire.SERVFAIL})
+    t.equal({r["reason"] for r in dns(t)}, {"dns-upstream"})
+
+
+@case(quick=True, gateways=OURS)
+def upstreams_refuse(t):
+    """Nobody listens at any of them, and the host says so: SERVFAIL in about a
+    second, for one name and for many, though it does not say it every time."""
+    closed = ("203.0.114.34", "203.0.114.35")
+    all_refuse(t, closed, 0, 1, 1.5)
+    all_refuse(t, closed[:1], 6168, 1, 1.5)
+    if t.scale(True, False):
+        all_refuse(t, closed[:1], 6168, 20, 5)
+    if os.path.exists(os.path.join(t.options.bindir, "resolver-stub")):
+        t.bindir = with_stub(t)
+        all_refuse(t, closed[:1], 6168, 20, 5)
+
+
 @case(gateways=OURS, timeout=60)
 def slow_upstream(t):
     """Two seconds late is late, not lost; denials do not wait for it."""
