@@ -3,12 +3,14 @@
  *
  * An answer is believed about the name that was asked only: an address counts
  * if its owner is that name, or what a chain of CNAMEs in the same answer leads
- * to. Authority and additional sections are not looked at.
+ * to. Of the authority section a "no" takes how long it lasts, and nothing else;
+ * the additional section is not looked at.
  *
  * Trusts: nothing; every byte may be an enemy's.
  * Must not: allocate, or do work that is not bounded by the constants below.
  */
 #include <string.h>
+#include <strings.h>
 
 #include "message.h"
 
@@ -23,8 +25,15 @@
 #define RCODE_NXDOMAIN	3
 #define CLASS_IN	1
 #define TYPE_CNAME	5
+#define TYPE_SOA	6
+#define SOA_NUMBERS	20		/* bytes, behind its two names */
 #define RR_FIXED	10		/* type, class, TTL, length */
 #define RECORDS_MAX	512		/* of an answer that is looked at */
+/*
+ * Seconds that a "no" lasts at most. Names come into being and are asked for at
+ * once; libunbound's cache is given the same ("cache-max-negative-ttl:").
+ */
+#define NEGATIVE_MAX	60u
 /* A name has at most 127 labels, and between two pointers stands one or more. */
 #define HOPS_MAX	127
 
@@ -33,6 +42,7 @@ struct message {
 	size_t		 len;
 	size_t		 answers;	/* where they begin */
 	unsigned int	 count;		/* how many */
+	unsigned int	 authority;	/* how many follow them there */
 	unsigned int	 rcode;
 	bool		 served;	/* RA or AA: the server does this for us */
 };
@@ -208,6 +218,7 @@ open_message(struct message *m, const uint8_t *p, size_t len,
 	m->rcode = p[3] & RCODE_MASK;
 	m->served = (p[3] & FLAG_RA) != 0 || (p[2] & FLAG_AA) != 0;
 	m->count = get16(p + 6);
+	m->authority = get16(p + 8);
 	if (!host_name(m, at, &asked) || !name_equal(&asked, name) ||
 	    !skip_name(m, &at) || len - at < 4 || get16(p + at) != qtype ||
 	    get16(p + at + 2) != CLASS_IN)
@@ -305,6 +316,70 @@ follow(const struct message *m, const struct name *name, uint32_t qtype,
 	}
 }
 
+/* Is the name there this one, or does it end in the labels of that? */
+static bool
+encloses(const struct message *m, size_t at, const struct name *name)
+{
+	uint8_t	zone[NAME_WIRE_MAX], wire[NAME_WIRE_MAX];
+	size_t	n, len = name_to_wire(name, wire), skip = 0;
+
+	if (!expand(m, at, zone, &n) || n > len)
+		return false;
+	while (len - skip > n)
+		skip += 1u + wire[skip];
+	/* a length byte is below 64 and so is no letter */
+	return len - skip == n && strncasecmp((const char *)zone,
+	    (const char *)wire + skip, n) == 0;
+}
+
+/* The zone's own word for how long a "no" lasts: RFC 2308, 5. */
+static bool
+soa_ttl(const struct message *m, const struct rr *rr, uint32_t *ttl)
+{
+	const uint8_t	*p = m->at + rr->data + rr->len - 4;
+	size_t		 at = rr->data;
+	uint32_t	 minimum;
+
+	if (!skip_name(m, &at) || !skip_name(m, &at) ||
+	    at + SOA_NUMBERS != rr->data + rr->len)
+		return false;
+	minimum = (uint32_t)get16(p) << 16 | get16(p + 2);
+	*ttl = minimum < rr->ttl ? minimum : rr->ttl;
+	return true;
+}
+
+/* Of a "no" about `name`. 0, do not keep it: nothing there says otherwise. */
+static uint32_t
+negative_ttl(const struct message *m, const struct name *name)
+{
+	struct rr	rr;
+	size_t		at = m->answers;
+	uint32_t	ttl;
+	unsigned int	i;
+
+	for (i = 0; i < m->count + m->authority && i < RECORDS_MAX; i++) {
+		if (!next_rr(m, &at, &rr))
+			return 0;
+		if (i >= m->count && rr.type == TYPE_SOA &&
+		    rr.class == CLASS_IN && encloses(m, rr.owner, name) &&
+		    soa_ttl(m, &rr, &ttl))
+			return ttl < NEGATIVE_MAX ? ttl : NEGATIVE_MAX;
+	}
+	return 0;
+}
+
+/* The chain's own TTLs count, too. */
+static void
+limit_negative(const struct message *m, const struct name *name,
+    struct resolver_answer *a)
+{
+	uint32_t	ttl = negative_ttl(m, a->nchain > 0 ?
+			    &a->chain[a->nchain - 1] : name);
+
+	if (ttl < a->ttl)
+		a->ttl = ttl;
+}
+
 void
 message_read(const uint8_t *p, size_t len, const struct name *name,
     uint32_t qtype, struct resolver_answer *a)
@@ -321,12 +396,12 @@ message_read(const uint8_t *p, size_t len, const struct name *name,
 			a->status = RESOLVE_NXDOMAIN;
 		else
 			a->status = m.served ? RESOLVE_NODATA : 0;
+		if (a->n == 0)
+			limit_negative(&m, name, a);
 	}
 	if (a->status == 0) {
 		memset((uint8_t *)a + sizeof(a->head), 0,
 		    sizeof(*a) - sizeof(a->head));
 		a->status = RESOLVE_FAILED;
 	}
-	if (a->ttl == UINT32_MAX)
-		a->ttl = 0;		/* nothing of it lasts */
 }

@@ -33,7 +33,7 @@ check(const struct resolver_answer *a, uint32_t qtype)
 	MUST(a->status != RESOLVE_BOGUS && a->secure == 0 && a->zero == 0);
 	MUST(a->n <= ANSWER_MAX && a->nchain <= RESOLVE_CHAIN_MAX);
 	MUST((a->n > 0) == (a->status == RESOLVED));
-	MUST(a->ttl <= INT32_MAX);
+	MUST(a->ttl <= (a->status == RESOLVED ? INT32_MAX : 60));
 	for (i = 0; i < a->n; i++)
 		MUST(endpoint_valid(&a->addr[i]) && a->addr[i].port == 0 &&
 		    a->addr[i].family ==

@@ -284,6 +284,22 @@ def test_ttl(engine):
         assert r.ask("top.test").ttl in (0, 1), r.ask("top.test")
 
 
+def test_negative_ttl(engine):
+    """A "no" lasts as long as its zone says, and a minute at most."""
+    def serve(q):
+        zone = q.name.split(".")[1]
+        ttl = int(zone[1:])
+        return reply(q, [], dns.NXDOMAIN if q.type == A else dns.NOERROR,
+                     authority=[soa(zone, ttl)] if ttl else [])
+
+    with Server(serve) as s, Resolver(engine, [s.upstream()]) as r:
+        for qtype, status in ((A, NXDOMAIN), (AAAA, NODATA)):
+            for ttl in (0, 30, 3600):       # dns.soa()'s own number is 60
+                got = r.ask(f"a.z{ttl}", qtype)
+                check(got, status)
+                assert min(ttl, 60) - 1 <= got.ttl <= min(ttl, 60), got
+
+
 def test_second_upstream(engine):
     """The first says no, is not there, or is silent: the second is asked."""
     good = Server(honest(ZONE))

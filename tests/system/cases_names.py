@@ -855,6 +855,7 @@ def names_meet_the_log(t):
             ["A", "allow", "many", [SITE4], [API]])
     t.check(good[0]["ttl"] > 0 and "policy.conf:" in good[0]["loc"], good[0])
     t.equal([r["verdict"] for r in dns(t, name=f"nothing.{BASE}")], ["allow"])
+    t.check(50 < dns(t, name=f"nothing.{BASE}")[0]["ttl"] <= 60, "its zone's")
     t.check(len(dns(t, name="denied.example.com")) <= 20, "in full")
     t.equal(refused(t), {("denied.example.com", "name-not-allowed"): 100})
 

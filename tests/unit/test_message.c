@@ -246,6 +246,66 @@ test_pointers(void **state)
 	assert_int_equal(read_it(&p), RESOLVE_FAILED);
 }
 
+/* A "no" about a.test, with one record of the authority section. */
+static uint32_t
+negative(struct packet *p, const char *owner, size_t ownerlen, uint8_t type,
+    const char *data, size_t len)
+{
+	uint8_t	answers = p->at[7];
+
+	record(p, owner, ownerlen, type, data, len);
+	p->at[7] = answers;
+	p->at[9]++;
+	assert_true(read_it(p) == RESOLVE_NXDOMAIN);
+	return got.ttl;
+}
+#define NEGATIVE(owner, type, data) (begin(&p, 3),			\
+	negative(&p, owner, sizeof(owner) - 1, type, data, sizeof(data) - 1))
+#define NUMBERS	"\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\4"
+#define SOA	"\2ns\xc0\x0c\0" NUMBERS
+
+/* How long it lasts: RFC 2308, 5, and a minute at most. */
+static void
+test_negative(void **state)
+{
+	struct packet	p;
+
+	(void)state;
+	assert_int_equal(NEGATIVE("\xc0\x0e", 6, SOA "\0\0\0\x20"), 32);
+	assert_int_equal(NEGATIVE("\4tESt\0", 6, SOA "\0\0\0\x20"), 32);
+	assert_int_equal(NEGATIVE("\0", 6, "\0\0" NUMBERS "\0\0\0\x20"), 32);
+	assert_int_equal(NEGATIVE(SELF, 6, SOA "\0\0\0\x3d"), 60);
+	assert_int_equal(NEGATIVE(SELF, 6, SOA "\xff\xff\xff\xff"), 60);
+	assert_int_equal(NEGATIVE(SELF, 6, SOA "\0\0\0\0"), 0);
+	/* another zone's, another record, and what is no such record */
+	assert_int_equal(NEGATIVE("\3est\0", 6, SOA "\0\0\0\x20"), 0);
+	assert_int_equal(NEGATIVE("\1x\xc0\x0c", 6, SOA "\0\0\0\x20"), 0);
+	assert_int_equal(NEGATIVE(SELF, 2, SOA "\0\0\0\x20"), 0);
+	assert_int_equal(NEGATIVE(SELF, 6, SOA "\0\0\x20"), 0);
+	assert_int_equal(NEGATIVE(SELF, 6, SOA "\0\0\0\x20\0"), 0);
+	assert_int_equal(NEGATIVE(SELF, 6, "\0\0\0"), 0);
+	/* cut short; and one that is there in the answers alone */
+	begin(&p, 3);
+	RR(&p, "\xc0\x0e", 6, "\0\0" NUMBERS "\0\0\0\x20");
+	assert_int_equal(read_it(&p), RESOLVE_NXDOMAIN);
+	assert_int_equal(got.ttl, 0);
+	NEGATIVE(SELF, 6, SOA "\0\0\0\x20");
+	p.len--;
+	assert_int_equal(read_it(&p), RESOLVE_NXDOMAIN);
+	assert_int_equal(got.ttl, 0);
+	/* at the end of a chain, whose zone may be another, and whose TTL counts */
+	begin(&p, 3);
+	RR(&p, SELF, 5, "\1b\5other\0");
+	assert_int_equal(read_it(&p), RESOLVE_NXDOMAIN);
+	assert_int_equal(got.ttl, 0);
+	assert_int_equal(negative(&p, "\5other\0", 7, 6, "\0\0" NUMBERS
+	    "\0\0\0\x20", 22), 32);
+	p.at[32] = 0;			/* the alias's TTL */
+	p.at[33] = 7;
+	assert_int_equal(read_it(&p), RESOLVE_NXDOMAIN);
+	assert_int_equal(got.ttl, 7);
+}
+
 /* Each length that is not the whole of it is no answer. */
 static void
 test_cut_short(void **state)
@@ -298,6 +358,7 @@ main(void)
 		cmocka_unit_test(test_ask),
 		cmocka_unit_test(test_fits),
 		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_negative),
 		cmocka_unit_test(test_nothing),
 		cmocka_unit_test(test_chain),
 		cmocka_unit_test(test_pointers),
