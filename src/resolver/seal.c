@@ -69,6 +69,8 @@ static const struct seal_call	calls[] = {
 	SETOPT(IPPROTO_IPV6, IPV6_V6ONLY, "libunbound: UDP"),
 	SETOPT(IPPROTO_IPV6, IPV6_MTU, "libunbound: UDP, no fragments"),
 	SETOPT(IPPROTO_IPV6, IPV6_MTU_DISCOVER, "libunbound: UDP"),
+	{ SCMP_SYS(poll), "libunbound: a UDP socket without room",
+	    { SEAL_INT(1, 1) } },
 	{ SCMP_SYS(close), "all", { { 0 } } },
 	/* the process */
 	{ SCMP_SYS(epoll_wait), "libevent", { { 0 } } },
