@@ -195,6 +195,8 @@ def main():
         return SKIPPED
     lablib.raise_limits()
     signal.signal(signal.SIGALRM, on_alarm)
+    # A shell's background jobs ignore it, and so would every ^C in the cases.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     runner = Runner(options, lab,
                     lab.install(bindir, [os.path.join(HERE, "agent.py")]))
     for case in wanted:
