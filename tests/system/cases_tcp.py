@@ -1,5 +1,6 @@
 """TCP flows: acceptance 2 of the main job."""
 import socket
+import shutil
 import subprocess
 import time
 
@@ -270,6 +271,8 @@ def idle_then_used(t):
 @case(timeout=90, gateways=("sallyport",))
 def iperf_many_streams(t):
     """Eight streams of another program, both ways."""
+    if not shutil.which("iperf3"):
+        t.skip("no iperf3")
     with t.lab.internet:
         process = subprocess.Popen(["iperf3", "-s", "-p", "5201"],
                                    stdout=subprocess.DEVNULL)
