@@ -117,10 +117,15 @@ struct verdict {
 	struct endpoint	dial;		/* what to connect to: the only address that may be used */
 	/*
 	 * Not VERIFY_NONE in an allow or audit-deny without `shown`: nothing may be
-	 * dialled yet. The guest's first flight is to be seen, and the question asked
-	 * again.
+	 * sent yet, nor dialled (but for `ahead`). The guest's first flight is to be
+	 * seen, and the question asked again.
 	 */
 	uint32_t	peek;		/* enum verify */
+	/*
+	 * Audit mode, with `peek`: a flight that does not come, or shows nothing, stops
+	 * nothing; and with `ahead` no flight does, so there may be a server before.
+	 */
+	bool		lenient, ahead;
 	uint32_t	assurance;	/* enum assurance of record.h: of `name` */
 	int		name;		/* index in query.bound that the rule matched, or
 					   would have but for what was shown; -1 */

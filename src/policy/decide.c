@@ -277,6 +277,17 @@ assure(const struct policy *p, const struct policy_query *q,
 		v->assurance = ASSURANCE_SNI;
 }
 
+/* What audit mode makes of a flight that is still to be seen. */
+static void
+be_lenient(const struct policy *p, const struct policy_query *q,
+    struct verdict *v)
+{
+	if (v->peek == VERIFY_NONE)
+		return;
+	v->lenient = true;
+	v->ahead = !names_stoppable(p, q);
+}
+
 static void
 conclude(const struct policy *p, const struct policy_query *q,
     struct judgement *j)
@@ -306,6 +317,8 @@ conclude(const struct policy *p, const struct policy_query *q,
 		v->reason = REASON_DENY_RULE;
 		v->rule = j->audited;
 	}
+	if (audit)
+		be_lenient(p, q, v);
 }
 
 /* ---- the gateway: a host-service or nothing ------------------------------- */

@@ -219,6 +219,8 @@ int	names_match(const struct policy *, const struct policy_query *,
 /* The deny by name, in force or only audited, that matches this one. */
 uint32_t names_denied(const struct policy *, const struct policy_query *,
 	    const struct name *, bool audited);
+/* Could a deny by name that is in force match this flow, once a name is shown? */
+bool	names_stoppable(const struct policy *, const struct policy_query *);
 /* Why no allow matches; fills in rule and name if one nearly did. */
 enum reason names_reason(const struct policy *, const struct policy_query *,
 	    struct judgement *);

@@ -31,6 +31,23 @@ names_denied(const struct policy *p, const struct policy_query *q,
 	return POLICY_NO_RULE;
 }
 
+bool
+names_stoppable(const struct policy *p, const struct policy_query *q)
+{
+	const struct blob_tenant	*t = &p->tenant[q->tenant];
+	uint32_t			 i;
+
+	for (i = t->rule; i < t->rule + t->nrules; i++) {
+		const struct blob_rule *r = &p->rule[i];
+
+		if (r->deny != 0 && r->match.kind == KIND_NAME &&
+		    !match_audited(t, r) &&
+		    match_ports(p, &r->match, q->proto, q->dst.port))
+			return true;
+	}
+	return false;
+}
+
 static bool
 verifies(const struct policy_query *q, const struct blob_rule *r)
 {

@@ -317,6 +317,24 @@ under_audit(void **state)
 	assert_int_equal(policy_name(p, 0, &d).kind, VERDICT_AUDIT_DENY);
 	assert_true(policy_name(p, 0, &d).counted);
 	assert_int_equal(policy_needs(p, 0), NEEDS_RESOLVER | NEEDS_INSPECTOR);
+	/* without a flight it goes on; a deny that is in force wants to see it first */
+	assert_true(syn(p, PROTO_TCP, A443, "a.example.com").lenient);
+	assert_false(syn(p, PROTO_TCP, A443, "a.example.com").ahead);
+	assert_verdict(tls(p, A443, "a.example.com", "c.example.com", false),
+	    VERDICT_DENY, REASON_DENY_RULE);
+	assert_verdict(tls(p, A443, "a.example.com", NULL, false),
+	    VERDICT_AUDIT_DENY, REASON_SNI_MISSING);
+	policy_free(p);
+	/* of another port it is none */
+	p = law(HEAD "tenant t mode audit {\n"
+	    "\tallow to name \"a.example.com\" port tcp { 443 444 }\n"
+	    "\tdeny to name \"b.example.com\" port tcp 443\n"
+	    "\tdeny to name \"c.example.com\" port tcp 444 mode enforce\n}\n");
+	assert_true(syn(p, PROTO_TCP, A443, "a.example.com").ahead);
+	assert_true(syn(p, PROTO_TCP, "203.0.114.1:444",
+	    "a.example.com").lenient);
+	assert_false(syn(p, PROTO_TCP, "203.0.114.1:444",
+	    "a.example.com").ahead);
 	policy_free(p);
 	/* an audited deny over an allow that verifies opens nothing */
 	p = law(HEAD "tenant t {\n"
@@ -326,6 +344,7 @@ under_audit(void **state)
 	    VERDICT_AUDIT_DENY, REASON_DENY_RULE);
 	assert_int_equal(syn(p, PROTO_TCP, A443, "a.example.com").peek,
 	    VERIFY_SNI);
+	assert_false(syn(p, PROTO_TCP, A443, "a.example.com").lenient);
 	assert_verdict(tls(p, A443, "a.example.com", "x.example.com", false),
 	    VERDICT_DENY, REASON_SNI_MISMATCH);
 	assert_verdict(tls(p, A443, "a.example.com", "a.example.com", false),

@@ -8,7 +8,9 @@
  *    says so on its face. Here such lists have one entry.);
  *  - a rule by name allows what its entries match and nothing else, no name that
  *    is not bound to the address, and no other than the one that was shown;
- *  - a name less that is bound allows nothing new.
+ *  - a name less that is bound allows nothing new;
+ *  - what audit mode lets through without its flight is let through without, and
+ *    what is let through whatever it shows is so, whatever it shows.
  */
 #include "law_unit.h"
 
@@ -485,6 +487,90 @@ names_allow_what_they_match(void **state)
 	assert_true(allowed > 1000 && verified > 100);
 }
 
+/* ---- audit mode ------------------------------------------------------------------- */
+
+/* The same law in audit mode, with denies that hold all the same. */
+static void
+audited(struct text *t)
+{
+	struct text	 out = { NULL, 0, 0 };
+	char		*line, *rest = t->buf;
+	bool		 plain;
+
+	while ((line = strsep(&rest, "\n")) != NULL) {
+		plain = strncmp(line, "\tdeny", 5) == 0 &&
+		    strstr(line, " mode ") == NULL;
+		text_add(&out, "%s%s\n", strcmp(line, "tenant t {") == 0 ?
+		    "tenant t mode audit {" : line, plain ? " mode enforce" :
+		    "");
+	}
+	free(t->buf);
+	*t = out;
+}
+
+/* At the SYN, of a law that peeks. */
+static void
+check_leniency(const struct policy *p, const struct policy_query *q,
+    const struct verdict *v, unsigned int *barred)
+{
+	static const struct policy_shown	nothing = { .kind = PEEK_TLS };
+	struct law_names			n;
+	struct policy_query			x = *q;
+	size_t					i;
+
+	x.shown = &nothing;
+	assert_int_not_equal(policy_decide(p, &x).kind, VERDICT_DENY);
+	for (i = 0; i < sizeof(shown) / sizeof(shown[0]); i++) {
+		if (shown[i].kind == 0)
+			continue;
+		show_name(&x, &n, shown[i].kind, shown[i].name, shown[i].ech);
+		if (v->ahead)
+			assert_int_not_equal(policy_decide(p, &x).kind,
+			    VERDICT_DENY);
+		else
+			*barred += policy_decide(p, &x).kind == VERDICT_DENY;
+	}
+}
+
+static void
+audit_mode_keeps_its_word(void **state)
+{
+	uint64_t	seed;
+	unsigned int	i, lenient = 0, ahead = 0, barred = 0;
+
+	(void)state;
+	for (seed = 1; seed <= 300; seed++) {
+		struct text	 t = { NULL, 0, 0 };
+		struct policy	*enforced, *p;
+
+		random_policy(seed, &t, false, false);
+		enforced = law(t.buf);
+		audited(&t);
+		p = law(t.buf);
+		for (i = 0; i < NPROBES; i++) {
+			struct policy_query	q = probe(i);
+			struct verdict		v = policy_decide(enforced, &q);
+
+			assert_false(v.lenient || v.ahead);
+			q.shown = NULL;
+			v = policy_decide(p, &q);
+			assert_int_equal(v.lenient, v.peek != VERIFY_NONE);
+			assert_true(v.lenient || !v.ahead);
+			if (v.lenient)
+				check_leniency(p, &q, &v, &barred);
+			lenient += v.lenient;
+			ahead += v.ahead;
+		}
+		policy_free(enforced);
+		policy_free(p);
+		free(t.buf);
+	}
+	print_message("%u flows to be seen, %u of them let through whatever they "
+	    "show; %u times a deny stopped one of the others\n", lenient, ahead,
+	    barred);
+	assert_true(ahead > 1000 && ahead < lenient && barred > 10);
+}
+
 int
 main(void)
 {
@@ -494,6 +580,7 @@ main(void)
 		cmocka_unit_test(order_does_not_matter),
 		cmocka_unit_test(a_token_less),
 		cmocka_unit_test(names_allow_what_they_match),
+		cmocka_unit_test(audit_mode_keeps_its_word),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
