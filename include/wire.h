@@ -16,6 +16,9 @@
  *                 -> CLOSE (cancel); one crossing GRANT, PEEK or DENY is ignored
  *                 -> PEEK -> the frame completes the guest's handshake and sends
  *                    its first bytes, once -> FLIGHT -> GRANT+fd or DENY
+ *                 -> PEEK{lenient} -> FLIGHT, or MUTE if the guest's FIN comes
+ *                    before a byte, or neither -> GRANT+fd or DENY; a GRANT may
+ *                    cross the FLIGHT or MUTE
  *   RESOLVE -> ANSWER (the id is gone; it cannot be cancelled)
  *   OPEN state: REVOKE -> the frame resets its guest and answers CLOSE
  * The frame closes its fd before it says CLOSE: one that is still there then is
@@ -37,7 +40,7 @@
 #include "name.h"
 
 #define WIRE_MAGIC	UINT32_C(0x53414c59)	/* "SALY" */
-#define WIRE_VERSION	1
+#define WIRE_VERSION	2
 #define WIRE_BUILD_LEN	32
 #define WIRE_FLIGHT_MAX	16384			/* a guest's first bytes */
 #define WIRE_MAX	(WIRE_FLIGHT_MAX + 64)	/* no message is longer */
@@ -53,6 +56,7 @@ enum wire_type {
 	WIRE_PONG,
 	WIRE_RESOLVE,
 	WIRE_FLIGHT,		/* variable */
+	WIRE_MUTE,
 	/* broker -> frame */
 	WIRE_CONFIG = 64,
 	WIRE_GRANT,		/* carries the fd */
@@ -87,7 +91,7 @@ struct wire_open {
 };
 static_assert(sizeof(struct wire_open) == 64, "wire_open");
 
-struct wire_id {			/* ACK, PING, PONG */
+struct wire_id {			/* ACK, MUTE, PING, PONG */
 	struct wire_head head;
 };
 
@@ -155,7 +159,8 @@ static_assert(sizeof(struct wire_config) == 16 + 9 * 4 + 12 + 88 + 8,
 struct wire_grant {			/* + fd */
 	struct wire_head head;
 	uint64_t	written;	/* bytes of the FLIGHT: the broker has sent them; 0
-					   without one. The frame sends on from here. */
+					   without one, or if it took none (lenient). The
+					   frame sends on from here. */
 };
 static_assert(sizeof(struct wire_grant) == 24, "wire_grant");
 
@@ -188,7 +193,7 @@ enum peek_kind {
 struct wire_peek {
 	struct wire_head head;
 	uint32_t	kind;		/* enum peek_kind */
-	uint32_t	zero;
+	uint32_t	lenient;	/* 1: it may be granted without a flight */
 };
 static_assert(sizeof(struct wire_peek) == 24, "wire_peek");
 

@@ -92,12 +92,18 @@ is_asked(const struct flow *f)
 	return f->state == FLOW_ASKED || f->state == FLOW_PEEKED;
 }
 
-/* After a PEEK a grant says what the broker has written: all of the flight. */
+/*
+ * After a PEEK a grant says what the broker has written: all of the flight; or, if
+ * it goes on without one, nothing.
+ */
 static bool
 may_grant(const struct flow *f, uint64_t written)
 {
-	return is_asked(f) && written == f->flight &&
-	    (f->state == FLOW_PEEKED) == (f->flight > 0);
+	if (f->state == FLOW_ASKED || (f->state == FLOW_PEEKED && f->lenient &&
+	    written == 0))
+		return written == 0;
+	return f->state == FLOW_PEEKED && f->flight > 0 &&
+	    written == f->flight;
 }
 
 static int
@@ -119,6 +125,7 @@ told_grant(void *room, const void *msg, int fd)
 	}
 	f->state = FLOW_OPEN;
 	f->fd = fd;
+	f->flight = (uint32_t)m.written;
 	f->ops->granted(f, fd);
 	return 0;
 }
@@ -132,13 +139,14 @@ told_peek(void *room, const void *msg, int fd)
 	(void)room;
 	(void)fd;
 	memcpy(&m, msg, sizeof(m));
-	if (find(msg, &f) == -1 || m.zero != 0 ||
+	if (find(msg, &f) == -1 || m.lenient > 1 ||
 	    (m.kind != PEEK_TLS && m.kind != PEEK_HTTP) ||
 	    (f != NULL && (f->state != FLOW_ASKED || f->ops->peeked == NULL)))
 		return -1;
 	if (f == NULL)
 		return 0;
 	f->state = FLOW_PEEKED;
+	f->lenient = m.lenient != 0;
 	f->ops->peeked(f, (enum peek_kind)m.kind);
 	return 0;
 }
@@ -314,7 +322,12 @@ ask_flight(const struct flow *f, const uint8_t *bytes, uint32_t len)
 		struct wire_flight	m;
 		uint8_t			bytes[WIRE_FLIGHT_MAX];
 	} out;
+	struct wire_id	mute;
 
+	if (len == 0) {
+		wire_begin(&mute, sizeof(mute), WIRE_MUTE, f->id);
+		return chan_try(chan, &mute, sizeof(mute), -1);
+	}
 	wire_begin(&out.m, sizeof(out.m), WIRE_FLIGHT, f->id);
 	out.m.len = len;
 	memcpy(out.bytes, bytes, len);

@@ -209,7 +209,9 @@ struct flow {
 	TAILQ_ENTRY(flow)	 timer;		/* one list per timeout length */
 	uint64_t		 expires_ms;
 	uint32_t		 timeout_s;	/* 0 = none */
-	uint32_t		 flight;	/* bytes of the FLIGHT that was sent */
+	uint32_t		 flight;	/* bytes of the FLIGHT that was sent; once
+						   granted, of it by the broker */
+	bool			 lenient;	/* it may be granted without one */
 	uint64_t		 up, down, pup, pdown;
 };
 
@@ -251,7 +253,10 @@ uint64_t ask_open(const struct flow *);
 uint64_t ask_resolve(uint16_t qtype, const struct name *);
 /* Was it ever one of ours? */
 bool	ask_id_used(uint64_t id);
-/* 0; -1: the channel is full, wait for tcp_channel_writable(). */
+/*
+ * Once after a PEEK; without a byte only if it was lenient. 0; -1: the channel is
+ * full, wait for tcp_channel_writable().
+ */
 int	ask_flight(const struct flow *, const uint8_t *, uint32_t len);
 void	ask_close(const struct flow *, enum wire_how, enum reason);
 void	flow_channel_writable(void);	/* flow.c: sends what waits */

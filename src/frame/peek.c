@@ -5,7 +5,8 @@
  *
  * The broker writes those bytes to the server itself, and only then lends the
  * socket; so they are dropped here when they are handed over, and the relay goes
- * on behind them.
+ * on behind them. A lenient broker may lend the socket without having waited for
+ * them, so then they are kept until it is known who sends them.
  *
  * Trusts: flight.c's judgement. Must not: hand over anything twice, or keep more
  * of a guest than a flow with a slow server could.
@@ -74,9 +75,19 @@ send_flight(struct tcp_flow *f)
 		wait_for_channel(f);
 		return;
 	}
+	f->peek_told = true;
 	f->flow.flight = len;
-	up_take(f, len);
+	if (!f->flow.lenient)
+		up_take(f, len);
 	flow_set_timeout(&f->flow, 0);
+}
+
+void
+peek_granted(struct tcp_flow *f)
+{
+	peek_forget(f);
+	if (f->flow.lenient)
+		up_take(f, f->flow.flight);
 }
 
 /*
@@ -96,7 +107,7 @@ gather(struct tcp_flow *f)
 {
 	if (!is_whole(f) && !f->guest_fin)
 		want_more(f);
-	else if (f->up_bytes > 0)
+	else if (f->up_bytes > 0 || f->flow.lenient)
 		send_flight(f);
 	else
 		f->quit = REASON_GUEST_CANCEL;
@@ -105,7 +116,7 @@ gather(struct tcp_flow *f)
 void
 peek_serve(struct tcp_flow *f)
 {
-	if (f->flow.flight == 0)
+	if (!f->peek_told)
 		gather(f);
 	stack_open_window(f);
 }

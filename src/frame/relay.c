@@ -416,13 +416,19 @@ peeked(struct flow *flow, enum peek_kind kind)
 	answer_syn(f);
 }
 
-/* The guest has been connected for a while; from now on, to somebody. */
+/*
+ * The guest has been connected for a while; from now on, to somebody. Or it is
+ * still at its handshake, which has its own limits.
+ */
 static void
 go_on(struct tcp_flow *f)
 {
+	peek_granted(f);
 	f->far = FAR_HOST;
-	flow_set_timeout(&f->flow, frame.config.tcp_idle);
-	up_first_window(f);
+	if (f->phase == TCP_OPEN) {
+		flow_set_timeout(&f->flow, frame.config.tcp_idle);
+		up_first_window(f);
+	}
 	relay_dirty(f);
 }
 

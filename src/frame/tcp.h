@@ -76,6 +76,7 @@ struct tcp_flow {
 	TAILQ_ENTRY(tcp_flow)	 flights;	/* peek.c: for the channel */
 	struct flight		 peek;
 	uint32_t		 peek_seen;	/* bytes of `up` that it has seen */
+	bool			 peek_told;	/* FLIGHT or MUTE is sent */
 
 	/* FAR_DNS */
 	TAILQ_ENTRY(tcp_flow)	 conns;
@@ -187,6 +188,7 @@ void	relay_give_up(struct tcp_flow *, enum reason);
 /* ---- peek.c ---- */
 void	peek_serve(struct tcp_flow *);
 void	peek_forget(struct tcp_flow *);
+void	peek_granted(struct tcp_flow *);
 
 /* ---- dnstcp.c ---- */
 /* A zeroed flow with its SYN. False: too many are in use; nothing was done. */

@@ -506,7 +506,7 @@ def test_answered_twice(b):
 def test_another_build(b):
     b.inspector()
     r = b.resolver(greet=False)
-    r.chan.send(head(R_RES_HELLO) + struct.pack("<II32s", 0x53414c59, 1,
+    r.chan.send(head(R_RES_HELLO) + struct.pack("<II32s", 0x53414c59, VERSION,
                                                 b"other"))
     b.wait(lambda: (ROLE_RESOLVER, 0) in b.kills)
     b.died(ROLE_RESOLVER, 0, 9)

@@ -20,7 +20,8 @@ import tempfile
 import time
 
 TCP, UDP, ECHO = 6, 17, 1
-HELLO, OPEN, ACK, CLOSE, DROPS, PONG, RESOLVE, FLIGHT = range(1, 9)
+VERSION = 2
+HELLO, OPEN, ACK, CLOSE, DROPS, PONG, RESOLVE, FLIGHT, MUTE = range(1, 10)
 CONFIG, GRANT, DENY, REVOKE, PING, PEEK, ANSWER = range(64, 71)
 K_POLICY, K_GUEST, K_CHILD, K_CHILD_LOG, K_DIED, K_STOP = range(128, 134)
 K_HELLO, K_SPAWN, K_KILL, K_READY, K_SUMMARY = range(160, 165)
@@ -190,7 +191,7 @@ class Frame:
         self.next = 0
 
     def hello(self, **change):
-        fields = dict(magic=0x53414c59, version=1, build=self.bench.build)
+        fields = dict(magic=0x53414c59, version=VERSION, build=self.bench.build)
         fields.update(change)
         self.chan.send(head(HELLO) + struct.pack(
             "<II32s", fields["magic"], fields["version"], fields["build"]))
@@ -496,7 +497,7 @@ class Bench:
     def start_recorder(self, ready=True, last=None):
         self.recorder = Chan(self.child(ROLE_RECORDER, 0))
         self.recorder.send(head(R_HELLO) + struct.pack(
-            "<II32s", 0x53414c59, 1, self.build))
+            "<II32s", 0x53414c59, VERSION, self.build))
         self.start = None
         self.wait(lambda: self.start is not None)
         if ready:
@@ -512,7 +513,7 @@ class Bench:
         return Chan(self.child(role, 0))
 
     def greets(self, chan, kind):
-        chan.send(head(kind) + struct.pack("<II32s", 0x53414c59, 1,
+        chan.send(head(kind) + struct.pack("<II32s", 0x53414c59, VERSION,
                                            self.build))
 
     def resolver(self, greet=True):

@@ -129,7 +129,7 @@ def evil_before_hello(b, act):
     caught(b, f, "wrong-state")
 
 
-@each({"magic": dict(magic=0x53414c5a), "version": dict(version=2),
+@each({"magic": dict(magic=0x53414c5a), "version": dict(version=VERSION + 1),
        "version-0": dict(version=0), "build": dict(build=b"another"),
        "build-no-nul": dict(build=b"A" * 32)})
 def evil_hello(b, change):

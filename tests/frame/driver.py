@@ -26,8 +26,8 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-MAGIC, VERSION = 0x53414c59, 1
-HELLO, OPEN, ACK, CLOSE, DROPS, PONG, RESOLVE, FLIGHT = range(1, 9)
+MAGIC, VERSION = 0x53414c59, 2
+HELLO, OPEN, ACK, CLOSE, DROPS, PONG, RESOLVE, FLIGHT, MUTE = range(1, 10)
 CONFIG, GRANT, DENY, REVOKE, PING, PEEK, ANSWER = range(64, 71)
 ADDRESSES, NODATA, NXDOMAIN, DENIED, SERVFAIL, REFUSED = range(1, 7)
 KINDS = {"tls": 1, "http": 2}

@@ -48,20 +48,22 @@ static uint16_t		 next_port = 1024;
 static const uint8_t	*in, *in_end;
 static uint64_t		 ids[64];	/* granted and not yet closed; 0 = free */
 static uint64_t		 peeks[512];	/* peeked and not yet decided */
-#define DENIED		WIRE_ID_BROKER	/* ... or denied: a flight may cross that */
+#define DENIED		WIRE_ID_BROKER	/* ... or decided: a flight may cross that */
+#define LENIENT		(DENIED >> 1)
 static uint64_t		 questions[2048];
 static uint8_t		 hello[70000], http[70000], queries[70000];
 static uint8_t		 junk[70000];
 static unsigned long	 nsegments, ngrants, nopen, nbytes_down, nbytes_up;
-static unsigned long	 npeeks, nflights, nasked, nanswers;
+static unsigned long	 npeeks, nflights, nmutes, nwithout, nasked, nanswers;
 
 void
 fuzz_report(void)
 {
 	printf("%lu segments, %lu grants, %lu handshakes, %lu bytes down, "
-	    "%lu up\n%lu peeks, %lu flights, %lu questions, %lu answers\n",
+	    "%lu up\n%lu peeks, %lu flights, %lu mute, %lu went on without, "
+	    "%lu questions, %lu answers\n",
 	    nsegments, ngrants, nopen, nbytes_down, nbytes_up, npeeks,
-	    nflights, nasked, nanswers);
+	    nflights, nmutes, nwithout, nasked, nanswers);
 }
 
 static uint32_t
@@ -299,6 +301,12 @@ peek_slot(uint64_t id)
 	return slot(peeks, sizeof(peeks) / sizeof(peeks[0]), id);
 }
 
+static bool
+is_peeked(uint64_t peek)
+{
+	return *peek_slot(peek) == peek;
+}
+
 static void
 grant(struct conn *c, uint64_t id, uint32_t written)
 {
@@ -334,41 +342,63 @@ answer_open(uint64_t id, const struct wire_open *m)
 		return;
 	}
 	npeeks++;
+	if (chance(2) == 0) {
+		*peek_slot(0) = id | LENIENT;
+		room_peek_leniently(id, chance(3) == 0 ? PEEK_HTTP : PEEK_TLS);
+		return;
+	}
 	*peek_slot(0) = id;
 	room_peek(id, chance(3) == 0 ? PEEK_HTTP : PEEK_TLS);
 }
 
-/* Once for a peek, before it is decided, and never too long. */
 static void
-answer_flight(uint64_t id, const struct wire_flight *m)
+decide(uint64_t id, uint32_t written)
 {
 	unsigned int	i;
 
-	if (id != 0 && *peek_slot(id | DENIED) == (id | DENIED)) {
-		*peek_slot(id | DENIED) = 0;
-		return;
-	}
-	if (id == 0 || *peek_slot(id) != id || m->len == 0 ||
-	    m->len > WIRE_FLIGHT_MAX)
-		errx(1, "a flight that nobody wants");
-	nflights++;
-	*peek_slot(id) = 0;
 	for (i = 0; i < FLOWS; i++)
 		if (conns[i].id == id && chance(6) != 0) {
-			grant(&conns[i], id, m->len);
+			grant(&conns[i], id, written);
 			return;
 		}
 	deny(id);
 }
 
-/* A deadline, or a policy that has changed. */
+/* Once for a peek, before it is decided, and never too long; 0: silence. */
 static void
-broker_denies(uint64_t id)
+answer_flight(uint64_t id, uint32_t len)
 {
-	if (id == 0 || (id & DENIED) != 0 || *peek_slot(id) != id)
+	uint64_t	peek = is_peeked(id | LENIENT) ? id | LENIENT : id;
+
+	if (is_peeked(id | DENIED) || is_peeked(id | DENIED | LENIENT)) {
+		*peek_slot(id | DENIED) = *peek_slot(id | DENIED | LENIENT) =
+		    0;
 		return;
-	*peek_slot(id) |= DENIED;
-	deny(id);
+	}
+	if (id == 0 || !is_peeked(peek) || (len == 0 && peek == id) ||
+	    len > WIRE_FLIGHT_MAX)
+		errx(1, "a flight that nobody wants");
+	nflights += len > 0;
+	nmutes += len == 0;
+	*peek_slot(peek) = 0;
+	decide(id, peek != id && chance(2) == 0 ? 0 : len);
+}
+
+/* A deadline, a server that speaks first, or a policy that has changed. */
+static void
+broker_decides(uint64_t peek)
+{
+	uint64_t	id = peek & ~LENIENT;
+
+	if (id == 0 || (id & DENIED) != 0 || !is_peeked(peek))
+		return;
+	*peek_slot(peek) |= DENIED;
+	if (peek == id || chance(4) == 0) {
+		deny(id);
+		return;
+	}
+	nwithout++;
+	decide(id, 0);
 }
 
 static void
@@ -406,6 +436,17 @@ broker_answers_all(void)
 	}
 }
 
+static uint32_t
+flight_len(const uint8_t *buf)
+{
+	struct wire_flight	m;
+
+	memcpy(&m, buf, sizeof(m));
+	if (m.len == 0)
+		errx(1, "an empty flight");
+	return m.len;
+}
+
 static void
 broker_acts(void)
 {
@@ -417,11 +458,14 @@ broker_acts(void)
 		if (head.type == WIRE_OPEN)
 			answer_open(head.id, (void *)buf);
 		else if (head.type == WIRE_FLIGHT)
-			answer_flight(head.id, (void *)buf);
+			answer_flight(head.id, flight_len(buf));
+		else if (head.type == WIRE_MUTE)
+			answer_flight(head.id, 0);
 		else if (head.type == WIRE_RESOLVE)
 			remember_question((void *)buf);
 		else if (head.type == WIRE_CLOSE)
-			*id_slot(head.id) = *peek_slot(head.id) = 0;
+			*id_slot(head.id) = *peek_slot(head.id) =
+			    *peek_slot(head.id | LENIENT) = 0;
 	}
 }
 
@@ -459,7 +503,9 @@ act(void)
 	else if (what == 97 && chance(8) == 0)
 		broker_revokes(c->id);
 	else if (what == 97 && chance(8) == 0)
-		broker_denies(c->id);
+		broker_decides(c->id);
+	else if (what == 97)
+		broker_decides(c->id | LENIENT);
 	else if (what == 98)
 		guest_asks();
 	else if (what == 99)
@@ -498,7 +544,7 @@ end_all(void)
 	for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
 		broker_revokes(ids[i]);
 	for (i = 0; i < sizeof(peeks) / sizeof(peeks[0]); i++)
-		broker_denies(peeks[i]);
+		broker_decides(peeks[i]);
 	room_turn();
 	broker_acts();
 	broker_answers_all();

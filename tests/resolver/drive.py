@@ -21,7 +21,7 @@ A, AAAA = 1, 28
 RESOLVED, NODATA, NXDOMAIN, BOGUS, FAILED = range(1, 6)
 WORD = {1: "resolved", 2: "nodata", 3: "nxdomain", 4: "bogus", 5: "failed"}
 TIMEOUT, OPEN_MAX, ADDRESSES, CHAIN = 10, 4096, 64, 8
-MAGIC = 0x53414c59
+MAGIC, VERSION = 0x53414c59, 2
 BUILD = os.environ.get("builddir", ".")
 SRC = os.environ.get("srcdir", os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__)))))
@@ -173,7 +173,7 @@ class Resolver:
             raise AssertionError(f"no HELLO; {self.words()}")
         kind, zero, ident, magic, version = struct.unpack_from("=IIQII", data)
         assert (kind, zero, ident, magic, version, len(data)) == \
-            (HELLO, 0, 0, MAGIC, 1, 56), data[:24]
+            (HELLO, 0, 0, MAGIC, VERSION, 56), data[:24]
 
     def recv(self, timeout):
         if not select.select([self.sock], [], [], timeout)[0]:

@@ -289,14 +289,27 @@ room_grant(uint64_t id, int fd)
 	room_grant_written(id, fd, 0);
 }
 
-void
-room_peek(uint64_t id, enum peek_kind kind)
+static void
+send_peek(uint64_t id, enum peek_kind kind, uint32_t lenient)
 {
 	struct wire_peek	m;
 
 	wire_begin(&m, sizeof(m), WIRE_PEEK, id);
 	m.kind = kind;
+	m.lenient = lenient;
 	room_broker_send(&m, sizeof(m), -1);
+}
+
+void
+room_peek(uint64_t id, enum peek_kind kind)
+{
+	send_peek(id, kind, 0);
+}
+
+void
+room_peek_leniently(uint64_t id, enum peek_kind kind)
+{
+	send_peek(id, kind, 1);
 }
 
 void

@@ -48,6 +48,7 @@ void	room_broker_send(const void *, size_t, int fd);
 void	room_grant(uint64_t id, int fd);
 /* ... after a PEEK and its flight of so many bytes. */
 void	room_peek(uint64_t id, enum peek_kind);
+void	room_peek_leniently(uint64_t id, enum peek_kind);
 void	room_grant_written(uint64_t id, int fd, uint64_t written);
 void	room_deny(uint64_t id, enum deny_code);
 void	room_revoke(uint64_t id);

@@ -29,7 +29,7 @@ static uint8_t		down[65536];
 static size_t		down_len;
 
 static uint64_t		id;
-static unsigned int	nflights, ncloses;
+static unsigned int	nflights, nmutes, ncloses;
 static uint8_t		flight[WIRE_FLIGHT_MAX + 64];
 static uint32_t		flight_len;
 static struct wire_close closed;
@@ -88,7 +88,11 @@ turn(void)
 			id = h.id;
 		else if (h.type == WIRE_FLIGHT)
 			flight_came(buf, len);
-		else if (h.type == WIRE_CLOSE) {
+		else if (h.type == WIRE_MUTE) {
+			assert_int_equal(len, sizeof(struct wire_id));
+			assert_int_equal(h.id, id);
+			nmutes++;
+		} else if (h.type == WIRE_CLOSE) {
 			memcpy(&closed, buf, sizeof(closed));
 			assert_int_equal(h.id, id);
 			ncloses++;
@@ -125,7 +129,7 @@ start(void **state)
 {
 	(void)state;
 	gport++;
-	nsyn_acks = nresets = nother = nflights = ncloses = 0;
+	nsyn_acks = nresets = nother = nflights = nmutes = ncloses = 0;
 	flight_len = 0;
 	down_len = 0;
 	down_next = fin_seq = 0;
@@ -138,9 +142,8 @@ start(void **state)
 }
 
 static void
-peek(enum peek_kind kind)
+peeked(void)
 {
-	room_peek(id, kind);
 	turn();
 	assert_int_equal(nsyn_acks, 1);
 	assert_int_equal(seen.window, 2 * WIRE_FLIGHT_MAX);
@@ -151,7 +154,21 @@ peek(enum peek_kind kind)
 }
 
 static void
-grant(void)
+peek(enum peek_kind kind)
+{
+	room_peek(id, kind);
+	peeked();
+}
+
+static void
+peek_leniently(enum peek_kind kind)
+{
+	room_peek_leniently(id, kind);
+	peeked();
+}
+
+static void
+grant_written(uint32_t written)
 {
 	int	pair[2];
 
@@ -159,9 +176,15 @@ grant(void)
 	server = pair[1];
 	copy = pair[0];
 	/* as the broker does it */
-	assert_int_equal(write(copy, flight, flight_len), flight_len);
-	room_grant_written(id, copy, flight_len);
+	assert_int_equal(write(copy, flight, written), written);
+	room_grant_written(id, copy, written);
 	turn();
+}
+
+static void
+grant(void)
+{
+	grant_written(flight_len);
 }
 
 static int
@@ -688,6 +711,147 @@ test_denied_early(void **state)
 	assert_int_equal(ncloses, 0);
 }
 
+/* ---- a broker that may go on without ---- */
+
+static void
+server_has(const void *want, size_t len)
+{
+	uint8_t	got[40000];
+
+	assert_int_equal(read(server, got, sizeof(got)), len);
+	assert_memory_equal(got, want, len);
+}
+
+/* The server speaks first, then the guest, and both end. */
+static void
+talk(void)
+{
+	assert_int_equal(write(server, "220 ready", 9), 9);
+	turn();
+	assert_int_equal(down_len, 9);
+	assert_memory_equal(down, "220 ready", 9);
+	say(S_PSH, "EHLO", 4);
+	server_has("EHLO", 4);
+	say(S_FIN, NULL, 0);
+	assert_int_equal(read(server, bytes, 1), 0);
+	shutdown(server, SHUT_WR);
+	turn();
+	assert_int_equal(ncloses, 1);
+	assert_int_equal(closed.how, HOW_FIN);
+	assert_int_equal(closed.reason, REASON_DONE);
+	assert_int_equal(nresets, 0);
+	assert_int_equal(nmutes, 0);
+}
+
+static void
+test_no_flight(void **state)
+{
+	(void)state;
+	peek_leniently(PEEK_TLS);
+	grant_written(0);
+	assert_int_equal(nflights, 0);
+	talk();
+}
+
+/* What had come of it is not lost, and not handed over any more. */
+static void
+test_part_of_flight(void **state)
+{
+	size_t	len = hello(bytes, 500, 16384);
+
+	(void)state;
+	peek_leniently(PEEK_TLS);
+	say(S_PSH, bytes, 300);
+	grant_written(0);
+	server_has(bytes, 300);
+	say(S_PSH, bytes + 300, len - 300);
+	server_has(bytes + 300, len - 300);
+	assert_int_equal(nflights, 0);
+	talk();
+}
+
+/* It is sent once, by whoever the grant says. */
+static void
+test_lenient_flight(void **state)
+{
+	size_t	len = hello(bytes, 500, 16384);
+	int	crossing;
+
+	for (crossing = 0; crossing < 2; crossing++) {
+		if (crossing > 0)
+			start(state);
+		hello(bytes, 500, 16384);
+		peek_leniently(PEEK_TLS);
+		say(S_PSH, bytes, len);
+		memcpy(bytes + len, "more", 4);
+		say(S_PSH, "more", 4);
+		assert_int_equal(nflights, 1);
+		grant_written(crossing ? 0 : flight_len);
+		server_has(bytes, len + 4);
+		talk();
+		assert_int_equal(closed.up, len + 8);
+		assert_int_equal(closed.down, 9);
+		if (crossing == 0)
+			end(state);
+	}
+}
+
+/* A FIN before the first byte is told, once, and reaches the server. */
+static void
+test_mute(void **state)
+{
+	(void)state;
+	peek_leniently(PEEK_TLS);
+	say(S_FIN, NULL, 0);
+	assert_int_equal(nmutes, 1);
+	send_raw(S_SYN, ISS, NULL, 0);	/* a challenge, and the flow is looked at */
+	room_wait(60000);
+	turn();
+	assert_int_equal(nmutes + nflights + ncloses, 1);
+	grant_written(0);
+	assert_int_equal(read(server, bytes, 1), 0);
+	assert_int_equal(write(server, "late", 4), 4);
+	shutdown(server, SHUT_WR);
+	turn();
+	assert_int_equal(down_len, 4);
+	assert_int_equal(fin_seq, down_next);
+	assert_int_equal(closed.how, HOW_FIN);
+	assert_int_equal(nresets, 0);
+	/* and after a part of it, it is the flight */
+	start(state);
+	peek_leniently(PEEK_TLS);
+	say(S_PSH, "\x16\x03", 2);
+	say(S_FIN, NULL, 0);
+	assert_int_equal(nflights, 1);
+	assert_int_equal(nmutes, 0);
+	assert_int_equal(flight_len, 2);
+}
+
+/* The server was quicker than the guest's handshake, which has its own limit. */
+static void
+test_granted_in_handshake(void **state)
+{
+	(void)state;
+	room_peek_leniently(id, PEEK_TLS);
+	turn();
+	assert_int_equal(nsyn_acks, 1);
+	grant_written(0);
+	down_next = seen.seq + 1;
+	send_raw(S_ACK, seq, NULL, 0);
+	turn();
+	talk();
+	end(state);
+	start(state);
+	room_peek_leniently(id, PEEK_TLS);
+	turn();
+	grant_written(0);
+	room_wait(21000);
+	turn();
+	assert_int_equal(ncloses, 1);
+	assert_int_equal(closed.how, HOW_RST);
+	assert_int_equal(closed.reason, REASON_GUEST_TIMEOUT);
+}
+
 /* ---- a broker that breaks the protocol ---- */
 
 /* The frame must end; it does so in a child, which takes the message. */
@@ -745,6 +909,7 @@ test_violations(void **state)
 	room_revoke(id);
 	must_end();
 	must_not_grant(0);			/* before the flight */
+	must_not_grant(1);
 	say(S_PSH, bytes, len);
 	assert_int_equal(nflights, 1);
 	must_not_grant(0);
@@ -771,6 +936,32 @@ test_violations(void **state)
 	room_peek(id, PEEK_TLS);
 	must_end();
 	id = tcp;
+}
+
+static void
+test_lenient_violations(void **state)
+{
+	struct wire_peek	m;
+	size_t			len = hello(bytes, 500, 16384);
+
+	(void)state;
+	wire_begin(&m, sizeof(m), WIRE_PEEK, id);
+	m.kind = PEEK_TLS;
+	m.lenient = 2;
+	room_broker_send(&m, sizeof(m), -1);
+	must_end();
+	peek_leniently(PEEK_TLS);
+	must_not_grant(1);
+	say(S_PSH, bytes, 100);
+	must_not_grant(100);
+	say(S_PSH, bytes + 100, len - 100);
+	assert_int_equal(nflights, 1);
+	must_not_grant(1);
+	must_not_grant(len - 1);
+	must_not_grant(len + 1);
+	grant();
+	room_peek_leniently(id, PEEK_TLS);
+	must_end();
 }
 
 /* ---- time ---- */
@@ -810,6 +1001,34 @@ test_timeouts(void **state)
 
 /* ---- the channel ---- */
 
+/* n guests speak at once. */
+static void
+fill_channel(uint64_t *ids, unsigned int n, size_t len, bool lenient)
+{
+	uint16_t	first = gport;
+	unsigned int	i;
+
+	ids[0] = id;
+	for (i = 1; i < n; i++) {
+		start(NULL);
+		ids[i] = id;
+	}
+	gport = first;
+	for (i = 0; i < n; i++, gport++) {
+		nsyn_acks = 0;
+		down_next = fin_seq = 0;
+		seq = ISS + 1;
+		if (lenient)
+			room_peek_leniently(ids[i], PEEK_TLS);
+		else
+			room_peek(ids[i], PEEK_TLS);
+		room_turn();
+		down_next = seen.seq + 1;
+		send_raw(S_ACK, seq, bytes, len);
+		room_turn();
+	}
+}
+
 /* Flights that find it full go out later, each once, and before more is asked. */
 static void
 test_channel_full(void **state)
@@ -817,27 +1036,11 @@ test_channel_full(void **state)
 	_Alignas(8) uint8_t	buf[WIRE_MAX];
 	struct wire_head	h;
 	uint64_t		ids[40];
-	uint16_t		first = gport + 1;
-	unsigned int		n = 0, i, flights = 0;
+	unsigned int		n = 40, i, flights = 0;
 	size_t			len = hello(bytes, 16000, 16384);
 
 	(void)state;
-	ids[n++] = id;
-	for (; n < 40; n++) {
-		start(NULL);
-		ids[n] = id;
-	}
-	gport = (uint16_t)(first - 1);
-	for (i = 0; i < n; i++, gport++) {
-		nsyn_acks = 0;
-		down_next = fin_seq = 0;
-		seq = ISS + 1;
-		room_peek(ids[i], PEEK_TLS);
-		room_turn();
-		down_next = seen.seq + 1;
-		send_raw(S_ACK, seq, bytes, len);
-		room_turn();
-	}
+	fill_channel(ids, n, len, false);
 	for (i = 0; i < 100; i++) {
 		while (room_broker_recv(buf, sizeof(buf)) > 0) {
 			memcpy(&h, buf, sizeof(h));
@@ -864,26 +1067,11 @@ test_dies_waiting(void **state)
 {
 	_Alignas(8) uint8_t	buf[WIRE_MAX];
 	uint64_t		ids[20];
-	uint16_t		first = gport;
-	unsigned int		n, i;
+	unsigned int		n = 20, i;
 	size_t			len = hello(bytes, 16000, 16384);
 
 	(void)state;
-	ids[0] = id;
-	for (n = 1; n < 20; n++) {
-		start(NULL);
-		ids[n] = id;
-	}
-	gport = first;
-	for (i = 0; i < n; i++, gport++) {
-		down_next = fin_seq = 0;
-		seq = ISS + 1;
-		room_peek(ids[i], PEEK_TLS);
-		room_turn();
-		down_next = seen.seq + 1;
-		send_raw(S_ACK, seq, bytes, len);
-		room_turn();
-	}
+	fill_channel(ids, n, len, false);
 	for (i = 0; i < n; i++)
 		room_deny(ids[i], DENY_RESET);
 	room_turn();
@@ -893,6 +1081,40 @@ test_dies_waiting(void **state)
 			;
 		room_turn();
 	}
+}
+
+/* A grant makes an end of a flight that waits for the channel. */
+static void
+test_granted_waiting(void **state)
+{
+	_Alignas(8) uint8_t	buf[WIRE_MAX];
+	struct wire_head	h;
+	uint64_t		ids[40];
+	unsigned int		n = 40, i, flights = 0;
+	size_t			len = hello(bytes, 16000, 16384);
+	int			pair[2];
+
+	(void)state;
+	fill_channel(ids, n, len, true);
+	room_tcp_pair(pair);
+	server = pair[1];
+	copy = pair[0];
+	room_grant_written(ids[n - 1], copy, 0);
+	room_turn();
+	for (i = 0; i < 100; i++) {
+		while (room_broker_recv(buf, sizeof(buf)) > 0) {
+			memcpy(&h, buf, sizeof(h));
+			flights += h.type == WIRE_FLIGHT;
+			assert_true(h.type != WIRE_FLIGHT ||
+			    h.id != ids[n - 1]);
+		}
+		room_turn();
+	}
+	assert_int_equal(flights, n - 1);
+	server_has(bytes, len);
+	for (i = 0; i + 1 < n; i++)
+		room_deny(ids[i], DENY_RESET);
+	id = ids[n - 1];
 }
 
 #define T(f)	cmocka_unit_test_setup_teardown(f, start, end)
@@ -907,6 +1129,9 @@ main(void)
 		T(test_garbage), T(test_short_of_memory), T(test_fin_after), T(test_fin_between),
 		T(test_fin_before), T(test_fin_of_nothing), T(test_rst),
 		T(test_rst_with_grant), T(test_violations), T(test_denied_early), T(test_timeouts),
+		T(test_no_flight), T(test_part_of_flight), T(test_lenient_flight),
+		T(test_mute), T(test_granted_in_handshake),
+		T(test_lenient_violations), T(test_granted_waiting),
 		T(test_channel_full), T(test_dies_waiting),
 	};
 
