@@ -176,6 +176,13 @@ answer_flight(void *room, const void *msg, int fd)
 	return peek_take(room, msg);
 }
 
+static int
+answer_mute(void *room, const void *msg, int fd)
+{
+	(void)fd;
+	return peek_mute(room, msg);
+}
+
 /* Where in the list of fds in flight; -1: nowhere. */
 static int
 inflight(const struct guest *g, uint64_t id)
@@ -298,6 +305,8 @@ static const struct wire_rule rules[] = {
 	    answer_resolve, 0 },
 	{ WIRE_FLIGHT, GUEST_SERVED, sizeof(struct wire_flight), false,
 	    answer_flight, WIRE_FLIGHT_MAX },
+	{ WIRE_MUTE, GUEST_SERVED, sizeof(struct wire_id), false, answer_mute,
+	    0 },
 };
 
 static void

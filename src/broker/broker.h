@@ -41,7 +41,11 @@
 #define FLIGHTS_MAX		(128u * WIRE_FLIGHT_MAX)	/* bytes held of a guest */
 #define HOST_UPSTREAMS		3u		/* keeper_policy.upstream */
 
-/* Before FLOW_RECORD nothing of it is in the log, and there is no socket. */
+/*
+ * Before FLOW_RECORD nothing of it is in the log, and there is no socket. In audit
+ * mode it may be connected before it is peeked at: then it is FLOW_CONNECT first,
+ * and FLOW_RECORDED when it is in the log.
+ */
 enum flow_state {
 	FLOW_PEEK,	/* the frame owes us its first flight */
 	FLOW_INSPECT,	/* the flight is looked at */
@@ -89,6 +93,8 @@ struct flow {
 	uint64_t	begun, connected, due;	/* mono */
 	enum flow_state	state;
 	bool		durable, awaited, watched, owes_revoke;
+	bool		lenient;	/* goes on without a flight, if there is none */
+	bool		crossing;	/* it did; the flight may be under way */
 	enum reason	judged;		/* audit mode: what it would be denied for */
 	enum reason	revoked;	/* why, in FLOW_REVOKED */
 	uint32_t	proto, epoch, rule, verdict;
@@ -98,7 +104,8 @@ struct flow {
 	uint64_t	up, down;	/* read before a revoke */
 	bool		metered;
 	int		fd;
-	struct event	*connecting;	/* or writing its flight */
+	struct event	*connecting;	/* or writing its flight, or waiting for one of
+					   the two to speak */
 	struct named	*named;		/* NULL: an address and nothing more */
 	struct flight	*flight;	/* until all of it is written */
 	uint32_t	written;	/* of the flight */
@@ -167,7 +174,7 @@ struct guest {
 	uint32_t	table_mask;
 	struct flow_list flows, ready, hup, revoked;
 	struct flow_list unpeeked;	/* PEEK is not yet told */
-	struct flow_list peeking;	/* told; by the time it was */
+	struct flow_list peeking, glancing;	/* told; by the time it was */
 	uint32_t	nflows;
 	uint32_t	crossing;	/* PEEKs that we ended: a FLIGHT may be under way */
 	uint32_t	flights;	/* bytes held */
@@ -283,12 +290,19 @@ enum reason connect_reason(int error, enum deny_code *);
 int	open_take(struct guest *, const struct wire_open *);
 void	open_name(struct named *, const struct verdict *,
 	    const struct bound *);
+enum reason open_ahead(struct flow *, enum deny_code *);
 enum reason open_go(struct flow *, enum deny_code *);
+void	open_record(struct flow *);
 
 /* peek.c */
-void	peek_begin(struct flow *, enum verify);
+enum reason peek_begin(struct flow *, const struct verdict *,
+	    enum deny_code *);
+void	peek_ask(struct flow *);
 void	peek_flush(struct guest *);
+bool	peek_is_told(const struct flow *);
 int	peek_take(struct guest *, const struct wire_flight *);
+int	peek_mute(struct guest *, const struct wire_id *);
+void	peek_unseen(struct flow *, enum reason);
 void	peek_result(struct flow *, const struct inspect_result *);
 void	peek_write(struct flow *);
 void	peek_drop(struct flow *);

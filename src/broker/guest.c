@@ -80,6 +80,7 @@ guest_take(struct broker *b, const struct keeper_guest *conf)
 	TAILQ_INIT(&g->revoked);
 	TAILQ_INIT(&g->unpeeked);
 	TAILQ_INIT(&g->peeking);
+	TAILQ_INIT(&g->glancing);
 	TAILQ_INIT(&g->questions);
 	STAILQ_INIT(&g->owed);
 	STAILQ_INIT(&g->replies);
@@ -416,6 +417,7 @@ guest_urgent(const struct guest *g)
 	return g->unread_since != 0 || g->paused || g->dropped ||
 	    g->state == GUEST_GREETING || aggregate_busy(g->denied) ||
 	    aggregate_busy(g->unresolved) || !TAILQ_EMPTY(&g->peeking) ||
+	    !TAILQ_EMPTY(&g->glancing) ||
 	    !TAILQ_EMPTY(&g->hup) || !TAILQ_EMPTY(&g->revoked) ||
 	    (g->nflows > 0 && limits(g->broker)->lifetime != 0);
 }

@@ -84,7 +84,7 @@ inspector_ask(struct flow *f)
 	struct inspector	*i = f->guest->broker->inspector;
 
 	if (i == NULL || !child_expected(&i->child)) {
-		ledger_failed(f, REASON_INSPECTOR_UNAVAILABLE, DENY_RESET, 0);
+		peek_unseen(f, REASON_INSPECTOR_UNAVAILABLE);
 		return;
 	}
 	ledger_move(f, &i->waiting);
@@ -111,11 +111,10 @@ gone(struct child *c)
 		f = STAILQ_FIRST(&i->asked)->flow;
 		pop(i);
 		if (f != NULL)
-			ledger_failed(f, REASON_INSPECTOR_UNAVAILABLE,
-			    DENY_RESET, 0);
+			peek_unseen(f, REASON_INSPECTOR_UNAVAILABLE);
 	}
 	while ((f = TAILQ_FIRST(&i->waiting)) != NULL)
-		ledger_failed(f, REASON_INSPECTOR_UNAVAILABLE, DENY_RESET, 0);
+		peek_unseen(f, REASON_INSPECTOR_UNAVAILABLE);
 }
 
 /* "h2,http/1.1": printable, NUL-filled, a NUL at the end. */

@@ -192,6 +192,9 @@ finish(struct flow *f, enum reason reason, int error,
 	uint64_t	 now = mono_now();
 	bool		 fin = m != NULL && m->how == HOW_FIN;
 
+	/* There was a connect, ahead of its record: no less is to be told of it. */
+	if (f->rec == 0 && f->fd != -1 && f->verdict != VERDICT_DENY)
+		open_record(f);
 	if (f->rec == 0) {
 		finish_denied(f, reason);
 		return;
@@ -224,7 +227,7 @@ ledger_failed(struct flow *f, enum reason reason, enum deny_code code,
 	struct guest	*g = f->guest;
 	uint64_t	 id = f->id;
 
-	if (f->on == &g->peeking)
+	if (peek_is_told(f) || f->crossing)
 		g->crossing++;		/* its FLIGHT may be under way */
 	finish(f, reason, error, NULL);
 	answer_deny(g, id, code);
@@ -247,6 +250,7 @@ ledger_refuse(struct flow *f)
 	r.reason = REASON_AUDIT_UNAVAILABLE;
 	g->broker->allowed--;
 	g->broker->denied++;
+	g->crossing += f->crossing;
 	record_put(g->broker, f->named, &r);
 	flow_free(f);
 	answer_deny(g, id, deny_code(proto));
@@ -294,7 +298,9 @@ ledger_connected(struct flow *f)
 {
 	f->connected = mono_now();
 	quota_connected(f->guest->quota, &f->charge);
-	if (f->durable)
+	if (f->rec == 0)
+		peek_ask(f);
+	else if (f->durable)
 		make_ready(f);
 	else
 		f->state = FLOW_RECORDED;

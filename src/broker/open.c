@@ -3,7 +3,8 @@
  * wants to see a first flight, a wait in between (peek.c).
  *
  * Trusts: the verdict. Must not: begin a connect that has no flow.open on its way
- * to the log, or leave a charge behind for what was refused.
+ * to the log (or, where the law lets it go ahead, will have one), or leave a charge
+ * behind for what was refused.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -37,15 +38,49 @@ open_fault(const struct guest *g, const struct wire_open *m)
 	return NULL;
 }
 
-static void
-record_open(struct flow *f)
+void
+open_record(struct flow *f)
 {
 	struct record	r;
 
+	f->guest->broker->allowed++;
 	record_flow(f, REC_FLOW_OPEN, &r);
 	r.reason = f->judged;
 	f->rec = record_put(f->guest->broker, f->named, &r);
 	audit_await(f);
+}
+
+static enum reason
+make_socket(struct flow *f, enum deny_code *code)
+{
+	if ((f->fd = connect_socket(f->proto, &f->dial)) != -1)
+		return REASON_NONE;
+	if (f->proto == PROTO_ECHO && errno == EACCES)
+		return REASON_ICMP_UNAVAILABLE;
+	return connect_reason(errno, code);
+}
+
+/*
+ * The connect alone: its record follows when it is known what the flow is, and
+ * before that no byte moves. REASON_NONE: it may be gone already, and recorded.
+ */
+enum reason
+open_ahead(struct flow *f, enum deny_code *code)
+{
+	enum reason	why = make_socket(f, code);
+
+	if (why == REASON_NONE)
+		connect_settle(f, connect_begin(f));
+	return why;
+}
+
+static void
+open_connected(struct flow *f)
+{
+	f->state = FLOW_RECORDED;
+	open_record(f);
+	if (f->durable)
+		ledger_durable(f);
 }
 
 /*
@@ -55,22 +90,22 @@ record_open(struct flow *f)
 enum reason
 open_go(struct flow *f, enum deny_code *code)
 {
-	struct broker	*b = f->guest->broker;
-	int		 error;
+	enum reason	why;
+	int		error;
 
-	if ((f->fd = connect_socket(f->proto, &f->dial)) == -1) {
-		if (f->proto == PROTO_ECHO && errno == EACCES)
-			return REASON_ICMP_UNAVAILABLE;
-		return connect_reason(errno, code);
+	if (f->fd != -1) {
+		open_connected(f);
+		return REASON_NONE;
 	}
-	b->allowed++;
-	if (b->durable == DURABLE_BEFORE_CONNECT) {
+	if ((why = make_socket(f, code)) != REASON_NONE)
+		return why;
+	if (f->guest->broker->durable == DURABLE_BEFORE_CONNECT) {
 		f->state = FLOW_RECORD;
-		record_open(f);
+		open_record(f);
 		return REASON_NONE;
 	}
 	error = connect_begin(f);
-	record_open(f);
+	open_record(f);
 	connect_settle(f, error);
 	return REASON_NONE;
 }
@@ -111,9 +146,9 @@ admit(struct guest *g, const struct wire_open *m, const struct verdict *v,
 	if (g->broker->nflows >= g->broker->conns_max ||
 	    (f = ledger_add(g, m, v, named, charge)) == NULL)
 		return REASON_RESOURCE;
-	if (v->peek != VERIFY_NONE)
-		peek_begin(f, v->peek);
-	else if ((why = open_go(f, &code)) != REASON_NONE)
+	why = v->peek != VERIFY_NONE ? peek_begin(f, v, &code) :
+	    open_go(f, &code);
+	if (why != REASON_NONE)
 		ledger_failed(f, why, code, 0);
 	return REASON_NONE;
 }

@@ -4,6 +4,11 @@
  * the socket. It is the broker that writes what was inspected, so that a frame
  * which is taken over cannot show one name and send another (RFC 6066, 3).
  *
+ * In audit mode the flow goes on, whatever comes of that. If no deny depends on
+ * what it shows, its server is connected to before it is asked for; then whoever
+ * speaks first ends the wait, and a server that is not there is seen as in any
+ * other flow. Else there is a wait for the guest alone, and it is short.
+ *
  * Trusts: the inspector for what is in a flight.
  * Must not: look into a flight, write a byte of one before the flow's verdict and
  * its flow.open stand, or grant a flow whose flight is not written whole.
@@ -18,22 +23,66 @@
 #include "log.h"
 
 #define FLIGHT_OVERDUE	(5 * SEC)	/* flows.md, 6; the guest's own to send it */
+#define AUDIT_WAIT	SEC		/* ... where a server may be waiting to speak */
 #define WRITE_TIMEOUT	60		/* s; as a connect */
 
 /* ---- PEEK ------------------------------------------------------------------- */
 
-/* No connect is under way while the guest makes up its mind. */
-void
-peek_begin(struct flow *f, enum verify verify)
+static enum reason
+by_kind(const struct flow *f, enum reason tls, enum reason http)
 {
-	struct guest	*g = f->guest;
+	return f->named->shown.kind == PEEK_HTTP ? http : tls;
+}
 
+static enum reason
+too_late(const struct flow *f)
+{
+	return by_kind(f, REASON_TLS_TIMEOUT, REASON_VHOST_TIMEOUT);
+}
+
+/* REASON_NONE: it lives, or its end is recorded. */
+enum reason
+peek_begin(struct flow *f, const struct verdict *v, enum deny_code *code)
+{
 	if (f->named == NULL &&
 	    (f->named = calloc(1, sizeof(*f->named))) == NULL)
 		fatal("a flow's name");
-	f->named->shown.kind = verify == VERIFY_HOST ? PEEK_HTTP : PEEK_TLS;
+	f->named->shown.kind = v->peek == VERIFY_HOST ? PEEK_HTTP : PEEK_TLS;
+	f->lenient = v->lenient;
+	if (v->ahead && f->guest->broker->durable != DURABLE_BEFORE_CONNECT)
+		return open_ahead(f, code);
+	peek_ask(f);
+	return REASON_NONE;
+}
+
+/* A word of the server's, or its end: there is nothing left to wait for. */
+static void
+server_first(int fd, short what, void *arg)
+{
+	struct flow	*f = arg;
+
+	(void)fd;
+	(void)what;
+	peek_unseen(f, too_late(f));
+}
+
+/* No connect is under way while the guest makes up its mind. */
+void
+peek_ask(struct flow *f)
+{
+	struct guest	*g = f->guest;
+
 	f->state = FLOW_PEEK;
 	quota_connected(g->quota, &f->charge);
+	if (f->fd != -1) {
+		f->connecting = event_new(g->broker->base, f->fd, EV_READ,
+		    server_first, f);
+		if (f->connecting == NULL ||
+		    event_add(f->connecting, NULL) == -1) {
+			ledger_failed(f, REASON_RESOURCE, DENY_RESET, ENOMEM);
+			return;
+		}
+	}
 	ledger_move(f, &g->unpeeked);
 	answer_flush(g);
 }
@@ -44,44 +93,67 @@ peek_flush(struct guest *g)
 {
 	struct wire_peek	 m;
 	struct flow		*f;
+	bool			 glance;
 
 	while ((f = TAILQ_FIRST(&g->unpeeked)) != NULL) {
 		wire_begin(&m, sizeof(m), WIRE_PEEK, f->id);
 		m.kind = f->named->shown.kind;
+		m.lenient = f->lenient;
 		if (!answer_tell(g, &m, sizeof(m), -1))
 			return;
-		f->due = mono_now() + FLIGHT_OVERDUE;
-		ledger_move(f, &g->peeking);
+		glance = f->lenient && f->fd == -1;
+		f->due = mono_now() + (glance ? AUDIT_WAIT : FLIGHT_OVERDUE);
+		ledger_move(f, glance ? &g->glancing : &g->peeking);
 		broker_want_tick(g->broker);
 	}
 }
 
-/* No flight in time. The frame gives up a little earlier, if it is honest. */
-void
-peek_tick(struct guest *g, uint64_t mono)
+/* The frame owes us an answer. */
+bool
+peek_is_told(const struct flow *f)
+{
+	return f->on != NULL && (f->on == &f->guest->peeking ||
+	    f->on == &f->guest->glancing);
+}
+
+static void
+overdue(struct flow_list *list, uint64_t mono)
 {
 	struct flow	*f;
 
-	while ((f = TAILQ_FIRST(&g->peeking)) != NULL && f->due <= mono)
-		ledger_failed(f, f->named->shown.kind == PEEK_HTTP ?
-		    REASON_VHOST_TIMEOUT : REASON_TLS_TIMEOUT, DENY_RESET, 0);
+	while ((f = TAILQ_FIRST(list)) != NULL && f->due <= mono)
+		peek_unseen(f, too_late(f));
+}
+
+/* No flight in time. */
+void
+peek_tick(struct guest *g, uint64_t mono)
+{
+	overdue(&g->peeking, mono);
+	overdue(&g->glancing, mono);
 }
 
 /* ---- FLIGHT ------------------------------------------------------------------ */
 
+/*
+ * To a PEEK that is over nothing is answered: we had denied the flow, or let it go
+ * on without (*late).
+ */
 static const char *
-flight_fault(struct guest *g, const struct wire_flight *m,
-    const struct flow *f)
+flight_fault(struct guest *g, uint64_t id, struct flow *f, bool *late)
 {
-	if (m->zero != 0)
-		return "flight";
-	if (m->head.id > g->last_id)
+	*late = false;
+	if (id > g->last_id)
 		return "flight-of-nothing";
-	if (f != NULL)
-		return f->on == &g->peeking ? NULL : "flight-unasked";
-	if (g->crossing == 0)
+	if (f != NULL && peek_is_told(f))
+		return NULL;
+	*late = true;
+	if (f == NULL && g->crossing > 0)
+		g->crossing--;		/* our DENY was on its way */
+	else if (f != NULL && f->crossing)
+		f->crossing = false;	/* our GRANT is, or will be */
+	else
 		return "flight-unasked";
-	g->crossing--;		/* our DENY was on its way */
 	return NULL;
 }
 
@@ -105,18 +177,41 @@ int
 peek_take(struct guest *g, const struct wire_flight *m)
 {
 	struct flow	*f = ledger_find(g, m->head.id);
-	const char	*fault = flight_fault(g, m, f);
+	bool		 late;
+	const char	*fault = m->zero != 0 ? "flight" :
+			    flight_fault(g, m->head.id, f, &late);
 
 	if (fault != NULL)
 		return answer_refuse(g, fault);
-	if (f == NULL)
+	if (late)
 		return 0;
 	f->state = FLOW_INSPECT;
 	ledger_move(f, NULL);
+	connect_drop(f);		/* now it is the server's turn to wait */
 	if (hold_flight(f, m))
 		inspector_ask(f);
 	else
-		ledger_failed(f, REASON_RESOURCE, DENY_RESET, 0);
+		peek_unseen(f, REASON_RESOURCE);
+	return 0;
+}
+
+/* The guest has ended before its first byte. */
+int
+peek_mute(struct guest *g, const struct wire_id *m)
+{
+	struct flow	*f = ledger_find(g, m->head.id);
+	bool		 late;
+	const char	*fault = flight_fault(g, m->head.id, f, &late);
+
+	if (fault == NULL && !late && !f->lenient)
+		fault = "mute-unasked";
+	if (fault != NULL)
+		return answer_refuse(g, fault);
+	if (late)
+		return 0;
+	ledger_move(f, NULL);
+	peek_unseen(f, by_kind(f, REASON_SNI_UNPARSEABLE,
+	    REASON_VHOST_UNPARSEABLE));
 	return 0;
 }
 
@@ -142,12 +237,12 @@ peek_drop(struct flow *f)
 
 /* ---- the second verdict -------------------------------------------------------- */
 
-/* What cannot be read names nothing, and the log says which of the two it was. */
-static enum reason
-unreadable(enum reason why)
+/* What was not seen, or not read, names nothing; why it was not is what counts. */
+static uint32_t
+because(uint32_t reason, enum reason unseen)
 {
-	return why == REASON_SNI_MISSING ? REASON_SNI_UNPARSEABLE :
-	    why == REASON_VHOST_MISSING ? REASON_VHOST_UNPARSEABLE : why;
+	return unseen != REASON_NONE && (reason == REASON_SNI_MISSING ||
+	    reason == REASON_VHOST_MISSING) ? unseen : reason;
 }
 
 static void
@@ -173,17 +268,16 @@ judged_again(struct flow *f, const struct verdict *v)
 
 /* REASON_NONE: it goes on, or has ended with its record. */
 static enum reason
-judge(struct flow *f, bool readable, enum deny_code *code)
+judge(struct flow *f, enum reason unseen, enum deny_code *code)
 {
 	struct guest	*g = f->guest;
 	struct bound	 bound;
 	struct verdict	 v;
-	enum reason	 why;
+	enum reason	 why = REASON_NONE;
 
 	pins_bound(g->pins, &f->g_dst, boot_now(), &bound);
 	v = guest_decide(g, f->proto, &f->g_dst, &bound, &f->named->shown);
-	if (!readable)
-		v.reason = unreadable(v.reason);
+	v.reason = because(v.reason, unseen);
 	open_name(f->named, &v, &bound);
 	judged_again(f, &v);
 	if (v.kind == VERDICT_DENY)
@@ -194,7 +288,8 @@ judge(struct flow *f, bool readable, enum deny_code *code)
 		return REASON_SHUTDOWN;
 	if (!audit_up(g->broker))
 		return REASON_AUDIT_UNAVAILABLE;
-	why = quota_connecting(g->quota, &f->g_dst, &f->charge);
+	if (f->fd == -1)
+		why = quota_connecting(g->quota, &f->g_dst, &f->charge);
 	return why != REASON_NONE ? why : open_go(f, code);
 }
 
@@ -205,7 +300,29 @@ peek_result(struct flow *f, const struct inspect_result *m)
 	enum reason	why;
 
 	show(f->named, m);
-	why = judge(f, m->status != INSPECT_BAD, &code);
+	why = judge(f, m->status != INSPECT_BAD ? REASON_NONE : by_kind(f,
+	    REASON_SNI_UNPARSEABLE, REASON_VHOST_UNPARSEABLE), &code);
+	if (why != REASON_NONE)
+		ledger_failed(f, why, code, 0);
+}
+
+/*
+ * There is no flight, or nobody to read it. In audit mode that is recorded, and
+ * stops nothing.
+ */
+void
+peek_unseen(struct flow *f, enum reason unseen)
+{
+	enum deny_code	code = DENY_RESET;
+	enum reason	why = unseen;
+
+	if (f->lenient) {
+		f->crossing = peek_is_told(f);
+		ledger_move(f, NULL);
+		connect_drop(f);
+		f->named->seen = true;		/* nothing is what it shows */
+		why = judge(f, unseen, &code);
+	}
 	if (why != REASON_NONE)
 		ledger_failed(f, why, code, 0);
 }

@@ -238,6 +238,9 @@ class Frame:
         self.chan.send(head(FLIGHT, ident) + struct.pack("<II", 0, len(data))
                        + data)
 
+    def mute(self, ident):
+        self.chan.send(head(MUTE, ident))
+
     def drops(self, reason, n):
         self.chan.send(head(DROPS) + struct.pack("<IIQ", REASON[reason], 0, n))
 

@@ -153,7 +153,7 @@ def evil_no_hello(b):
 # ---- shapes ------------------------------------------------------------------------
 
 LENGTHS = {HELLO: 56, OPEN: 64, ACK: 16, CLOSE: 56, DROPS: 32, PONG: 16,
-           RESOLVE: 280, FLIGHT: 24}
+           RESOLVE: 280, FLIGHT: 24, MUTE: 16}
 
 
 @each({f"{kind}-{n}": (kind, n) for kind, size in LENGTHS.items()
@@ -180,7 +180,7 @@ def evil_giant(b, n):
     caught(b, f, "bad datagram")
 
 
-@each({str(n): n for n in (0, 9, 63, CONFIG, GRANT, DENY, REVOKE, PING, PEEK,
+@each({str(n): n for n in (0, 10, 63, CONFIG, GRANT, DENY, REVOKE, PING, PEEK,
                            ANSWER, 71, K_POLICY, K_CHILD, K_STOP, K_SPAWN,
                            R_WRITE, R_NAMED, R_DURABLE, R_ASK, R_ANSWER,
                            I_FLIGHT, I_RESULT, 2 ** 31, 2 ** 32 - 1)})

@@ -6,9 +6,9 @@
  * Input: a list of { op, a, b, c }, four bytes each; op % 18:
  *   0 raw bytes to the broker   1, 2 OPEN        3 ACK         4, 5 CLOSE
  *   6 DROPS                     7 the frame reads    8 the recorder acknowledges
- *   9 the recorder fails, recovers, dies or is back  10 time passes
+ *   9 the recorder fails, recovers, dies or is back  10 time passes, a server acts
  *   11 the frame dies, a new one says HELLO         12 RESOLVE
- *   13 FLIGHT       14 the resolver answers         15 the inspector answers
+ *   13 FLIGHT, MUTE 14 the resolver answers         15 the inspector answers
  *   16 one of these two dies, lies or is back       17 OPEN of what has a name
  *
  * What must hold after every input: each flow.open has one flow.close or one
@@ -45,6 +45,8 @@ static uint64_t			 ids[16];	/* of the latest GRANTs and OPENs */
 static unsigned int		 nids;
 static uint8_t			 state[FLOWS_MAX];	/* 1 = open, 2 = closed */
 static uint64_t			 skew;		/* time that has passed */
+static int			 servers[64];	/* what they keep open */
+static size_t			 nservers;
 
 #define MUST(x)	do { if (!(x)) abort(); } while (0)
 
@@ -87,8 +89,11 @@ turn(void)
 		take_record(&r.r);
 	while (fd_recv(keeper, buf, sizeof(buf), NULL, NULL) > 0)
 		;
-	while ((fd = accept(listener, NULL, NULL)) != -1)
-		close(fd);
+	while ((fd = accept(listener, NULL, NULL)) != -1) {
+		if (nservers == sizeof(servers) / sizeof(servers[0]))
+			close(servers[--nservers]);
+		servers[nservers++] = fd;
+	}
 }
 
 static void
@@ -223,7 +228,7 @@ static void
 listen_once(void)
 {
 	struct sockaddr_in	sin = { .sin_family = AF_INET,
-				    .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+				    .sin_addr.s_addr = htonl(INADDR_ANY) };
 	socklen_t		len = sizeof(sin);
 
 	if (listener != -1)
@@ -235,6 +240,27 @@ listen_once(void)
 	MUST(listen(listener, 128) == 0);
 	getsockname(listener, (struct sockaddr *)&sin, &len);
 	port = ntohs(sin.sin_port);
+}
+
+/* The latest that was connected to speaks or ends, or both. */
+static void
+server_does(unsigned int what)
+{
+	if (nservers == 0)
+		return;
+	if ((what & 2) != 0)
+		(void)!write(servers[nservers - 1], "220", 3);
+	if ((what & 4) != 0)
+		close(servers[--nservers]);
+}
+
+/* Nothing is left for the next input. */
+static void
+servers_end(void)
+{
+	turn();
+	while (nservers > 0)
+		close(servers[--nservers]);
 }
 
 static void
@@ -279,6 +305,7 @@ end(void)
 {
 	unsigned int	i;
 
+	servers_end();
 	recorder_starts();
 	guest_detach(b->guest[0], REASON_SHUTDOWN);
 	for (i = 0; i < 10000 && audit_backlog(b) > 0; i++) {
@@ -340,7 +367,9 @@ do_resolve(const uint8_t *p)
 	m.qtype = p[1] < 0xe0 ? RESOLVE_A : p[1] < 0xf8 ? RESOLVE_AAAA : p[1];
 	wild[1] = (char)('0' + p[3] % 10);
 	wild[2] = (char)('0' + p[3] / 10 % 10);
-	if (p[2] >= 0x80)
+	if (p[3] == 0xfe)
+		name_from_text("sniglance.test", 14, &m.name);
+	else if (p[2] >= 0x80)
 		name_from_text(wild, sizeof(wild) - 1, &m.name);
 	else
 		name_from_text(names[p[2] % 8], strlen(names[p[2] % 8]),
@@ -374,9 +403,16 @@ do_flight(const uint8_t *p)
 	const struct flow	*flow = b->guest[0] == NULL ? NULL :
 				    ledger_find(b->guest[0], ids[p[1] % 16]);
 	uint32_t		 len = p[2] < 0x80 ? p[2] : p[2] * 65u;
+	struct wire_id		 mute;
 
-	if (p[3] < 0xf0 && (flow == NULL || flow->state != FLOW_PEEK))
+	if (p[3] < 0xf0 && (flow == NULL || (flow->state != FLOW_PEEK &&
+	    !flow->crossing)))
 		return;
+	if (len == 0 && (flow == NULL || flow->lenient)) {
+		wire_begin(&mute, sizeof(mute), WIRE_MUTE, ids[p[1] % 16]);
+		say(frame, &mute, sizeof(mute));
+		return;
+	}
 	wire_begin(&f.m, sizeof(f.m), WIRE_FLIGHT, ids[p[1] % 16]);
 	f.m.len = len;
 	if (frame != -1)
@@ -589,6 +625,10 @@ step(const uint8_t *p)
 		recorder_does(p);
 		break;
 	case 10:
+		if ((p[3] & 1) != 0) {
+			server_does(p[3]);
+			break;
+		}
 		skew += p[1] * (SEC / 4);
 		b->epoch += p[2] & 1;
 		resolver_tick(b, mono_now() + skew);

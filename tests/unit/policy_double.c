@@ -5,8 +5,8 @@
  *   port 1: default-deny   port 2: deny-rule   port 4: audit-deny
  *   169.254.169.254: floor-metadata   the gateway: a host-service on loopback
  *   127.9.0.0/16: allowed by name only, and what its first label begins with says
- *   what has to be seen: "sni", "host", else nothing; with "sniaudit" what does
- *   not fit is audited
+ *   what has to be seen: "sni", "host", else nothing; with "audit" in it what does
+ *   not fit is audited, and with "glance" too, but for "stop.test", which is denied
  *   everything else: allowed, and it may be this host unless the port is 3
  *
  * Names: all below "test" are allowed, those below "wild.test" by a wildcard; but
@@ -115,6 +115,19 @@ begins(const struct name *n, const char *word)
 	return strncmp(n->text, word, strlen(word)) == 0;
 }
 
+static bool
+is(const struct name *n, const char *text)
+{
+	return n->len == strlen(text) && memcmp(n->text, text, n->len) == 0;
+}
+
+static bool
+lenient(const struct name *n, bool ahead)
+{
+	return strstr(n->text, "audit") != NULL ||
+	    (!ahead && strstr(n->text, "glance") != NULL);
+}
+
 static enum verify
 verify_of(const struct name *n)
 {
@@ -129,7 +142,7 @@ mismatch(const struct policy_query *q, enum reason sni, enum reason vhost)
 	const struct name	*n = q->bound[0];
 	struct verdict		 v;
 
-	v = verdict(begins(n, "sniaudit") ? VERDICT_AUDIT_DENY : VERDICT_DENY,
+	v = verdict(lenient(n, false) ? VERDICT_AUDIT_DENY : VERDICT_DENY,
 	    verify_of(n) == VERIFY_SNI ? sni : vhost, 0, &q->dst);
 	v.name = 0;
 	return v;
@@ -141,6 +154,8 @@ decide_shown(const struct policy_query *q)
 	struct verdict	v = verdict(VERDICT_ALLOW, REASON_NONE, 0, &q->dst);
 	size_t		i;
 
+	if (q->shown->named && is(&q->shown->name, "stop.test"))
+		return verdict(VERDICT_DENY, REASON_DENY_RULE, 1, &q->dst);
 	if (!q->shown->named)
 		return mismatch(q, REASON_SNI_MISSING, REASON_VHOST_MISSING);
 	if (q->shown->ech)
@@ -173,6 +188,8 @@ decide_name(const struct policy_query *q)
 	if (q->shown != NULL)
 		return decide_shown(q);
 	v.peek = verify_of(q->bound[0]);
+	v.lenient = lenient(q->bound[0], false);
+	v.ahead = lenient(q->bound[0], true);
 	return v;
 }
 
@@ -228,12 +245,6 @@ policy_needs(const struct policy *p, unsigned int tenant)
 {
 	(void)tenant;
 	return p->blob.needs;
-}
-
-static bool
-is(const struct name *n, const char *text)
-{
-	return n->len == strlen(text) && memcmp(n->text, text, n->len) == 0;
 }
 
 static bool

@@ -1,0 +1,469 @@
+#!/usr/bin/python3
+"""First flights in audit mode, against the real broker: whatever comes of them, the
+flow goes on, and the record says what would have become of it.
+
+usage: audited.py [TEST...]     (BROKER=program; default ./broker-double)
+"""
+
+import os
+import select
+import socket
+import struct
+import sys
+import time
+
+sys.dont_write_bytecode = True
+from rig import *  # noqa: E402
+from broker import LO, eof_or_reset  # noqa: E402
+from names import NAMED_NET, bench, nothing_came, resolve, world  # noqa: E402
+
+AHEAD, GLANCE = "sniaudit.test", "sniglance.test"
+
+
+def listening(b, qname=AHEAD):
+    """A frame, the name's server and its port."""
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    resolve(b, f, qname, [NAMED_NET])
+    return f, srv, port
+
+
+def peeked(f, port, want=TLS):
+    ident = f.open(NAMED_NET, port)
+    assert f.expect(PEEK, ident) == want
+    assert struct.unpack_from("<I", f.last, 20)[0] == 1, "it is not lenient"
+    return ident
+
+
+def granted(f, ident, written, timeout=5):
+    fd = f.expect(GRANT, ident, timeout)
+    assert struct.unpack_from("<Q", f.last, 16)[0] == written
+    f.ack(ident)
+    return socket.socket(fileno=fd)
+
+
+def audited(b, reason, **fields):
+    """The flow's open, and a close that agrees with it."""
+    opened = b.one("flow.open")
+    assert (opened.verdict, opened.reason) == (3, reason), vars(opened)
+    for key, value in fields.items():
+        assert getattr(opened, key) == value, (key, vars(opened))
+    return opened
+
+
+def say(s, conn):
+    """Both ways."""
+    s.send(b"up")
+    assert conn.recv(9) == b"up"
+    conn.send(b"down")
+    assert s.recv(9) == b"down"
+
+
+# ---- nothing, or not in time -------------------------------------------------------
+
+def test_server_first(b):
+    """It is connected to before anybody has spoken, and its word is enough."""
+    f, srv, port = listening(b)
+    ident = peeked(f, port)
+    conn, _ = srv.accept()
+    f.silent(1.5)
+    assert not b.of("flow.open")
+    conn.send(b"220 ready\r\n")
+    s = granted(f, ident, 0, 0.4)
+    assert s.recv(20) == b"220 ready\r\n"
+    say(s, conn)
+    s.close()
+    f.close(ident, HOW_RST, "guest-rst")
+    opened = audited(b, "tls-timeout", sni="")
+    assert (opened.g_dst, opened.h_dst) == ((NAMED_NET, port),) * 2
+    closed = b.one("flow.close")
+    assert (closed.verdict, closed.up, closed.down) == (3, 2, 15), vars(closed)
+
+
+def test_server_ends_first(b):
+    f, srv, port = listening(b)
+    ident = peeked(f, port)
+    srv.accept()[0].close()
+    assert granted(f, ident, 0, 0.4).recv(9) == b""
+
+
+def test_quick_server(b):
+    """One that has spoken when it is connected to."""
+    f, srv, port = listening(b)
+    srv.settimeout(5)
+    idents = [f.open(NAMED_NET, port) for _ in range(20)]
+    for _ in idents:
+        srv.accept()[0].send(b"220\r\n")
+    got = {}
+    while len(got) < len(idents):
+        kind, ident, _, fd = f.recv()
+        assert kind in (PEEK, GRANT), kind
+        if kind == GRANT:
+            got[ident] = socket.socket(fileno=fd)
+            f.ack(ident)
+    assert all(s.recv(9) == b"220\r\n" for s in got.values())
+
+
+def test_mute(b):
+    """The guest has ended before its first byte."""
+    f, srv, port = listening(b)
+    ident = peeked(f, port)
+    conn, _ = srv.accept()
+    f.mute(ident)
+    s = granted(f, ident, 0, 0.4)
+    s.shutdown(socket.SHUT_WR)
+    assert conn.recv(9) == b""
+    conn.send(b"late")
+    assert s.recv(9) == b"late"
+    audited(b, "sni-unparseable")
+
+
+def test_mute_request(b):
+    f, srv, port = listening(b, "hostaudit.test")
+    ident = peeked(f, port, HTTP)
+    f.mute(ident)
+    granted(f, ident, 0, 0.4)
+    audited(b, "vhost-unparseable")
+
+
+def test_too_late(b):
+    """Five seconds are the guest's, as in enforce mode; one flight may cross."""
+    f, srv, port = listening(b)
+    begun = time.monotonic()
+    ident = peeked(f, port)
+    conn, _ = srv.accept()
+    s = granted(f, ident, 0, 7)
+    assert 4.9 < time.monotonic() - begun < 6.5
+    assert not select.select([conn], [], [], 0)[0], "something reached it"
+    f.flight(ident, b"late")
+    say(s, conn)
+    audited(b, "tls-timeout")
+    assert not b.of("ipc.violation")
+    f.flight(ident, b"late")
+    b.violation(f, "flight-unasked")
+
+
+def test_glance(b):
+    """Where a deny may depend on the name there is no server yet, and one second."""
+    f, srv, port = listening(b, GLANCE)
+    begun = time.monotonic()
+    ident = peeked(f, port)
+    nothing_came(srv)
+    assert select.select([srv], [], [], 0)[0] == [], "it was connected to"
+    s = granted(f, ident, 0, 3)
+    assert 0.9 < time.monotonic() - begun < 2
+    say(s, srv.accept()[0])
+    audited(b, "tls-timeout")
+    f.mute(ident)                       # it crossed our GRANT
+    f.silent()
+    assert not b.of("ipc.violation")
+
+
+@needs(durable=BEFORE_CONNECT)
+def test_glance_before_connect(b):
+    """A SYN would be too much: the record comes first."""
+    f, srv, port = listening(b)
+    b.hold = True
+    ident = peeked(f, port)
+    f.silent(2)
+    assert b.of("flow.open")
+    assert select.select([srv], [], [], 0)[0] == [], "it was connected to"
+    b.release()
+    say(granted(f, ident, 0), srv.accept()[0])
+
+
+@needs(durable=ASYNC)
+def test_server_first_async(b):
+    f, srv, port = listening(b)
+    b.hold = True
+    ident = peeked(f, port)
+    srv.accept()[0].send(b"220\r\n")
+    assert granted(f, ident, 0, 0.4).recv(9) == b"220\r\n"
+    b.release()
+
+
+def test_nothing_before_the_log(b):
+    f, srv, port = listening(b)
+    b.hold = True
+    ident = peeked(f, port)
+    srv.accept()[0].send(b"220\r\n")
+    f.silent(0.3)
+    b.release()
+    granted(f, ident, 0)
+
+
+# ---- what is shown -----------------------------------------------------------------
+
+def test_shown(b):
+    """The right name: as in enforce mode, but on a connection that is there."""
+    f, srv, port = listening(b)
+    ident = peeked(f, port)
+    conn, _ = srv.accept()
+    b.hold = True
+    f.flight(ident, b"hello")
+    b.ins.result(b.ins.flight()[0], AHEAD)
+    conn.settimeout(0.2)
+    try:
+        assert False, conn.recv(9)
+    except TimeoutError:
+        conn.settimeout(5)
+    b.release()
+    s = granted(f, ident, 5)
+    assert conn.recv(9) == b"hello"
+    say(s, conn)
+    opened = b.one("flow.open")
+    assert (opened.verdict, opened.name, opened.assurance) == (1, AHEAD, 2)
+
+
+def test_server_speaks_after_the_flight(b):
+    """Then the flight is what is waited for, and goes first."""
+    f, srv, port = listening(b)
+    ident = peeked(f, port)
+    conn, _ = srv.accept()
+    f.flight(ident, b"hello")
+    number, _, _ = b.ins.flight()
+    conn.send(b"220\r\n")
+    f.silent(0.3)
+    b.ins.result(number, "other.test")
+    s = granted(f, ident, 5)
+    assert conn.recv(9) == b"hello"
+    assert s.recv(9) == b"220\r\n"
+    audited(b, "sni-mismatch", sni="other.test")
+
+
+def test_glance_denied(b):
+    """A deny by name is in force in audit mode too; its server sees nothing."""
+    f, srv, port = listening(b, GLANCE)
+    ident = peeked(f, port)
+    f.flight(ident, b"hello")
+    b.ins.result(b.ins.flight()[0], "stop.test")
+    assert f.expect(DENY, ident) == RESET
+    assert b.one("flow.deny").reason == "deny-rule"
+    assert select.select([srv], [], [], 0.1)[0] == []
+
+
+# ---- nobody reads it -----------------------------------------------------------------
+
+def test_no_inspector(b):
+    f, srv, port = listening(b)
+    b.ins.gone()
+    b.one("child.died", detail="inspector")
+    ident = peeked(f, port)
+    conn, _ = srv.accept()
+    f.flight(ident, b"hello")
+    granted(f, ident, 5)
+    assert conn.recv(9) == b"hello"
+    audited(b, "inspector-unavailable")
+
+
+def test_inspector_dies(b):
+    """With one flight in hand and others on their way to it."""
+    f, srv, port = listening(b)
+    idents = [peeked(f, port) for _ in range(40)]
+    for ident in idents:
+        f.flight(ident, struct.pack("<Q", ident) * 2048)
+    b.ins.gone()
+    for ident in idents:
+        granted(f, ident, 16384)
+    assert {r.reason for r in b.of("flow.open")} == {"inspector-unavailable"}
+
+
+def test_many_held(b):
+    """What there is no room for is the frame's to send."""
+    f, srv, port = listening(b)
+    idents = [peeked(f, port) for _ in range(130)]
+    for ident in idents:
+        f.flight(ident, bytes(16384))
+        b.pump(0)
+    for ident in idents[128:]:
+        granted(f, ident, 0)
+    assert {r.reason for r in b.of("flow.open")} == {"resource"}
+
+
+# ---- ends --------------------------------------------------------------------------------
+
+def test_refused(b):
+    """As if nobody had wanted to see anything: no handshake for the guest."""
+    f, srv, port = listening(b)
+    srv.close()
+    assert f.expect(DENY, f.open(NAMED_NET, port)) == RESET
+    assert b.one("flow.open").verdict == 1
+    assert b.one("flow.close").reason == "connect-refused"
+
+
+def test_refused_after_the_wait(b):
+    """A flight may cross this DENY as well; but one only."""
+    f, srv, port = listening(b, GLANCE)
+    srv.close()
+    ident = peeked(f, port)
+    assert f.expect(DENY, ident) == RESET
+    f.flight(ident, b"late")
+    f.silent()
+    f.flight(ident, b"late")
+    b.violation(f, "flight-unasked")
+
+
+def cancelled(reason, act):
+    """A connection that was made is in the log, whatever ends it."""
+    def test(b):
+        f, srv, port = listening(b)
+        ident = peeked(f, port)
+        conn, _ = srv.accept()
+        act(b, f, ident)
+        assert eof_or_reset(conn) == "reset"
+        opened, closed = b.one("flow.open"), b.one("flow.close")
+        assert (opened.flow, opened.verdict) == (closed.flow, 1)
+        assert opened.h_dst == (NAMED_NET, port)
+        assert (closed.reason, closed.up, closed.down) == (reason, 0, 0)
+        assert not b.of("flow.deny")
+    return test
+
+
+def frame_dies(b, f, _ident):
+    f.chan.close()
+    b.died(ROLE_FRAME, 0, 11)
+
+
+test_cancel = cancelled("guest-cancel", lambda b, f, ident: f.close(
+    ident, HOW_CANCEL, "guest-cancel"))
+test_frame_dies = cancelled("frame-died", frame_dies)
+test_stop = cancelled("shutdown", lambda b, f, ident: b.stop())
+
+
+@needs(lifetime=1)
+def test_lifetime(b):
+    f, srv, port = listening(b)
+    ident = peeked(f, port)
+    assert f.expect(DENY, ident) == RESET
+    assert b.one("flow.close").reason == "lifetime"
+    f.mute(ident)
+    f.silent()
+    assert not b.of("ipc.violation")
+
+
+def test_recorder_dies(b):
+    """Without a log nothing is let through, in this mode neither."""
+    f, srv, port = listening(b)
+    ident = peeked(f, port)
+    conn, _ = srv.accept()
+    b.kill_recorder()
+    b.settle(0.1)
+    conn.send(b"220\r\n")
+    assert f.expect(DENY, ident) == RESET
+    assert eof_or_reset(conn) == "reset"
+    f.flight(ident, b"late")
+    b.start_recorder(last=len(b.records))
+    audited(b, "tls-timeout")           # the connection is told of afterwards
+    closed = b.one("flow.close")
+    assert (closed.reason, closed.down) == ("audit-unavailable", 0)
+    assert not b.of("ipc.violation")
+
+
+def test_recorder_dies_with_the_record(b):
+    f, srv, port = listening(b)
+    ident = peeked(f, port)
+    b.hold = True
+    srv.accept()[0].send(b"220\r\n")
+    b.wait(lambda: b.of("flow.open"))
+    b.kill_recorder()
+    assert f.expect(DENY, ident) == RESET
+    f.flight(ident, b"late")
+    b.hold = False
+    b.start_recorder(last=len(b.records))
+    assert b.one("flow.deny").reason == "audit-unavailable"
+    assert not b.of("ipc.violation")
+
+
+@needs(conns=4, pending=1)
+def test_charges(b):
+    """One of `conns`; of `pending` while it connects, and not while it waits."""
+    f, srv, port = listening(b)
+    idents = [peeked(f, port) for _ in range(4)]
+    assert f.expect(DENY, f.open(NAMED_NET, port)) == RESET
+    assert b.one("flow.deny").reason == "conns"
+    for ident in idents:
+        f.mute(ident)
+        granted(f, ident, 0)
+
+
+# ---- a frame that lies ----------------------------------------------------------------
+
+def mute_in_enforce_mode(b, f, srv, port):
+    resolve(b, f, "sni.test", ["127.9.0.2"])
+    ident = f.open("127.9.0.2", port)
+    f.expect(PEEK, ident)
+    assert struct.unpack_from("<I", f.last, 20)[0] == 0, "it is lenient"
+    f.mute(ident)
+
+
+def mute_unasked(b, f, srv, port):
+    other, oport = listener()
+    ident, _ = f.granted(LO, oport)
+    f.mute(ident)
+
+
+def mute_of_nothing(b, f, srv, port):
+    f.mute(9)
+
+
+def mute_twice(b, f, srv, port):
+    ident = peeked(f, port)
+    f.mute(ident)
+    f.mute(ident)
+
+
+def flight_after_mute(b, f, srv, port):
+    ident = peeked(f, port)
+    f.mute(ident)
+    f.flight(ident, b"hello")
+
+
+def mute_after_flight(b, f, srv, port):
+    ident = peeked(f, port)
+    f.flight(ident, b"hello")
+    f.mute(ident)
+
+
+def mute_after_cancel(b, f, srv, port):
+    ident = peeked(f, port)
+    f.close(ident, HOW_CANCEL, "guest-cancel")
+    f.mute(ident)
+
+
+def flight_unasked_beside_one_that_crosses(b, f, srv, port):
+    """One flow's crossing excuses no other."""
+    ident = peeked(f, port)
+    srv.accept()[0].send(b"220\r\n")
+    granted(f, ident, 0)
+    other = peeked(f, port)
+    f.mute(other)
+    granted(f, other, 0)
+    f.flight(other, b"hello")
+
+
+EVIL = {mute_in_enforce_mode: "mute-unasked", mute_unasked: "flight-unasked",
+        mute_of_nothing: "flight-of-nothing", mute_twice: "flight-unasked",
+        flight_after_mute: "flight-unasked",
+        mute_after_flight: "flight-unasked",
+        mute_after_cancel: "flight-unasked",
+        flight_unasked_beside_one_that_crosses: "flight-unasked"}
+
+
+def evil(act, detail):
+    def test(b):
+        f, srv, port = listening(b)
+        act(b, f, srv, port)
+        b.violation(f, detail)
+    return test
+
+
+def tests():
+    for key, value in list(globals().items()):
+        if key.startswith("test_"):
+            yield key[5:], value
+    for act, detail in EVIL.items():
+        yield act.__name__, evil(act, detail)
+
+
+if __name__ == "__main__":
+    sys.exit(main(tests(), bench))

@@ -1,0 +1,186 @@
+"""Audit mode stops nothing but what the floor, limits and denies in force stop,
+whatever comes of a first flight: the record has the reason, and the flow goes on.
+
+Each case is one of cases_sni.py's in another mode.
+"""
+import os
+import signal
+
+import lab
+import names_lab
+import servers
+import tls_lab
+from cases_sni import bad_hellos
+from names_lab import API, OTHER, SITE4, SITE6
+from trial import OURS, case
+
+RULE = f'allow to name "{API}" port tcp {{ 443 2222 }} label "api"\n'
+DENY = f'deny to name "{OTHER}" port tcp {{ 443 2222 }} mode enforce\n'
+BANNER = b"SSH-2.0-lab\r\n"
+PROMPT = 0.6                            # s: nobody has waited for a deadline
+
+
+def policy(rules=RULE, **how):
+    return names_lab.policy(rules, mode="mode audit", **how)
+
+
+def opens(t, *members):
+    return [tuple(r.get(m) for m in members) for r in t.records("flow.open")]
+
+
+def greeted(t, guest, address=SITE4):
+    """The server's first words, and when they came."""
+    got = guest.call("read", address, 2222)
+    t.equal((got["text"], got["end"]), (BANNER.decode(), "fin"), address)
+    return got["first"]
+
+
+@case(quick=True, gateways=OURS)
+def lenient_server_first(t):
+    """A server that speaks first is heard at once."""
+    names_lab.World(t)
+    t.serve(servers.greet(BANNER), port=2222)
+    with t.guest(policy=policy()) as guest:
+        guest.call("lookup", API)
+        for address in (SITE4, SITE6):
+            first = greeted(t, guest, address)
+            t.check(first < PROMPT, f"{address}: after {first:.2f} s")
+    t.equal(opens(t, "verdict", "reason", "rule", "sni"),
+            [("audit-deny", "tls-timeout", "api", None)] * 2)
+    t.equal(t.records("flow.deny"), [])
+
+
+@case(quick=True, gateways=OURS)
+def lenient_flights(t):
+    """Every flight that enforcement refuses reaches the server, byte for byte; the
+    record has enforcement's reason."""
+    names_lab.World(t)
+    t.serve(servers.echo, port=443)
+    rows = list(bad_hellos())
+    with t.guest(policy=policy()) as guest:
+        guest.call("lookup", API)
+        for what, flight, _ in rows:
+            outcome, seconds, back = guest.call(
+                "pieces", SITE4, 443, [flight.hex()], fin=True)
+            t.equal((outcome, bytes.fromhex(back) == flight), ("fin", True),
+                    f"{what}: {len(back) // 2} of {len(flight)} bytes back")
+            t.check(seconds < PROMPT, f"{what}: after {seconds:.2f} s")
+    t.equal(opens(t, "verdict", "reason"),
+            [("audit-deny", reason) for _, _, reason in rows])
+
+
+@case(quick=True, gateways=OURS)
+def lenient_ends(t):
+    """FIN or RST before a flight: told to the server as what it is."""
+    names_lab.World(t)
+    server = t.serve(servers.sink, port=443)
+    with t.guest(policy=policy()) as guest:
+        guest.call("lookup", API)
+        outcome, seconds, back = guest.call("pieces", SITE4, 443, [],
+                                            fin=True)
+        t.check(outcome == "fin" and seconds < PROMPT, f"{outcome} {seconds}")
+        t.check(bytes.fromhex(back).startswith(b"0 "), back)
+        outcome, seconds, back = guest.call("pieces", SITE4, 443, ["1603"],
+                                            fin=True)
+        t.check(outcome == "fin" and seconds < PROMPT, f"{outcome} {seconds}")
+        t.check(bytes.fromhex(back).startswith(b"2 "), back)
+        guest.call("abort", SITE4, 443, send=0)
+        t.check(lab.wait_until(lambda: len(server.log) == 3 and
+                               server.log[2].done.is_set(), 3), "no reset")
+    t.equal(type(server.log[2].error), ConnectionResetError)
+    t.equal(opens(t, "verdict", "reason"), [
+        ("audit-deny", "sni-unparseable"), ("audit-deny", "sni-unparseable"),
+        ("allow", None)])
+    t.equal([r["reason"] for r in t.records("flow.close")],
+            ["done", "done", "guest-cancel"])
+
+
+@case(quick=True, gateways=OURS)
+def lenient_refused(t):
+    """A server that is not there is seen as such: no handshake with nobody."""
+    names_lab.World(t)
+    with t.guest(policy=policy()) as guest:
+        guest.call("lookup", API)
+        t.equal(guest.call("connect", SITE4, 443)[0], "ECONNREFUSED")
+    t.equal([(r["verdict"], r["reason"]) for r in t.records("flow.close")],
+            [("allow", "connect-refused")])
+
+
+@case(timeout=90, gateways=OURS)
+def lenient_slow(t):
+    """Nothing, and a byte now and then: after five seconds it goes on with what
+    there is, and nothing is lost."""
+    names_lab.World(t)
+    t.serve(servers.echo, port=443)
+    flight = tls_lab.records(tls_lab.hello(tls_lab.sni(API)))[:30]
+    with t.guest(policy=policy()) as guest:
+        guest.call("lookup", API)
+        handles = [guest.start("pieces", SITE4, 443, [
+            *(flight[n:n + 1].hex() for n in range(len(flight)))],
+            pause=pause, fin=True) for pause in (0.3, 0.5)]
+        handles.append(guest.start("pause_echo", SITE4, 443, 7))
+        got = [guest.finish(handle) for handle in handles]
+        for outcome, seconds, back in got[:2]:
+            t.check(4.9 < seconds < 20, f"{outcome} after {seconds:.1f} s")
+            t.equal(len(back) > 0, True)
+        t.equal(got[2], "ab")
+    t.equal(sorted(set(opens(t, "verdict", "reason"))), [
+        ("audit-deny", "sni-unparseable"), ("audit-deny", "tls-timeout")])
+
+
+@case(gateways=OURS)
+def lenient_deny_in_force(t):
+    """A deny by name holds: its server is not even connected to. What shows nothing
+    there has a second."""
+    names_lab.World(t)
+    site = t.keep(tls_lab.VhostServer(t.lab, [API, OTHER]))
+    t.serve(servers.greet(BANNER), port=2222)
+    with t.guest(policy=policy(RULE + DENY)) as guest:
+        guest.call("lookup", API)
+        flight = tls_lab.records(tls_lab.hello(tls_lab.sni(OTHER)))
+        t.equal(guest.call("pieces", SITE4, 443, [flight.hex()])[0],
+                "ECONNRESET")
+        t.equal(len(site.log), 0, "connections")
+        first = greeted(t, guest)
+        t.check(0.9 < first < 2.5, f"after {first:.2f} s")
+    t.equal([r["reason"] for r in t.records("flow.deny")], ["deny-rule"])
+    t.equal(opens(t, "verdict", "reason"), [("audit-deny", "tls-timeout")])
+
+
+@case(gateways=OURS)
+def lenient_before_connect(t):
+    """The same where the record has to be there before a SYN."""
+    names_lab.World(t)
+    t.serve(servers.greet(BANNER), port=2222)
+    head = names_lab.LIMITS + "audit { durable before-connect }\n"
+    with t.guest(policy=policy(head=head)) as guest:
+        guest.call("lookup", API)
+        first = greeted(t, guest)
+        t.check(0.9 < first < 2.5, f"after {first:.2f} s")
+    t.equal(opens(t, "verdict", "reason"), [("audit-deny", "tls-timeout")])
+
+
+@case(gateways=OURS)
+def lenient_without_inspector(t):
+    """Nobody reads what is shown: the flow goes on, when that is certain."""
+    _, server = names_lab.World(t), t.keep(tls_lab.VhostServer(t.lab, [API]))
+    with t.guest(policy=policy()) as guest:
+        guest.call("lookup", API)
+        os.kill(t.pid("sallyport-inspector"), signal.SIGSTOP)
+        text = guest.call("tls", SITE4, 443, API, server.ca)
+        t.equal(text, f"this is {API}\n")
+    t.equal(opens(t, "verdict", "reason"),
+            [("audit-deny", "inspector-unavailable")])
+
+
+@case(quick=True, gateways=OURS)
+def lenient_right_name(t):
+    """What fits is allowed, as in enforce mode."""
+    _, server = names_lab.World(t), t.keep(tls_lab.VhostServer(t.lab, [API]))
+    with t.guest(policy=policy()) as guest:
+        guest.call("lookup", API)
+        for how in ({}, {"chunk": 1}, {"record": 50, "chunk": 7}):
+            t.equal(guest.call("tls", SITE4, 443, API, server.ca, **how),
+                    f"this is {API}\n", how)
+    t.equal(set(opens(t, "verdict", "name", "sni", "assurance")),
+            {("allow", API, API, "sni")})
