@@ -69,17 +69,38 @@ tls_byte(struct flight *s, uint8_t c)
 
 /* ---- HTTP: up to the empty line behind the fields (RFC 9112, 2.1) ---- */
 
-/* True: enough. A CR before a LF changes nothing (2.2). */
+#define VERSION_LEN	8		/* "HTTP/1.1" or "HTTP/1.0" (3, 2.3) */
+
+/* How much of a version stands at the line's end, after this byte. */
+static uint32_t
+version_byte(uint32_t have, uint8_t c)
+{
+	static const char	version[] = "HTTP/1.";
+
+	if (have < VERSION_LEN - 1 ? c == version[have] :
+	    have == VERSION_LEN - 1 && (c == '0' || c == '1'))
+		return have + 1;
+	return c == version[0];
+}
+
+/*
+ * True: enough. A CR before a LF changes nothing (2.2). A first line that does not
+ * end in a version is no request's, whatever follows: in other protocols a line is
+ * all that is said before an answer comes.
+ */
 static bool
 http_byte(struct flight *s, uint8_t c)
 {
 	if (c == '\n') {
 		if (s->seen > 0 && s->left == 0)
 			return true;
+		s->seen += s->left;	/* an empty line in front is no end */
 		s->left = 0;
+		return s->seen == 1 && s->hello != VERSION_LEN;
 	} else if (c != '\r') {
-		s->seen = 1;		/* an empty line in front is no end */
 		s->left = 1;
+		if (s->seen == 0)
+			s->hello = version_byte(s->hello, c);
 		/* No control character but HTAB belongs in a head (RFC 9110, 5.5). */
 		return (c < ' ' && c != '\t') || c == 0x7f;
 	}

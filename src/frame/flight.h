@@ -11,7 +11,8 @@ struct flight {
 	bool		whole;
 	uint8_t		head_len;	/* TLS: of a record's header */
 	uint32_t	left;		/* TLS: of the record; HTTP: in this line */
-	uint32_t	seen, hello;	/* TLS: of the message; its length */
+	uint32_t	seen, hello;	/* TLS: of the message; its length. HTTP: lines;
+					   of the version that the first ends in */
 };
 
 void	flight_start(struct flight *, enum peek_kind);

@@ -308,6 +308,18 @@ test_http(void **state)
 	http_at("GET /\x01 HTTP/1.1", 6);
 	http_at("\x16\x03\x01", 1);
 	http_at("GET /\x7f", 6);
+	/* a first line that is no request's is enough */
+	http_at("example.org\r\nmore", 13);
+	http_at("GET /\n\n", 6);
+	http_at("\r\n*1\r\n$4\r\nPING\r\n", 6);
+	http_at("GET / HTTP/1.2\r\n", 16);
+	http_at("GET / HTTP/1.1x\r\n", 17);
+	http_at("GET / HTTP/1.1 \n", 16);
+	http_at("PRI * HTTP/2.0\r\n\r\n", 16);
+	http_at("GET / HTTP/1.0\n\n", 16);
+	http_at("GET /HTTP/1.HTTP/1.1\na\n\n", 24);
+	http_at("GET / HTTP/1.1\r\nHost: HTTP/1.2\r\n\r\n", 34);
+	http_at("GET / HTTP/1.", NEVER);
 }
 
 /* ---- what is handed over ---- */
