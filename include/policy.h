@@ -147,6 +147,18 @@ struct verdict policy_decide(const struct policy *,
 	    const struct policy_query *);
 
 /*
+ * The name that a record may give a flow, and how firmly it is bound to it: the
+ * rule's, or what the flight named if that is bound, or the only one there is.
+ */
+struct naming {
+	int		name;		/* index in bound; -1: none, or which is not known */
+	uint32_t	assurance;
+};
+struct naming policy_naming(const struct verdict *,
+	    const struct name *const *bound, size_t n,
+	    const struct policy_shown *);
+
+/*
  * May this tenant's guests resolve this name? Allowed by any allow rule that
  * matches the name, whatever its ports; an allow to `any` lets every name be
  * resolved, because it lets the guest send its bytes anywhere as it is. A deny

@@ -117,7 +117,8 @@ struct record_named {
 	uint32_t	stripped;	/* REC_DNS: addresses that the floor took away */
 	uint32_t	secure;		/* REC_DNS: DNSSEC */
 	char		alpn[64];
-	char		chain[RECORD_LIST_MAX];	/* CNAME targets */
+	char		chain[RECORD_LIST_MAX];	/* CNAME targets; of a flow that has no
+					   `name': those it may be of, with commas */
 	char		ips[RECORD_LIST_MAX];	/* addresses of the answer */
 };
 static_assert(sizeof(struct record_named) ==

@@ -27,7 +27,7 @@ import re
 import sys
 
 ORDER = ("v seq ts mono type verdict reason host boot inst rec tenant guest flow "
-         "proto g.src g.sp g.dst g.dp h.src h.sp h.dst h.dp g.cid h.cid name qtype "
+         "proto g.src g.sp g.dst g.dp h.src h.sp h.dst h.dp g.cid h.cid name names qtype "
          "chain ips ttl stripped secure sni alpn ech assurance rule loc gen pol up down pup pdown csrc dur rtt conn_ms errno n first last uniq "
          "pid signal status detail mode durable rotate reserve head prev oldest "
          "from to opens closes denies other torn").split()

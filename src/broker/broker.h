@@ -107,6 +107,7 @@ struct flow {
 	struct event	*connecting;	/* or writing its flight, or waiting for one of
 					   the two to speak */
 	struct named	*named;		/* NULL: an address and nothing more */
+	char		*names;		/* of its record: those that it may be of */
 	struct flight	*flight;	/* until all of it is written */
 	uint32_t	written;	/* of the flight */
 	struct asked	*asked;		/* the inspector has it */
@@ -381,7 +382,9 @@ void	record_rule(const struct broker *, uint32_t rule, struct record *);
 void	record_init(const struct broker *, const struct guest *,
 	    enum record_type, struct record *);
 void	record_flow(const struct flow *, enum record_type, struct record *);
-uint64_t record_put(struct broker *, const struct named *,
+char	*record_names(const struct guest *, const struct endpoint *dst,
+	    const struct named *);
+uint64_t record_put(struct broker *, const struct named *, const char *names,
 	    struct record *);
 void	record_list(char *list, size_t size, const char *text);
 

@@ -5,6 +5,7 @@
  * Trusts: the verdict. Must not: lose a denial; those that are not written in
  * full are in a sum (aggregate.c).
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "broker.h"
@@ -64,6 +65,7 @@ deny_open(struct guest *g, const struct wire_open *m, enum reason why,
 {
 	bool		full = denied(g, why);
 	struct record	r;
+	char		*names;
 
 	if (aggregate_deny(g->denied, why, m->proto, &m->dst, record_time(),
 	    full)) {
@@ -74,7 +76,9 @@ deny_open(struct guest *g, const struct wire_open *m, enum reason why,
 		r.g_src = m->guest;
 		r.g_dst = m->dst;
 		record_rule(g->broker, rule, &r);
-		record_put(g->broker, named, &r);
+		names = record_names(g, &m->dst, named);
+		record_put(g->broker, named, names, &r);
+		free(names);
 	}
 }
 
@@ -109,7 +113,7 @@ put_sum(void *arg, const struct aggregate_sum *s)
 		record_text(r.detail, sizeof(r.detail), "other");
 	memset(&n, 0, sizeof(n));
 	n.name = s->name;
-	record_put(g->broker, &n, &r);
+	record_put(g->broker, &n, NULL, &r);
 }
 
 void

@@ -122,6 +122,7 @@ flow_free(struct flow *f)
 	audit_forget(f);
 	connect_drop(f);
 	peek_drop(f);
+	free(f->names);
 	unwatch(f);
 	fd_drop(&f->fd);
 	quota_refund(g->quota, &f->charge);
@@ -213,7 +214,7 @@ finish(struct flow *f, enum reason reason, int error,
 	if (fin && f->proto == PROTO_TCP && setsockopt(f->fd, SOL_SOCKET,
 	    SO_LINGER, &orderly, sizeof(orderly)) == -1)
 		log_warn("linger: flow %llu", (unsigned long long)f->number);
-	record_put(b, f->named, &r);
+	record_put(b, f->named, f->names, &r);
 	if (granted(f) && m != NULL)
 		cut_wire(f);
 	flow_free(f);
@@ -251,7 +252,7 @@ ledger_refuse(struct flow *f)
 	g->broker->allowed--;
 	g->broker->denied++;
 	g->crossing += f->crossing;
-	record_put(g->broker, f->named, &r);
+	record_put(g->broker, f->named, f->names, &r);
 	flow_free(f);
 	answer_deny(g, id, deny_code(proto));
 }

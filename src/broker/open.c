@@ -46,7 +46,8 @@ open_record(struct flow *f)
 	f->guest->broker->allowed++;
 	record_flow(f, REC_FLOW_OPEN, &r);
 	r.reason = f->judged;
-	f->rec = record_put(f->guest->broker, f->named, &r);
+	f->names = record_names(f->guest, &f->g_dst, f->named);
+	f->rec = record_put(f->guest->broker, f->named, f->names, &r);
 	audit_await(f);
 }
 
@@ -123,14 +124,17 @@ echo_works(struct broker *b, const struct wire_open *m)
 	return false;
 }
 
-/* The name that a verdict is about. What a rule for addresses allows has none. */
+/* The name that the record will have; len 0: none, or which is not known. */
 void
 open_name(struct named *n, const struct verdict *v, const struct bound *bound)
 {
-	n->assurance = v->assurance;
-	if (v->name >= 0 && (size_t)v->name < bound->n)
-		n->name = *bound->name[v->name];
-	else if (v->kind == VERDICT_ALLOW)
+	struct naming	w = policy_naming(v, bound->name, bound->n,
+			    n->seen ? &n->shown : NULL);
+
+	n->assurance = w.assurance;
+	if (w.name != -1)
+		n->name = *bound->name[w.name];
+	else
 		memset(&n->name, 0, sizeof(n->name));
 }
 

@@ -4,6 +4,8 @@
  * Trusts: the broker's own state. Must not: carry a byte that a frame wrote
  * except endpoints that were checked, and counters marked CSRC_FRAME.
  */
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -93,16 +95,51 @@ record_flow(const struct flow *f, enum record_type type, struct record *r)
 	record_rule(b, f->rule, r);
 }
 
-/* With what is known of the name, if there is one. */
+/*
+ * The names of an address that has several, where it is not known which one a flow
+ * is of; with commas, as they stand in the line. NULL: there is nothing to tell.
+ */
+char *
+record_names(const struct guest *g, const struct endpoint *dst,
+    const struct named *n)
+{
+	struct bound	bound;
+	char		list[RECORD_LIST_MAX];
+	size_t		i, at = 0;
+
+	if (n != NULL && n->name.len > 0)
+		return NULL;
+	pins_bound(g->pins, dst, boot_now(), &bound);
+	if (bound.n < 2)
+		return NULL;
+	for (i = 0; i < bound.n; i++) {
+		if (at + bound.name[i]->len + sizeof(",...") > sizeof(list)) {
+			at += (size_t)snprintf(list + at, sizeof(list) - at,
+			    "...,");
+			break;
+		}
+		at += (size_t)snprintf(list + at, sizeof(list) - at, "%s,",
+		    bound.name[i]->text);
+	}
+	list[at - 1] = '\0';
+	return strdup(list);
+}
+
+/* With what is known of its names. */
 uint64_t
-record_put(struct broker *b, const struct named *n, struct record *r)
+record_put(struct broker *b, const struct named *n, const char *names,
+    struct record *r)
 {
 	struct record_named	m;
 
-	if (n == NULL || (n->name.len == 0 && !n->seen))
+	if (names == NULL && (n == NULL || (n->name.len == 0 && !n->seen)))
 		return audit_put(b, r);
 	memset(&m, 0, sizeof(m));
 	m.r = *r;
+	if (names != NULL)
+		record_text(m.chain, sizeof(m.chain), names);
+	if (n == NULL)
+		return audit_put_named(b, &m);
 	m.name = n->name;
 	m.assurance = n->assurance;
 	if (n->seen) {

@@ -142,6 +142,8 @@ show_verdict(const struct policy *p, const struct judgement *j,
 	static const char *const	assurance[] = { "none", "dns", "sni",
 					    "host" };
 	const struct verdict		*v = &j->verdict;
+	const struct naming		 n = policy_naming(v, q->query.bound,
+					    q->query.nbound, q->query.shown);
 	char				 buf[ENDPOINT_STRLEN];
 
 	printf("verdict    %s", verdicts[v->kind]);
@@ -149,9 +151,11 @@ show_verdict(const struct policy *p, const struct judgement *j,
 		printf(" (%s)", reason_name(v->reason));
 	if (v->rule != POLICY_NO_RULE)
 		printf(" by %s", policy_rule_loc(p, v->rule));
-	if (v->kind != VERDICT_DENY && v->name != -1)
-		printf(", as %s (assurance %s)", q->query.bound[v->name]->text,
-		    assurance[v->assurance]);
+	if (v->kind != VERDICT_DENY && n.name != -1)
+		printf(", as %s (assurance %s)", q->query.bound[n.name]->text,
+		    assurance[n.assurance]);
+	else if (v->kind != VERDICT_DENY && q->query.nbound > 1)
+		printf(", as one of %zu names", q->query.nbound);
 	if (v->kind != VERDICT_DENY)
 		printf(", dials %s", v->dial.port == 0 ?
 		    addr_print(&v->dial, buf) : endpoint_print(&v->dial, buf));

@@ -32,7 +32,7 @@ enum field {
 	F_PID = 1 << 9,
 	F_DEATH = 1 << 10,	/* signal, status */
 	F_DETAIL = 1 << 11,
-	F_NAME = 1 << 12,	/* name; of a flow: sni, alpn, ech, assurance */
+	F_NAME = 1 << 12,	/* name; of a flow: names, sni, alpn, ech, assurance */
 	F_DNS = 1 << 13		/* qtype, chain, ips, ttl, stripped, secure */
 };
 
@@ -127,6 +127,19 @@ is_list(const char *s, size_t size)
 	return i < size;
 }
 
+/* Names with commas between them, as a flow's are; nothing of it is escaped. */
+static bool
+is_names(const char *s, size_t size)
+{
+	size_t	i;
+
+	for (i = 0; i < size && s[i] != '\0'; i++)
+		if (strchr("abcdefghijklmnopqrstuvwxyz0123456789_-.,",
+		    s[i]) == NULL)
+			return false;
+	return i < size;
+}
+
 static bool
 name_known(const struct name *n)
 {
@@ -144,7 +157,8 @@ line_acceptable_named(const struct record_named *n)
 	    n->assurance <= ASSURANCE_HOST && n->ech <= 1 &&
 	    n->qtype <= UINT16_MAX && n->secure <= 1 &&
 	    ended(n->alpn, sizeof(n->alpn)) &&
-	    is_list(n->chain, sizeof(n->chain)) &&
+	    (n->r.type == REC_DNS ? is_list(n->chain, sizeof(n->chain)) :
+	    is_names(n->chain, sizeof(n->chain))) &&
 	    is_list(n->ips, sizeof(n->ips));
 }
 
@@ -335,6 +349,8 @@ question(struct json *j, const struct record_named *n)
 static void
 shown(struct json *j, const struct record_named *n)
 {
+	if (n->chain[0] != '\0')
+		TEXT(j, "names", n->chain);
 	if (n->sni.len > 0)
 		TEXT(j, "sni", n->sni.text);
 	if (n->alpn[0] != '\0')

@@ -99,9 +99,9 @@ static bool
 in_body(const struct text *key)
 {
 	static const char *const	keys[] = { "tenant", "guest", "flow",
-					    "proto", "name", "sni", "alpn", "ech",
-					    "assurance", "rule", "loc", "gen",
-					    "pol" };
+					    "proto", "name", "names", "sni",
+					    "alpn", "ech", "assurance", "rule",
+					    "loc", "gen", "pol" };
 	size_t				i;
 
 	if (key->len > 2 && key->p[1] == '.')	/* g. and h. */

@@ -602,6 +602,45 @@ def test_pin(b):
     assert (closed.name, closed.assurance) == ("plain.test", 1)
 
 
+def test_name_of_an_address(b):
+    """No rule asks for it, and the record has it all the same: allowed, audited,
+    denied."""
+    f = world(b)
+    srv, port = listener()
+    resolve(b, f, "a.test", [LO])
+    ident, s = f.granted(LO, port)
+    s.close()
+    f.close(ident, HOW_RST, "guest-rst")
+    f.expect(DENY, f.open(LO, 4))       # audited; and nobody is there
+    f.expect(DENY, f.open(LO, 1))
+    for r in (*b.of("flow.open"), *b.of("flow.close"), b.one("flow.deny")):
+        assert (r.name, r.assurance, r.sni, r.chain) == ("a.test", 1, "", ()), \
+            vars(r)
+    assert [r.verdict for r in b.of("flow.open")] == [1, 3]
+
+
+def test_names_of_an_address(b):
+    """Several: which it is, is not known; they are listed, as far as they fit."""
+    f = world(b)
+    srv, port = listener()
+    for name in ("b.test", "a.test"):
+        resolve(b, f, name, [LO])
+    ident, s = f.granted(LO, port)
+    s.close()
+    f.close(ident, HOW_RST, "guest-rst")
+    f.expect(DENY, f.open(LO, 1))
+    for r in b.one("flow.open"), b.one("flow.close"), b.one("flow.deny"):
+        assert (r.name, r.assurance, r.chain) == ("", 0, ("a.test,b.test",)), \
+            vars(r)
+    for i in range(30):
+        resolve(b, f, f"{'x' * 50}{i:02}.test", [LO])
+    f.granted(LO, port)
+    text, = b.of("flow.open")[-1].chain
+    assert text.startswith("a.test,b.test,xxx") and text.endswith(",...")
+    assert 960 < len(text) < 1024
+    assert not b.of("flow.open", name="a.test")
+
+
 @needs(pins=(1, 1, 1))
 def test_pin_expires(b):
     """A live flow outlives its pin, a new one does not."""

@@ -47,6 +47,7 @@ def names():
         named(open_(9, 3), **shown),
         record(10, CHILD_DIED, err=errno.EMFILE, **BARE | dict(
             gen=1, pol=b"x" * 32, detail=b"resolver: not-started")),
+        named(open_(11, 4), chain=b"a.example,b.example"),
     ]
     for row in rows:
         r.send(row)
@@ -71,7 +72,9 @@ def names():
     assert by_rec[10]["errno"] == "EMFILE" and "pid" not in by_rec[10]
     assert by_rec[8]["pid"] == 5 and "errno" not in by_rec[8]
     closed = [d for d in lines if d["type"] == "flow.close" and "rec" not in d]
-    assert {d["flow"] for d in closed} == {2, 3}
+    assert {d["flow"] for d in closed} == {2, 3, 4}
+    fourth = next(d for d in closed if d["flow"] == 4)
+    assert fourth["names"] == by_rec[11]["names"] == "a.example,b.example"
     third = next(d for d in closed if d["flow"] == 3)
     for key in ("name", "sni", "alpn", "ech", "assurance"):
         assert third[key] == by_rec[9][key], key

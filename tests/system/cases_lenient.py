@@ -184,3 +184,50 @@ def lenient_right_name(t):
                     f"this is {API}\n", how)
     t.equal(set(opens(t, "verdict", "name", "sni", "assurance")),
             {("allow", API, API, "sni")})
+
+
+# ---- names in the records ---------------------------------------------------------
+
+@case(quick=True, gateways=OURS)
+def names_in_audit_mode(t):
+    """What no rule is about has its name all the same, if it can be only one."""
+    names_lab.World(t)
+    t.serve(servers.greet(BANNER), port=2200)
+    udp = t.keep(servers.UdpServer(t.lab.internet, SITE4, port=123))
+    rules = 'deny to any port tcp 9 mode enforce\n'
+    with t.guest(policy=policy(rules), fds=False) as guest:
+        guest.call("read", SITE4, 2200)
+        guest.call("lookup", API, 4)
+        guest.call("read", SITE4, 2200)
+        guest.call("udp", SITE4, 123, [10])
+        guest.call("connect", SITE4, 9)
+        guest.call("lookup", OTHER, 4)
+        guest.call("read", SITE4, 2200)
+        guest.call("connect", SITE4, 9)
+    t.equal(len(udp.log), 1)
+    members = ("proto", "name", "names", "assurance")
+    known, several = (API, None, "dns"), (None, f"{API},{OTHER}", "none")
+    t.equal(opens(t, *members), [("tcp", None, None, None), ("tcp", *known),
+                                 ("udp", *known), ("tcp", *several)])
+    t.equal([tuple(r.get(m) for m in members[1:])
+             for r in t.records("flow.deny")], [known, several])
+    t.equal([r.get("names") for r in t.records("flow.close")].count(
+        f"{API},{OTHER}"), 1, "the close")
+
+
+@case(quick=True, gateways=OURS)
+def shown_name_in_audit_mode(t):
+    """A flow is its flight's, if the guest was told the address for that name."""
+    names_lab.World(t)
+    t.serve(servers.echo, port=443)
+    rows = ((API, "allow", API, None, "sni"),
+            (OTHER, "audit-deny", OTHER, None, "sni"),
+            ("x.example", "audit-deny", None, f"{API},{OTHER}", "none"))
+    with t.guest(policy=policy()) as guest:
+        for name in (API, OTHER):
+            guest.call("lookup", name)
+        for name, *_ in rows:
+            flight = tls_lab.records(tls_lab.hello(tls_lab.sni(name)))
+            guest.call("pieces", SITE4, 443, [flight.hex()], fin=True)
+    t.equal(opens(t, "sni", "verdict", "name", "names", "assurance"),
+            list(rows))

@@ -322,7 +322,7 @@ named_line(const struct record_named *n)
 	assert_false(j.over);
 	*j.p = '\0';
 	return strstr(buf, n->r.type == REC_DNS ? ",\"guest\"" :
-	    ",\"name\"");
+	    n->name.len > 0 ? ",\"name\"" : ",\"names\"");
 }
 
 static void
@@ -340,6 +340,11 @@ names_of_a_flow(void **state)
 	assert_string_equal(named_line(&n), ",\"name\":\"a.example\","
 	    "\"sni\":\"a.example\",\"alpn\":\"h2,\\\"x\\\"\",\"ech\":true,"
 	    "\"assurance\":\"sni\",\"gen\":3,\"pol\":\"cdcdcdcdcdcdcdcd\"}\n");
+	n = named(REC_FLOW_DENY);
+	memset(&n.name, 0, sizeof(n.name));
+	strcpy(n.chain, "a.example,b.example");
+	assert_string_equal(named_line(&n), ",\"names\":\"a.example,b.example\","
+	    "\"assurance\":\"none\",\"gen\":3,\"pol\":\"cdcdcdcdcdcdcdcd\"}\n");
 }
 
 static void
@@ -394,6 +399,8 @@ longest_named(void **state)
 		memset(n.alpn, 1, sizeof(n.alpn) - 1);
 		for (i = 0; i < RECORD_LIST_MAX - 1; i++)
 			n.chain[i] = n.ips[i] = i % 2 == 0 ? '"' : ' ';
+		if (types[k] != REC_DNS)
+			memset(n.chain, 'a', sizeof(n.chain) - 1);
 		memset(n.r.tenant, 1, TENANT_MAX - 1);
 		memset(n.r.guest, 1, GUEST_MAX - 1);
 		memset(n.r.rule, 1, RULE_MAX - 1);
@@ -440,6 +447,17 @@ acceptable_named(void **state)
 	NAMED_REFUSES(strcpy(x.chain, " a"));
 	NAMED_REFUSES(strcpy(x.chain, "a "));
 	NAMED_REFUSES(strcpy(x.chain, "a  b"));
+	r.r.type = REC_FLOW_OPEN;
+	NAMED_REFUSES(strcpy(x.chain, "a b"));
+	NAMED_REFUSES(strcpy(x.chain, "A"));
+	NAMED_REFUSES(strcpy(x.chain, "a\"b"));
+	NAMED_REFUSES(memset(x.chain, 'a', sizeof(x.chain)));
+	strcpy(r.chain, "a-1.b_c,...");
+	assert_true(line_acceptable_named(&r));
+	r.r.type = REC_DNS;
+	strcpy(r.chain, "a b");
+	assert_true(line_acceptable_named(&r));
+	memset(r.chain, 0, sizeof(r.chain));
 	NAMED_REFUSES(strcpy(x.ips, " "));
 	r.r.type = REC_FLOW_OPEN;
 	memset(&r.name, 0, sizeof(r.name));

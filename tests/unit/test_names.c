@@ -352,6 +352,72 @@ under_audit(void **state)
 	policy_free(p);
 }
 
+/* What the record calls a flow. */
+static void
+named_as(const struct policy *p, const char *dst, const char *bound,
+    const char *sni, bool ech, const char *want, uint32_t assurance)
+{
+	struct policy_query	q = query(PROTO_TCP, dst);
+	struct law_names	n;
+	struct verdict		v;
+	struct naming		w;
+
+	bind_names(&q, &n, bound);
+	if (sni != NULL)
+		show_name(&q, &n, PEEK_TLS, *sni != '\0' ? sni : NULL, ech);
+	v = policy_decide(p, &q);
+	w = policy_naming(&v, q.bound, q.nbound, q.shown);
+	assert_int_equal(w.assurance, assurance);
+	if (want == NULL)
+		assert_int_equal(w.name, -1);
+	else
+		assert_string_equal(q.bound[w.name]->text, want);
+}
+
+static void
+naming(void **state)
+{
+	struct policy	*p = law(HEAD "tenant t mode audit {\n"
+	    "\tallow to name \"a.example.com\" port tcp { 443 444 }\n"
+	    "\tallow to net 203.0.114.0/24 port tcp { 80 444 }\n"
+	    "\tdeny to name \"d.example.com\" port tcp 443 mode enforce\n}\n");
+
+	(void)state;
+	/* by a rule for addresses, or by none: the only one, and no more is said */
+	named_as(p, "203.0.114.1:80", "b.example.com", NULL, false,
+	    "b.example.com", ASSURANCE_DNS);
+	named_as(p, "203.0.114.1:81", "b.example.com", NULL, false,
+	    "b.example.com", ASSURANCE_DNS);
+	named_as(p, "203.0.114.1:80", "a.example.com b.example.com", NULL, false,
+	    NULL, ASSURANCE_NONE);
+	named_as(p, "203.0.114.1:80", "", NULL, false, NULL, ASSURANCE_NONE);
+	/* the rule's, before and after */
+	named_as(p, A443, "a.example.com b.example.com", NULL, false,
+	    "a.example.com", ASSURANCE_DNS);
+	named_as(p, A443, "a.example.com b.example.com", "a.example.com", false,
+	    "a.example.com", ASSURANCE_SNI);
+	/* the one that it shows, whatever the rule would have */
+	named_as(p, A443, "a.example.com b.example.com", "b.example.com", false,
+	    "b.example.com", ASSURANCE_SNI);
+	named_as(p, "203.0.114.1:444", "a.example.com b.example.com",
+	    "b.example.com", false, "b.example.com", ASSURANCE_SNI);
+	named_as(p, A443, "a.example.com b.example.com", "b.example.com", true,
+	    "b.example.com", ASSURANCE_DNS);
+	/* nothing, or what is not this address's */
+	named_as(p, A443, "a.example.com b.example.com", "", false, NULL,
+	    ASSURANCE_NONE);
+	named_as(p, A443, "a.example.com", "", false, "a.example.com",
+	    ASSURANCE_DNS);
+	named_as(p, A443, "a.example.com", "x.example.com", false,
+	    "a.example.com", ASSURANCE_NONE);
+	named_as(p, A443, "a.example.com b.example.com", "x.example.com", false,
+	    NULL, ASSURANCE_NONE);
+	/* of what is denied nothing was sent */
+	named_as(p, A443, "a.example.com d.example.com", "d.example.com", false,
+	    "d.example.com", ASSURANCE_NONE);
+	policy_free(p);
+}
+
 static struct name_verdict
 ask(const struct policy *p, const char *name)
 {
@@ -740,6 +806,7 @@ main(void)
 		cmocka_unit_test(virtual_hosts),
 		cmocka_unit_test(denied_names),
 		cmocka_unit_test(under_audit),
+		cmocka_unit_test(naming),
 		cmocka_unit_test(resolution),
 		cmocka_unit_test(suffix_confusion),
 		cmocka_unit_test(hosts),

@@ -9,6 +9,7 @@
  *  - a rule by name allows what its entries match and nothing else, no name that
  *    is not bound to the address, and no other than the one that was shown;
  *  - a name less that is bound allows nothing new;
+ *  - a record names no flow by a name that may be another's;
  *  - what audit mode lets through without its flight is let through without, and
  *    what is let through whatever it shows is so, whatever it shows.
  */
@@ -426,6 +427,30 @@ check_allowed_name(const struct model *m, const struct policy_query *q,
 		    names_match_rule(&t->rule.v[i], n));
 }
 
+/* A record claims no name that may be another's, and no proof that it has not seen. */
+static void
+check_naming(const struct policy_query *q, const struct verdict *v)
+{
+	struct naming	w = policy_naming(v, q->bound, q->nbound, q->shown);
+	bool		seen = w.name != -1 && q->shown != NULL &&
+			    q->shown->named && name_equal(q->bound[w.name],
+			    &q->shown->name);
+
+	assert_in_range(w.name + 1, 0, q->nbound);
+	if (w.assurance > ASSURANCE_DNS) {
+		assert_true(seen && v->kind != VERDICT_DENY);
+		assert_int_equal(q->shown->kind, w.assurance == ASSURANCE_SNI ?
+		    PEEK_TLS : PEEK_HTTP);
+		assert_false(w.assurance == ASSURANCE_SNI && q->shown->ech);
+	}
+	if (v->kind == VERDICT_ALLOW && v->name != -1) {
+		assert_int_equal(w.name, v->name);
+		assert_int_equal(w.assurance, v->assurance);
+	} else if (v->kind != VERDICT_DENY && v->assurance == ASSURANCE_NONE &&
+	    q->nbound > 1)
+		assert_int_equal(w.name != -1, seen);
+}
+
 /* Without one of its names: nothing that was denied is let through. */
 static void
 check_name_less(const struct policy *p, const struct policy_query *q)
@@ -466,6 +491,7 @@ names_allow_what_they_match(void **state)
 			struct verdict		v = policy_decide(p, &q);
 
 			check_name_less(p, &q);
+			check_naming(&q, &v);
 			if (v.kind != VERDICT_ALLOW)
 				continue;
 			if (m->tenant.v[0].rule.v[v.rule].dest.kind !=
@@ -552,6 +578,8 @@ audit_mode_keeps_its_word(void **state)
 			struct verdict		v = policy_decide(enforced, &q);
 
 			assert_false(v.lenient || v.ahead);
+			v = policy_decide(p, &q);
+			check_naming(&q, &v);
 			q.shown = NULL;
 			v = policy_decide(p, &q);
 			assert_int_equal(v.lenient, v.peek != VERIFY_NONE);
