@@ -83,10 +83,23 @@ version_byte(uint32_t have, uint8_t c)
 	return c == version[0];
 }
 
+/* A method is a token (RFC 9110, 5.6.2 and 9.1); a blank ends it. */
+static bool
+method_byte(struct flight *s, uint8_t c)
+{
+	static const char	token[] = "!#$%&'*+-.^_`|~0123456789"
+				    "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+	if (c == ' ' && s->left > 0)
+		s->head_len = 1;
+	return s->head_len > 0 || memchr(token, c, sizeof(token) - 1) != NULL;
+}
+
 /*
- * True: enough. A CR before a LF changes nothing (2.2). A first line that does not
- * end in a version is no request's, whatever follows: in other protocols a line is
- * all that is said before an answer comes.
+ * True: enough. A CR before a LF changes nothing (2.2). What does not begin with a
+ * method, and a first line that does not end in a version, is no request, whatever
+ * follows: in other protocols it may be all that is said before an answer comes.
  */
 static bool
 http_byte(struct flight *s, uint8_t c)
@@ -98,6 +111,8 @@ http_byte(struct flight *s, uint8_t c)
 		s->left = 0;
 		return s->seen == 1 && s->hello != VERSION_LEN;
 	} else if (c != '\r') {
+		if (s->seen == 0 && !method_byte(s, c))
+			return true;
 		s->left = 1;
 		if (s->seen == 0)
 			s->hello = version_byte(s->hello, c);

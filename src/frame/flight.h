@@ -9,7 +9,8 @@
 struct flight {
 	enum peek_kind	kind;
 	bool		whole;
-	uint8_t		head_len;	/* TLS: of a record's header */
+	uint8_t		head_len;	/* TLS: of a record's header. HTTP: 1: the method
+					   is over */
 	uint32_t	left;		/* TLS: of the record; HTTP: in this line */
 	uint32_t	seen, hello;	/* TLS: of the message; its length. HTTP: lines;
 					   of the version that the first ends in */

@@ -320,6 +320,13 @@ test_http(void **state)
 	http_at("GET /HTTP/1.HTTP/1.1\na\n\n", 24);
 	http_at("GET / HTTP/1.1\r\nHost: HTTP/1.2\r\n\r\n", 34);
 	http_at("GET / HTTP/1.", NEVER);
+	/* and so is what begins like none */
+	http_at("<?xml version='1.0'?>", 1);
+	http_at("\r\n{\"id\":1}", 3);
+	http_at(" GET / HTTP/1.1\r\n", 1);
+	http_at("GE(T / HTTP/1.1\r\n", 3);
+	http_at("0\x84\x01", 2);
+	http_at("!#$%&'*+-.^_`|~09azAZ /(\xff HTTP/1.1\n\n", 36);
 }
 
 /* ---- what is handed over ---- */
