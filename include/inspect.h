@@ -36,11 +36,13 @@ struct inspect_result {
 	struct wire_head head;
 	uint32_t	status;		/* enum inspect_status */
 	uint32_t	ech;		/* 1: encrypted_client_hello is offered (RFC 9849) */
+	uint32_t	kind;		/* what it was read as: PEEK_TLS or PEEK_HTTP */
+	uint32_t	zero;
 	struct name	name;		/* SNI or Host without its port */
 	char		alpn[INSPECT_ALPN_MAX];	/* "h2,http/1.1", NUL-filled; what is
 					   not printable is '?'; "" = none */
 };
-static_assert(sizeof(struct inspect_result) == 16 + 8 + 256 + 64,
+static_assert(sizeof(struct inspect_result) == 16 + 16 + 256 + 64,
     "inspect_result");
 
 #endif

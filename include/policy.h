@@ -86,7 +86,8 @@ struct policy_locals {
 	size_t		n;
 };
 
-enum verify { VERIFY_NONE, VERIFY_SNI, VERIFY_HOST };
+/* LOOK is no rule's: nothing depends on what is shown, but the record has it. */
+enum verify { VERIFY_NONE, VERIFY_SNI, VERIFY_HOST, VERIFY_LOOK };
 
 /* What the inspector found in a flow's first flight. */
 struct policy_shown {

@@ -187,8 +187,10 @@ struct wire_revoke {
 /* What a first flight is to name, and how the frame sees that it is whole. */
 enum peek_kind {
 	PEEK_TLS = 1,			/* a ClientHello, RFC 8446, 4.1.2 */
-	PEEK_HTTP			/* a request's head, RFC 9112, 2.1 */
+	PEEK_HTTP,			/* a request's head, RFC 9112, 2.1 */
+	PEEK_EITHER			/* TLS, if it begins with PEEK_TLS_FIRST */
 };
+#define PEEK_TLS_FIRST	22		/* a handshake record, RFC 8446, 5.1 */
 
 struct wire_peek {
 	struct wire_head head;

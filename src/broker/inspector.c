@@ -19,6 +19,7 @@ struct asked {
 	STAILQ_ENTRY(asked) entry;
 	struct flow	*flow;
 	uint64_t	number, due;
+	uint32_t	kind;
 };
 
 struct inspector {
@@ -70,6 +71,7 @@ pump(struct child *c)
 			fatal("a flight");
 		a->flow = f;
 		a->number = ++i->number;
+		a->kind = f->named->shown.kind;
 		a->due = mono_now() + INSPECT_OVERDUE;
 		f->asked = a;
 		STAILQ_INSERT_TAIL(&i->asked, a, entry);
@@ -146,6 +148,9 @@ answered(void *room, const void *msg, int fd)
 	if (m->status < INSPECT_NAMED || m->status > INSPECT_BAD ||
 	    m->ech > 1 || !alpn_valid(m->alpn))
 		return child_refuse(&i->child, "bad-answer");
+	if (m->zero != 0 || (m->kind != PEEK_TLS && m->kind != PEEK_HTTP) ||
+	    (a->kind != PEEK_EITHER && a->kind != m->kind))
+		return child_refuse(&i->child, "bad-kind");
 	if (m->status == INSPECT_NAMED ? !name_valid(&m->name) :
 	    m->name.len != 0)
 		return child_refuse(&i->child, "bad-name");

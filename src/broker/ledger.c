@@ -345,7 +345,8 @@ ledger_release(struct flow *f)
 	if (f->epoch == b->epoch)
 		return true;
 	v = judge_again(f);
-	if (v.kind != VERDICT_DENY && v.peek == VERIFY_NONE &&
+	if (v.kind != VERDICT_DENY &&
+	    (v.peek == VERIFY_NONE || v.peek == VERIFY_LOOK) &&
 	    endpoint_equal(&v.dial, &f->dial) &&
 	    (v.local_ok || !locals_has(b->locals, &f->dial))) {
 		f->epoch = b->epoch;

@@ -44,12 +44,18 @@ too_late(const struct flow *f)
 enum reason
 peek_begin(struct flow *f, const struct verdict *v, enum deny_code *code)
 {
+	bool	ahead = v->ahead && f->guest->broker->durable !=
+		    DURABLE_BEFORE_CONNECT;
+
+	if (v->peek == VERIFY_LOOK && !ahead)
+		return open_go(f, code);	/* it is not worth a wait */
 	if (f->named == NULL &&
 	    (f->named = calloc(1, sizeof(*f->named))) == NULL)
 		fatal("a flow's name");
-	f->named->shown.kind = v->peek == VERIFY_HOST ? PEEK_HTTP : PEEK_TLS;
+	f->named->shown.kind = v->peek == VERIFY_LOOK ? PEEK_EITHER :
+	    v->peek == VERIFY_HOST ? PEEK_HTTP : PEEK_TLS;
 	f->lenient = v->lenient;
-	if (v->ahead && f->guest->broker->durable != DURABLE_BEFORE_CONNECT)
+	if (ahead)
 		return open_ahead(f, code);
 	peek_ask(f);
 	return REASON_NONE;
@@ -249,6 +255,7 @@ static void
 show(struct named *n, const struct inspect_result *m)
 {
 	n->seen = true;
+	n->shown.kind = m->kind;
 	n->shown.named = m->status == INSPECT_NAMED;
 	n->shown.ech = m->ech != 0;
 	n->shown.name = m->name;

@@ -116,7 +116,11 @@ show_names(const struct policy *p, const struct question *q)
 static void
 show_peek(const struct verdict *v, const struct question *q)
 {
-	if (v->peek != VERIFY_NONE)
+	if (v->peek == VERIFY_LOOK)
+		printf("flight     the guest's first bytes are looked at for the "
+		    "record, and stop nothing\n           (ask again with --sni "
+		    "or --host)\n");
+	else if (v->peek != VERIFY_NONE)
 		printf("flight     before anything is sent, the guest's first "
 		    "bytes must name %s as\n           their %s%s\n",
 		    q->query.bound[v->name]->text, v->peek == VERIFY_SNI ?

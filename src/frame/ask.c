@@ -140,7 +140,7 @@ told_peek(void *room, const void *msg, int fd)
 	(void)fd;
 	memcpy(&m, msg, sizeof(m));
 	if (find(msg, &f) == -1 || m.lenient > 1 ||
-	    (m.kind != PEEK_TLS && m.kind != PEEK_HTTP) ||
+	    m.kind < PEEK_TLS || m.kind > PEEK_EITHER ||
 	    (f != NULL && (f->state != FLOW_ASKED || f->ops->peeked == NULL)))
 		return -1;
 	if (f == NULL)

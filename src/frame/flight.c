@@ -13,7 +13,6 @@
 
 /* ---- TLS: a ClientHello in one or more records (RFC 8446, 4 and 5.1) ---- */
 
-#define TLS_HANDSHAKE	22
 #define TLS_HELLO	1
 #define TLS_MAJOR	3
 #define TLS_RECORD_HEAD	5
@@ -27,7 +26,7 @@ record_head(struct flight *s, uint8_t c)
 	s->head_len++;
 	switch (s->head_len) {
 	case 1:
-		return c == TLS_HANDSHAKE;
+		return c == PEEK_TLS_FIRST;
 	case 2:
 		return c == TLS_MAJOR;
 	case 3:
@@ -132,6 +131,8 @@ flight_start(struct flight *s, enum peek_kind kind)
 bool
 flight_whole(struct flight *s, const uint8_t *p, size_t len)
 {
+	if (s->kind == PEEK_EITHER && len > 0)
+		s->kind = *p == PEEK_TLS_FIRST ? PEEK_TLS : PEEK_HTTP;
 	for (; len > 0 && !s->whole; p++, len--)
 		s->whole = s->kind == PEEK_TLS ? tls_byte(s, *p) :
 		    http_byte(s, *p);

@@ -226,11 +226,15 @@ int
 inspect(uint32_t kind, const uint8_t *bytes, size_t len,
     struct inspect_result *out)
 {
+	if (kind < PEEK_TLS || kind > PEEK_EITHER)
+		return -1;
+	if (kind == PEEK_EITHER)
+		kind = len > 0 && *bytes == PEEK_TLS_FIRST ? PEEK_TLS :
+		    PEEK_HTTP;
 	if (kind == PEEK_TLS)
 		inspect_tls(bytes, len, out);
-	else if (kind == PEEK_HTTP)
-		inspect_http(bytes, len, out);
 	else
-		return -1;
+		inspect_http(bytes, len, out);
+	out->kind = kind;
 	return 0;
 }

@@ -20,7 +20,7 @@
 #include "span.h"
 
 #define RECORD_HEAD		5
-#define RECORD_HANDSHAKE	22
+#define RECORD_HANDSHAKE	PEEK_TLS_FIRST
 #define RECORD_MAX		16384	/* RFC 8446, 5.1 */
 #define MAJOR			3	/* SSL 3.0 to TLS 1.3 */
 #define HANDSHAKE_HEAD		4

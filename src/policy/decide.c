@@ -277,15 +277,22 @@ assure(const struct policy *p, const struct policy_query *q,
 		v->assurance = ASSURANCE_SNI;
 }
 
-/* What audit mode makes of a flight that is still to be seen. */
+/*
+ * What audit mode makes of a flight that is still to be seen. What only this mode
+ * lets through is looked at for its name, if it may be one that the guest asked for.
+ */
 static void
 be_lenient(const struct policy *p, const struct policy_query *q,
     struct verdict *v)
 {
-	if (v->peek == VERIFY_NONE)
+	if (q->shown != NULL || q->proto != PROTO_TCP ||
+	    (v->peek == VERIFY_NONE && (v->kind != VERDICT_AUDIT_DENY ||
+	    q->nbound == 0)))
 		return;
-	v->lenient = true;
 	v->ahead = !names_stoppable(p, q);
+	if (v->peek == VERIFY_NONE && v->ahead)
+		v->peek = VERIFY_LOOK;
+	v->lenient = v->peek != VERIFY_NONE;
 }
 
 static void

@@ -315,7 +315,8 @@ policy_needs(const struct policy *p, unsigned int tenant)
 		return 0;
 	t = &p->tenant[tenant];
 	if (t->mode == MODE_AUDIT)
-		needs |= NEEDS_RESOLVER;	/* every name resolves */
+		/* every name resolves, and what would be denied is looked at */
+		needs |= NEEDS_RESOLVER | NEEDS_INSPECTOR;
 	for (i = t->rule; i < t->rule + t->nrules; i++) {
 		const struct blob_rule *r = &p->rule[i];
 

@@ -242,6 +242,80 @@ def test_glance_denied(b):
     assert select.select([srv], [], [], 0.1)[0] == []
 
 
+# ---- looked at for the record ----------------------------------------------------------
+
+def looked(kind, shown, assurance, name="look.test", **result):
+    """Nothing depends on it, and the record has it."""
+    def test(b):
+        f, srv, port = listening(b, "look.test")
+        ident = peeked(f, port, EITHER)
+        conn, _ = srv.accept()
+        f.flight(ident, b"hello")
+        number, asked, _ = b.ins.flight()
+        assert asked == EITHER
+        b.ins.result(number, shown, kind=kind, **result)
+        s = granted(f, ident, 5)
+        assert conn.recv(9) == b"hello"
+        say(s, conn)
+        audited(b, "default-deny", name=name, sni=shown, assurance=assurance)
+    return test
+
+
+test_look_tls = looked(TLS, "look.test", 2)
+test_look_ech = looked(TLS, "look.test", 1, ech=1)
+test_look_http = looked(HTTP, "look.test", 3)
+test_look_other = looked(TLS, "other.test", 0)
+test_look_nothing = looked(HTTP, "", 1, status=BAD)
+
+
+def test_look_among_names(b):
+    f, srv, port = listening(b, "look.test")
+    resolve(b, f, "lookb.test", [NAMED_NET])
+    for shown, name, names in (("lookb.test", "lookb.test", ()),
+                               ("", "", ("look.test,lookb.test",))):
+        ident = peeked(f, port, EITHER)
+        f.flight(ident, b"hello")
+        b.ins.result(b.ins.flight()[0], shown, kind=TLS)
+        granted(f, ident, 5)
+        r = b.of("flow.open")[-1]
+        assert (r.name, r.chain) == (name, names), vars(r)
+
+
+def test_look_server_first(b):
+    f, srv, port = listening(b, "look.test")
+    ident = peeked(f, port, EITHER)
+    srv.accept()[0].send(b"220\r\n")
+    granted(f, ident, 0, 0.4)
+    audited(b, "default-deny", name="look.test", assurance=1)
+
+
+@needs(durable=BEFORE_CONNECT)
+def test_look_before_connect(b):
+    """It is not worth a wait."""
+    f, srv, port = listening(b, "look.test")
+    granted(f, f.open(NAMED_NET, port), 0, 0.4)
+    audited(b, "default-deny", name="look.test", assurance=1)
+
+
+def wrong_kind(kind, zero=0, qname="look.test", want=EITHER):
+    def test(b):
+        f, srv, port = listening(b, qname)
+        ident = peeked(f, port, want)
+        f.flight(ident, b"hello")
+        b.ins.result(b.ins.flight()[0], qname, kind=kind, zero=zero)
+        b.wait(lambda: (ROLE_INSPECTOR, 0) in b.kills)
+        b.ins.gone()
+        assert b.one("child.died").detail == "inspector: bad-kind"
+        granted(f, ident, 5)
+    return test
+
+
+test_look_kind = wrong_kind(EITHER)
+test_look_kind_4 = wrong_kind(4)
+test_look_zero = wrong_kind(TLS, zero=1)
+test_another_kind = wrong_kind(HTTP, 0, AHEAD, TLS)
+
+
 # ---- nobody reads it -----------------------------------------------------------------
 
 def test_no_inspector(b):

@@ -34,7 +34,7 @@ A, AAAA, HTTPS = 1, 28, 65
 RESOLVED, NODATA, NXDOMAIN, BOGUS, FAILED = 1, 2, 3, 4, 5
 (ADDRESSES, ANS_NODATA, ANS_NXDOMAIN, DENIED, SERVFAIL, REFUSED) = range(1, 7)
 NAMED, NAMELESS, BAD = 1, 2, 3
-TLS, HTTP = 1, 2
+TLS, HTTP, EITHER = 1, 2, 3
 NEEDS_RESOLVER, NEEDS_INSPECTOR = 1, 2
 HOW_FIN, HOW_RST, HOW_CANCEL = 1, 2, 3
 RESET, ADMIN, HOST, NET, SILENT = 1, 2, 3, 4, 5
@@ -336,20 +336,24 @@ class Inspector(Resolver):
     """An inspector's end."""
 
     def __init__(self, bench, chan):    # no CONFIG
-        self.bench, self.chan = bench, chan
+        self.bench, self.chan, self.kinds = bench, chan, {}
 
     def flight(self):
         """(number, kind, bytes) of the next one."""
         data = self.take(I_FLIGHT)
         kind, n = struct.unpack_from("<II", data, 16)
         assert len(data) == 24 + n, (len(data), n)
-        return struct.unpack_from("<Q", data, 8)[0], kind, data[24:]
+        number, = struct.unpack_from("<Q", data, 8)
+        self.kinds[number] = kind
+        return number, kind, data[24:]
 
-    def result(self, number, shown="", status=None, ech=0, alpn=b"h2"):
+    def result(self, number, shown="", status=None, ech=0, alpn=b"h2",
+               kind=None, zero=0):
         if status is None:
             status = NAMED if shown else NAMELESS
         self.chan.send(head(I_RESULT, number) + struct.pack(
-            "<II", status, ech) + name(shown) + struct.pack("64s", alpn))
+            "<IIII", status, ech, kind or self.kinds.get(number, TLS), zero) +
+            name(shown) + struct.pack("64s", alpn))
 
     def gone(self, sig=9, status=0):
         self.chan.close()

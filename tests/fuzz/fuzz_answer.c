@@ -369,6 +369,8 @@ do_resolve(const uint8_t *p)
 	wild[2] = (char)('0' + p[3] / 10 % 10);
 	if (p[3] == 0xfe)
 		name_from_text("sniglance.test", 14, &m.name);
+	else if (p[3] == 0xfd)
+		name_from_text("look.test", 9, &m.name);
 	else if (p[2] >= 0x80)
 		name_from_text(wild, sizeof(wild) - 1, &m.name);
 	else
@@ -449,13 +451,16 @@ inspector_answers(const uint8_t *p)
 {
 	static unsigned char	buf[WIRE_MAX];
 	struct inspect_result	m;
-	struct wire_head	h;
+	struct inspect_flight	q;
 
 	if (inspector == -1 || fd_recv(inspector, buf, sizeof(buf), NULL,
-	    NULL) < (ssize_t)sizeof(h))
+	    NULL) < (ssize_t)sizeof(q))
 		return;
-	memcpy(&h, buf, sizeof(h));
-	wire_begin(&m, sizeof(m), INSPECT_RESULT, h.id + (p[3] == 0xff));
+	memcpy(&q, buf, sizeof(q));
+	wire_begin(&m, sizeof(m), INSPECT_RESULT, q.head.id +
+	    (p[3] == 0xff));
+	m.kind = p[3] == 0xfd ? p[1] : q.kind != PEEK_EITHER ? q.kind :
+	    PEEK_TLS + (p[1] & 1u);
 	m.status = p[1] < 0xf8 ? INSPECT_NAMED + p[1] % 3u : p[1];
 	m.ech = p[2] > 0xf0;
 	if (m.status == INSPECT_NAMED)

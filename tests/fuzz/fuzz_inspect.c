@@ -34,7 +34,8 @@ look(uint32_t kind, const uint8_t *bytes, size_t len)
 static void
 check_result(const struct inspect_result *r)
 {
-	static const struct inspect_result	none = { .status = INSPECT_BAD };
+	const struct inspect_result	none = { .status = INSPECT_BAD,
+					    .kind = r->kind };
 	const char				*p;
 
 	if (r->status == INSPECT_BAD)
@@ -130,6 +131,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check_result(&r);
 	same = look(kind, data + 1, size - 1);
 	must(memcmp(&r, &same, sizeof(r)) == 0);
+	must(r.kind == kind);
+	same = look(PEEK_EITHER, data + 1, size - 1);
+	must(same.kind != kind || memcmp(&r, &same, sizeof(r)) == 0);
+	must(same.kind == kind || r.status == INSPECT_BAD);
 	if (r.status != INSPECT_NAMED)
 		return 0;
 	if (kind == PEEK_TLS)

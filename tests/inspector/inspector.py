@@ -11,7 +11,7 @@ import sys, threading, time
 BUILD = os.environ.get("builddir", ".")
 PROGRAM = os.path.join(BUILD, "sallyport-inspector")
 FLIGHT, HELLO, RESULT = 500, 530, 531
-TLS, HTTP = 1, 2
+TLS, HTTP, EITHER = 1, 2, 3
 NAMED, NAMELESS, BAD = 1, 2, 3
 with open(os.path.join(BUILD, "config.h")) as f:
     SEALED = "#define SANITIZE 1" not in f.read()
@@ -54,13 +54,17 @@ class Inspector:
         self.id += 1
         self.chan.send(struct.pack("<IIQII", FLIGHT, 0, self.id, kind, len(flight)) + flight)
         data = self.chan.recv(4096)
-        kind, zero, number, status, ech, size = struct.unpack_from("<IIQIIH", data)
-        if (kind, zero, number, len(data)) != (RESULT, 0, self.id, 16 + 8 + 256 + 64):
+        kind_, zero, number, status, ech, self.kind, zero2, size = \
+            struct.unpack_from("<IIQIIIIH", data)
+        if (kind_, zero, zero2, number, len(data)) != (RESULT, 0, 0, self.id,
+                                                      16 + 16 + 256 + 64):
             raise AssertionError(f"a strange answer: {data!r}")
-        name = data[26:26 + 254]
+        if self.kind != kind != EITHER:
+            raise AssertionError(f"asked for {kind}, read as {self.kind}")
+        name = data[34:34 + 254]
         if name[size:].strip(b"\0"):
             raise AssertionError("the name is not NUL-filled")
-        return status, name[:size].decode(), data[280:].split(b"\0")[0].decode(), ech
+        return status, name[:size].decode(), data[288:].split(b"\0")[0].decode(), ech
 
     def end(self):
         """Its wait status."""
@@ -228,6 +232,19 @@ def test_clients(i):
               f"http, {what}: {got}")
 
 
+def test_either(i):
+    hello = memory_hello("www.example.org", None, None, None)
+    head = b"GET / HTTP/1.1\r\nHost: www.example.org\r\n\r\n"
+    for what, flight, kind, status in (
+            ("a hello", hello, TLS, NAMED), ("a request", head, HTTP, NAMED),
+            ("a cut hello", hello[:-1], TLS, BAD), ("a cut request", head[:-1], HTTP, BAD),
+            ("a request behind a hello's first byte", b"\x16" + head, TLS, BAD),
+            ("an empty line and a hello", b"\r\n" + hello, HTTP, BAD),
+            ("something else", b"SSH-2.0-x\r\n", HTTP, BAD)):
+        got = i.ask(EITHER, flight)
+        check((i.kind, got[0]) == (kind, status), f"either: {what}: {i.kind} {got}")
+
+
 def message(kind=FLIGHT, number=1, what=TLS, size=None, body=b"x"):
     return struct.pack("<IIQII", kind, 0, number, what, len(body) if size is None else size) + body
 
@@ -242,7 +259,7 @@ def test_garbage():
                        ("16 KiB + 1", message(body=bytes(16385))),
                        ("60 KiB", message(size=16384, body=bytes(60000))),
                        ("padding", b"\xf4\1\0\0\1" + message()[5:]),
-                       ("no such kind", message(what=3)), ("kind 0", message(what=0)),
+                       ("no such kind", message(what=4)), ("kind 0", message(what=0)),
                        ("random bytes", random.Random(2).randbytes(500))):
         i = Inspector()
         i.chan.send(data)

@@ -231,3 +231,32 @@ def shown_name_in_audit_mode(t):
             guest.call("pieces", SITE4, 443, [flight.hex()], fin=True)
     t.equal(opens(t, "sni", "verdict", "name", "names", "assurance"),
             list(rows))
+
+
+@case(quick=True, gateways=OURS)
+def looked_at_in_audit_mode(t):
+    """No rule has these names; the records do, and nobody waits for it."""
+    names_lab.World(t)
+    site = t.keep(tls_lab.VhostServer(t.lab, [API, OTHER]))
+    t.serve(servers.http(b"web\n"), port=80)
+    t.serve(servers.greet(BANNER), port=2222)
+    t.serve(servers.echo, port=43)
+    with t.guest(policy=policy("")) as guest:
+        for name in (API, OTHER):
+            guest.call("lookup", name, 4)
+        t.equal(guest.call("tls", SITE4, 443, OTHER, site.ca),
+                f"this is {OTHER}\n")
+        t.equal(guest.call("run", ["curl", "-sS", f"http://{API}/"])[:2],
+                [0, "web\n"])
+        t.check(greeted(t, guest) < PROMPT, "the banner is late")
+        for words in (b"example.org\r\n", b"<stream>", b"\0\1", b"\x16\1"):
+            _, seconds, back = guest.call("pieces", SITE4, 43, [words.hex()],
+                                          pause=5.0, fin=True)
+            t.equal(bytes.fromhex(back), words)
+            t.check(seconds < PROMPT, f"{words}: {seconds:.1f} s")
+    several = (None, f"{API},{OTHER}", None, "none")
+    t.equal(opens(t, "name", "names", "sni", "assurance"), [
+        (OTHER, None, OTHER, "sni"), (API, None, API, "host"),
+        *[several] * 5])
+    t.equal(set(opens(t, "verdict", "reason")),
+            {("audit-deny", "default-deny")})

@@ -6,7 +6,8 @@
  *   169.254.169.254: floor-metadata   the gateway: a host-service on loopback
  *   127.9.0.0/16: allowed by name only, and what its first label begins with says
  *   what has to be seen: "sni", "host", else nothing; with "audit" in it what does
- *   not fit is audited, and with "glance" too, but for "stop.test", which is denied
+ *   not fit is audited, and with "glance" too, but for "stop.test", which is denied;
+ *   what "look" leads to is audited, and looked at
  *   everything else: allowed, and it may be this host unless the port is 3
  *
  * Names: all below "test" are allowed, those below "wild.test" by a wildcard; but
@@ -178,6 +179,15 @@ decide_name(const struct policy_query *q)
 	if (q->nbound == 0)
 		return verdict(VERDICT_DENY, q->lapsed ? REASON_PIN_EXPIRED :
 		    REASON_NO_PIN, POLICY_NO_RULE, &q->dst);
+	if (begins(q->bound[0], "look")) {
+		v = verdict(VERDICT_AUDIT_DENY, REASON_DEFAULT_DENY,
+		    POLICY_NO_RULE, &q->dst);
+		if (q->shown == NULL && q->proto == PROTO_TCP) {
+			v.peek = VERIFY_LOOK;
+			v.lenient = v.ahead = true;
+		}
+		return v;
+	}
 	v.name = 0;
 	v.assurance = ASSURANCE_DNS;
 	if (verify_of(q->bound[0]) == VERIFY_NONE)

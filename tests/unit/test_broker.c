@@ -555,6 +555,7 @@ show_told(uint64_t id, const char *flight, const char *name)
 			wire_begin(&r, sizeof(r), INSPECT_RESULT,
 			    got.m.head.id);
 			r.status = INSPECT_NAMED;
+			r.kind = PEEK_TLS;
 			r.name = named(name);
 			assert_int_equal(fd_send(rig.inspector, &r, sizeof(r),
 			    -1), 0);
@@ -690,6 +691,48 @@ judged_again_before_the_flight(void **state)
 	close(served(NULL));
 }
 
+/* A flow that went on without a flight is judged as one that shows nothing. */
+static void
+judged_again_without_a_flight(void **state)
+{
+	uint64_t	id = open_named("sniaudit.test");
+	int		conn = accept(rig.listener, NULL, NULL);
+
+	(void)state;
+	assert_int_equal(told(id, NULL), WIRE_PEEK);
+	rig.hold = true;
+	assert_int_equal(write(conn, "220", 3), 3);
+	turn();
+	assert_int_equal(ledger_find(rig.g, id)->state, FLOW_RECORDED);
+	assert_int_equal(last_record()->reason, REASON_TLS_TIMEOUT);
+	rig.b->epoch++;
+	rig.hold = false;
+	guest_report(rig.g, "for the acknowledgement");
+	turn();
+	assert_int_equal(told(id, NULL), WIRE_GRANT);
+	close(conn);
+}
+
+/* One that is not looked at, although it could be, is not taken for one that was
+ * to be. */
+static void
+judged_again_unlooked(void **state)
+{
+	uint64_t	id;
+
+	(void)state;
+	rig.b->durable = DURABLE_BEFORE_CONNECT;
+	rig.hold = true;
+	id = open_named("look.test");
+	assert_int_equal(ledger_find(rig.g, id)->state, FLOW_RECORD);
+	rig.b->epoch++;
+	rig.hold = false;
+	guest_report(rig.g, "for the acknowledgement");
+	turn();
+	assert_int_equal(told(id, NULL), WIRE_GRANT);
+	close(served(NULL));
+}
+
 static void
 revoked_in_peek(void **state)
 {
@@ -761,7 +804,9 @@ main(void)
 		T(last_acknowledgement),
 		T(written_in_pieces), T(cancelled_after_the_flight),
 		T(reset_before_the_flight), T(judged_again_with_its_name),
-		T(judged_again_before_the_flight), T(revoked_in_peek),
+		T(judged_again_before_the_flight),
+		T(judged_again_without_a_flight), T(judged_again_unlooked),
+		T(revoked_in_peek),
 		T(peeks_owed),
 		T(own_addresses), cmocka_unit_test(errors_of_connect),
 	};

@@ -352,6 +352,56 @@ under_audit(void **state)
 	policy_free(p);
 }
 
+/* What only the mode lets through is looked at, where it may have a name. */
+static void
+looked_at(void **state)
+{
+	struct policy	*p = law(HEAD "host-service h 127.0.0.1:443 tcp\n"
+	    "tenant t mode audit {\n"
+	    "\tallow to name \"a.example.com\" port tcp 443\n"
+	    "\tallow to net 203.0.114.0/24 port tcp { 80 81 }\n"
+	    "\tdeny to any port tcp 81\n"
+	    "\tdeny to name \"c.example.com\" port tcp 82 mode enforce\n}\n"
+	    "tenant u {\n\tallow to any\n\tdeny to any port tcp 83 mode audit\n}\n");
+	struct verdict	 v = syn(p, PROTO_TCP, "203.0.114.1:83", "b.example.com");
+	struct policy_query	q;
+	struct law_names	n;
+
+	(void)state;
+	assert_verdict(v, VERDICT_AUDIT_DENY, REASON_DEFAULT_DENY);
+	assert_int_equal(v.peek, VERIFY_LOOK);
+	assert_true(v.lenient && v.ahead);
+	assert_int_equal(v.name, -1);
+	v = tls(p, "203.0.114.1:83", "b.example.com", "b.example.com", false);
+	assert_verdict(v, VERDICT_AUDIT_DENY, REASON_DEFAULT_DENY);
+	assert_int_equal(v.peek, VERIFY_NONE);
+	assert_int_equal(syn(p, PROTO_TCP, "203.0.114.1:81",
+	    "b.example.com").peek, VERIFY_LOOK);
+	/* no name, no bytes, allowed anyway, a deny in force, a rule of its own */
+	assert_int_equal(syn(p, PROTO_TCP, "203.0.114.1:83", "").peek,
+	    VERIFY_NONE);
+	assert_int_equal(syn(p, PROTO_UDP, "203.0.114.1:83",
+	    "b.example.com").peek, VERIFY_NONE);
+	assert_int_equal(syn(p, PROTO_ECHO, "203.0.114.1",
+	    "b.example.com").peek, VERIFY_NONE);
+	assert_int_equal(syn(p, PROTO_TCP, "203.0.114.1:80",
+	    "b.example.com").peek, VERIFY_NONE);
+	assert_int_equal(syn(p, PROTO_TCP, "203.0.114.1:82",
+	    "b.example.com").peek, VERIFY_NONE);
+	assert_int_equal(syn(p, PROTO_TCP, A443, "a.example.com").peek,
+	    VERIFY_SNI);
+	/* not at the gateway, and not where the tenant's mode is another */
+	assert_int_equal(syn(p, PROTO_TCP, "10.0.2.2:443",
+	    "b.example.com").peek, VERIFY_NONE);
+	q = query(PROTO_TCP, "203.0.114.1:83");
+	bind_names(&q, &n, "b.example.com");
+	q.tenant = 1;
+	v = policy_decide(p, &q);
+	assert_verdict(v, VERDICT_AUDIT_DENY, REASON_DENY_RULE);
+	assert_int_equal(v.peek, VERIFY_NONE);
+	policy_free(p);
+}
+
 /* What the record calls a flow. */
 static void
 named_as(const struct policy *p, const char *dst, const char *bound,
@@ -484,7 +534,7 @@ resolution(void **state)
 	assert_int_equal(policy_needs(p, 1), NEEDS_RESOLVER | NEEDS_INSPECTOR);
 	assert_int_equal(policy_needs(p, 2), NEEDS_RESOLVER);
 	assert_int_equal(policy_needs(p, 3), 0);
-	assert_int_equal(policy_needs(p, 4), NEEDS_RESOLVER);
+	assert_int_equal(policy_needs(p, 4), NEEDS_RESOLVER | NEEDS_INSPECTOR);
 	assert_int_equal(policy_needs(p, 6), 0);
 	policy_free(p);
 }
@@ -806,6 +856,7 @@ main(void)
 		cmocka_unit_test(virtual_hosts),
 		cmocka_unit_test(denied_names),
 		cmocka_unit_test(under_audit),
+		cmocka_unit_test(looked_at),
 		cmocka_unit_test(naming),
 		cmocka_unit_test(resolution),
 		cmocka_unit_test(suffix_confusion),

@@ -261,6 +261,12 @@ http_at(const char *p, size_t want)
 {
 	whole_at(PEEK_HTTP, (const uint8_t *)p, strlen(p), want);
 }
+
+static void
+either_at(const char *p, size_t len, size_t want)
+{
+	whole_at(PEEK_EITHER, (const uint8_t *)p, len, want);
+}
 #define NEVER	100000
 
 static void
@@ -327,6 +333,22 @@ test_http(void **state)
 	http_at("GE(T / HTTP/1.1\r\n", 3);
 	http_at("0\x84\x01", 2);
 	http_at("!#$%&'*+-.^_`|~09azAZ /(\xff HTTP/1.1\n\n", 36);
+}
+
+/* The first byte says which. */
+static void
+test_either(void **state)
+{
+	size_t	len = hello(bytes, 300, 100);
+
+	(void)state;
+	whole_at(PEEK_EITHER, bytes, len, len);
+	whole_at(PEEK_EITHER, bytes, len - 1, NEVER);
+	either_at("GET / HTTP/1.1\r\n\r\n", 18, 18);
+	either_at("GET / HTTP/1.1\r\n\r", 17, NEVER);
+	either_at("SSH-2.0-OpenSSH\r\n", 17, 17);
+	either_at("\x16GET", 4, 2);
+	either_at("\r\n\x16", 3, 3);
 }
 
 /* ---- what is handed over ---- */
@@ -914,7 +936,7 @@ test_violations(void **state)
 	must_not_grant(1);			/* no PEEK, no flight */
 	room_peek(id, (enum peek_kind)0);
 	must_end();
-	room_peek(id, (enum peek_kind)3);
+	room_peek(id, (enum peek_kind)4);
 	must_end();
 	room_peek(id + 1, PEEK_TLS);		/* not yet made */
 	must_end();
@@ -1143,6 +1165,7 @@ main(void)
 {
 	const struct CMUnitTest	tests[] = {
 		cmocka_unit_test(test_tls), cmocka_unit_test(test_http),
+		cmocka_unit_test(test_either),
 		T(test_at_once), T(test_byte_by_byte), T(test_odd_segments),
 		T(test_largest), T(test_whole_segments), T(test_back_pressure), T(test_http_flow),
 		T(test_garbage), T(test_short_of_memory), T(test_fin_after), T(test_fin_between),

@@ -242,7 +242,7 @@ no_such_kind(void **state)
 {
 	(void)state;
 	assert_int_equal(inspect(0, (const uint8_t *)"x", 1, &found), -1);
-	assert_int_equal(inspect(3, (const uint8_t *)"x", 1, &found), -1);
+	assert_int_equal(inspect(4, (const uint8_t *)"x", 1, &found), -1);
 }
 
 int
