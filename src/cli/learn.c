@@ -2,8 +2,7 @@
  * `sallyport run --learn': what CMD did, as the audit log of its run tells it.
  *
  * The log is the source because it is complete: no connection exists without its
- * record. A flow to an address that names were resolved to is put down to each of
- * them: which one CMD meant can be seen by nobody, and all were looked up.
+ * record, and in audit mode that has the name which the flow's first bytes showed.
  *
  * Trusts: the recorder. What it took from CMD is checked again all the same: a
  * name must be a name and an address an address before it is written.
@@ -23,9 +22,6 @@
 #include <unistd.h>
 
 #include "learn.h"
-
-#define PORT_HTTPS	443
-#define PORT_HTTP	80
 
 void *
 list_add(struct list *l, const void *item)
@@ -109,62 +105,80 @@ learn_answer(struct learned *l, const json_t *r)
 	}
 }
 
-/* What a name rule is to see of a flow to this port; the user may know better. */
-static uint32_t
-how_to_verify(const struct want *w, bool sni)
-{
-	if (w->kind == TARGET_NET || w->proto != PROTO_TCP)
-		return BY_NOTHING;
-	if (sni || w->port == PORT_HTTPS)
-		return BY_SNI;
-	return w->port == PORT_HTTP ? BY_HOST : BY_NOTHING;
-}
-
+/* "a.example,b.example"; what does not fit is said by "...". */
 static void
-add_want(struct learned *l, struct want w, enum target kind, const char *to,
-    bool sni)
+field_names(const char *s, struct observed *o)
 {
-	w.kind = kind;
-	memset(w.to, 0, sizeof(w.to));
-	memcpy(w.to, to, strnlen(to, sizeof(w.to) - 1));
-	w.verify = how_to_verify(&w, sni);
-	list_add(&l->wants, &w);
-}
+	char	name[NAME_SIZE], word[NAME_SIZE];
+	size_t	n, at = 0;
 
-static size_t
-names_of(struct learned *l, struct want w, const char *addr)
-{
-	struct bound	*b = (struct bound *)(void *)l->bounds.item;
-	size_t		 i, n = 0;
-
-	for (i = 0; i < l->bounds.n; i++)
-		if (strcmp(b[i].addr, addr) == 0) {
-			add_want(l, w, TARGET_NAME, b[i].name, false);
-			n++;
+	for (; *s != '\0'; s += n + (s[n] == ',')) {
+		n = strcspn(s, ",");
+		snprintf(word, sizeof(word), "%.*s", (int)n, s);
+		if (n >= sizeof(word) || !field_name(word, name) ||
+		    at + n + 2 > sizeof(o->names)) {
+			o->too_many = 1;
+			continue;
 		}
-	return n;
+		if (at > 0)
+			o->names[at++] = ',';
+		memcpy(o->names + at, name, n);
+		at += n;
+	}
+}
+
+/* `name` is the flow's own if its first bytes showed that, whatever else they are. */
+static void
+field_shown(const json_t *r, struct observed *o)
+{
+	const char	*assurance = text(r, "assurance");
+
+	o->verify = BY_NOTHING;
+	if (o->name[0] == '\0')
+		return;
+	if (strcmp(assurance, "host") == 0)
+		o->verify = BY_HOST;
+	else if (strcmp(assurance, "sni") == 0)
+		o->verify = BY_SNI;
+	else if (json_is_true(json_object_get(r, "ech")) &&
+	    strcmp(text(r, "sni"), o->name) == 0) {
+		o->verify = BY_SNI;
+		o->ech = 1;
+	}
+}
+
+static uint64_t
+flow_number(const json_t *r)
+{
+	return (uint64_t)json_integer_value(json_object_get(r, "flow"));
 }
 
 static void
-learn_flow(struct learned *l, const json_t *r)
+learn_open(struct learned *l, const json_t *r)
 {
-	struct want	w;
-	char		addr[ENDPOINT_STRLEN], name[NAME_SIZE];
+	struct observed	o;
 	json_int_t	port = json_integer_value(json_object_get(r, "g.dp"));
 
-	memset(&w, 0, sizeof(w));
-	w.proto = field_proto(r);
-	w.port = w.proto == PROTO_ECHO ? 0 : (uint32_t)port;
-	if (w.proto == PROTO_NONE || port < 0 || port > UINT16_MAX ||
-	    !field_address(text(r, "g.dst"), addr))
+	memset(&o, 0, sizeof(o));
+	o.proto = field_proto(r);
+	o.port = o.proto == PROTO_ECHO ? 0 : (uint32_t)port;
+	if (o.proto == PROTO_NONE || port < 0 || port > UINT16_MAX ||
+	    !field_address(text(r, "g.dst"), o.addr))
 		return;
-	l->flows++;
-	if (w.proto == PROTO_ECHO)	/* no name allows an echo */
-		add_want(l, w, TARGET_NET, addr, false);
-	else if (field_name(text(r, "sni"), name))
-		add_want(l, w, TARGET_NAME, name, true);
-	else if (names_of(l, w, addr) == 0)
-		add_want(l, w, TARGET_NET, addr, false);
+	if (!field_name(text(r, "name"), o.name)) {
+		memset(o.name, 0, sizeof(o.name));
+		field_names(text(r, "names"), &o);
+	}
+	field_shown(r, &o);
+	observed_open(l, flow_number(r), &o);
+}
+
+static void
+learn_close(struct learned *l, const json_t *r)
+{
+	if (json_integer_value(json_object_get(r, "up")) != 0 ||
+	    json_integer_value(json_object_get(r, "down")) != 0)
+		observed_moved(l, flow_number(r));
 }
 
 /* The addresses that were taken out of a name's answer: a list in words. */
@@ -240,7 +254,10 @@ learn_denial(struct learned *l, const json_t *r)
 static void
 begin(struct learned *l)
 {
-	l->wants.n = l->bounds.n = l->floored.n = 0;
+	l->wants.n = l->bounds.n = l->floored.n = l->seen.n = l->unclear.n = 0;
+	l->seen.size = l->unclear.size = sizeof(struct observed);
+	if (l->nof > 0)
+		memset(l->of, 0, l->nof * sizeof(*l->of));
 	l->wants.size = sizeof(struct want);
 	l->bounds.size = sizeof(struct bound);
 	l->floored.size = sizeof(struct floored);
@@ -258,7 +275,9 @@ learn_record(struct learned *l, const json_t *r)
 	else if (strcmp(type, "dns") == 0)
 		learn_answer(l, r), learn_stripped(l, r);
 	else if (strcmp(type, "flow.open") == 0)
-		learn_flow(l, r);
+		learn_open(l, r);
+	else if (strcmp(type, "flow.close") == 0)
+		learn_close(l, r);
 	else if (strcmp(type, "flow.deny") == 0 ||
 	    strcmp(type, "deny.agg") == 0)
 		learn_denial(l, r);
@@ -387,6 +406,7 @@ learn_end(struct learned *l, const struct run *r, int status)
 		return 0;
 	}
 	say_limits(l);
+	observed_conclude(l);
 	if (learned_write(l, r) == -1)
 		return -1;
 	if (!r->quiet)
@@ -409,5 +429,8 @@ learn_write(const struct run *r, int status)
 	free(l.wants.item);
 	free(l.bounds.item);
 	free(l.floored.item);
+	free(l.seen.item);
+	free(l.unclear.item);
+	free(l.of);
 	return result;
 }

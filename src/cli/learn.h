@@ -1,6 +1,6 @@
 /*
- * What a run of CMD was seen to need: read from the log by learn.c, written as a
- * policy by learned.c.
+ * What a run of CMD was seen to need: read from the log by learn.c, thought about
+ * by observed.c, written as a policy by learned.c.
  */
 #ifndef SALLYPORT_LEARN_H
 #define SALLYPORT_LEARN_H
@@ -12,6 +12,7 @@
 #include "cli.h"
 #include "name.h"
 #include "reason.h"
+#include "record.h"
 #include "wire.h"
 
 struct list {			/* of items of one size; no two are equal */
@@ -31,11 +32,27 @@ struct want {			/* one line of a rule before it is merged */
 	uint32_t	proto;		/* enum proto */
 	uint32_t	verify;		/* index of a word of learned.c */
 	uint32_t	port;		/* 0: echo */
+	uint32_t	ech;		/* it was offered */
 	char		to[NAME_SIZE];
 	char		zero[2];
 };
-static_assert(sizeof(struct want) == 16 + NAME_SIZE + 2, "want");
+static_assert(sizeof(struct want) == 20 + NAME_SIZE + 2, "want");
 enum { BY_SNI, BY_HOST, BY_NOTHING };
+
+/* Flows that were alike, by their records. */
+struct observed {
+	uint32_t	proto, port;
+	uint32_t	verify;		/* what of its first flight showed `name` */
+	uint32_t	ech;
+	uint32_t	moved;		/* bytes did */
+	uint32_t	too_many;	/* names: those of its address are meant */
+	char		addr[ENDPOINT_STRLEN];
+	char		name[NAME_SIZE];	/* the one it was for; "": no or several */
+	char		names[RECORD_LIST_MAX];	/* these, with commas */
+	char		zero[2];
+};
+static_assert(sizeof(struct observed) == 24 + ENDPOINT_STRLEN + NAME_SIZE +
+    RECORD_LIST_MAX + 2, "observed");
 
 struct bound {			/* an address that a name was resolved to */
 	char		addr[ENDPOINT_STRLEN];
@@ -47,11 +64,19 @@ struct floored {		/* what no rule allows by itself */
 };
 
 struct learned {
-	struct list	wants, bounds, floored;
+	struct list	wants, bounds, floored, seen, unclear;	/* the last two: observed */
+	uint32_t	*of;		/* by a flow's number: 1 + its place in `seen` */
+	size_t		nof;
 	uint64_t	limited[REASON_MAX];	/* attempts that a limit refused */
 	size_t		flows;
 	size_t		bad;		/* lines of the log that are no records */
 };
+
+/* observed.c */
+void	observed_open(struct learned *, uint64_t flow, const struct observed *);
+void	observed_moved(struct learned *, uint64_t flow);
+/* All is read: makes `wants` of it, of which no two differ in verify or ech alone. */
+void	observed_conclude(struct learned *);
 
 /*
  * Makes FILE, which must not be there yet. -1 after saying what was wrong, and,

@@ -34,6 +34,8 @@ by_want(const void *a, const void *b)
 		return v->proto < w->proto ? -1 : 1;
 	if (v->verify != w->verify)
 		return v->verify < w->verify ? -1 : 1;
+	if (v->ech != w->ech)
+		return v->ech < w->ech ? -1 : 1;
 	return (v->port > w->port) - (v->port < w->port);
 }
 
@@ -41,7 +43,7 @@ static bool
 one_rule(const struct want *v, const struct want *w)
 {
 	return v->kind == w->kind && v->proto == w->proto &&
-	    v->verify == w->verify && strcmp(v->to, w->to) == 0;
+	    v->verify == w->verify && v->ech == w->ech && strcmp(v->to, w->to) == 0;
 }
 
 /* n wants that differ in the port alone. */
@@ -65,7 +67,8 @@ write_rule(FILE *f, const struct want *w, size_t n)
 	fputs(n > 1 ? " }" : "", f);
 	if (w->kind == TARGET_NAME && w->proto == PROTO_TCP)
 		fputs(w->verify == BY_HOST ? " verify host" :
-		    w->verify == BY_NOTHING ? " verify none" : "", f);
+		    w->verify == BY_NOTHING ? " verify none" :
+		    w->ech ? " ech allow" : "", f);
 	fputc('\n', f);
 }
 
@@ -118,6 +121,23 @@ write_head(FILE *f, const struct learned *l, const struct run *r)
 	write_command(f, r->cmd);
 	fputs("# It allows what that was seen to do, not what it ought to do: "
 	    "read it first.\n", f);
+}
+
+/* One address, and nothing that tells which name was meant: each of them is in. */
+static void
+write_unclear(FILE *f, struct learned *l)
+{
+	const struct observed	*o = (const struct observed *)(void *)
+				    l->unclear.item;
+	size_t			 i;
+
+	if (l->unclear.n > 0)
+		fputs("\n# These share an address, and it could not be seen which "
+		    "was meant:\n", f);
+	for (i = 0; i < l->unclear.n; i++)
+		fprintf(f, "#\t%s port %u: %s\n", o[i].proto == PROTO_TCP ?
+		    "tcp" : "udp", o[i].port, o[i].too_many ? "(many)" :
+		    o[i].names);
 }
 
 static int
@@ -193,6 +213,7 @@ write_all(FILE *f, struct learned *l, const struct run *r)
 	fputs("\npolicy version 1\n\ntenant learned {\n", f);
 	write_rules(f, l);
 	fputs("}\n", f);
+	write_unclear(f, l);
 	write_unused(f, l);
 	write_floored(f, l);
 	write_limited(f, l);

@@ -197,3 +197,125 @@ def learn_nothing(t):
     _, rules, text = learnt(t, place, "true '\n}\nallow to any\n\x1b[1m'")
     t.equal(rules, ["deny to any"])
     t.check("\x1b" not in text and "\nallow" not in text, text)
+
+
+# ---- one address, several names ------------------------------------------------------
+
+LOOKUPS = f"getent ahostsv4 {API} >/dev/null; getent ahostsv4 {WWW} >/dev/null; "
+
+
+def names_of(rules):
+    """(name, the rest) of each rule by name."""
+    return [(r.split('"')[1], r.split('" ', 1)[1]) for r in rules]
+
+
+@case(quick=True, gateways=OURS)
+def learn_vhost(t):
+    """Two names on one address, of which one is used: that one is allowed."""
+    world = names_lab.World(t)
+    world.resolv_conf()
+    place = t.keep(Place(t))
+    site = t.keep(tls_lab.VhostServer(t.lab, [API, WWW]))
+    fetch = f"curl -sS --cacert {site.ca} https://"
+    path, rules, text = learnt(t, place, LOOKUPS + fetch + API)
+    t.equal(rules, [f'allow to name "{API}" port tcp 443'])
+    t.check(f"not connected to:\n#\t{WWW}\n" in text, text)
+    for name, wanted in ((API, (0, f"this is {API}\n".encode())),
+                         (WWW, (6, b""))):
+        code, out, err = place.run("run", "-q", "-p", path, "--audit", path +
+                                   ".log-" + name, "--", "sh", "-c",
+                                   LOOKUPS + fetch + name)
+        t.equal((code, out), wanted, f"{name} under the policy: {err!r}")
+    t.equal(learnt(t, place, LOOKUPS + "true", "none.conf")[1],
+            ["deny to any"])
+
+
+@case(quick=True, gateways=OURS)
+def learn_protocols(t):
+    """What a flow showed says how its port is verified, whatever the port."""
+    world = names_lab.World(t)
+    world.resolv_conf()
+    place = t.keep(Place(t))
+    site = t.keep(tls_lab.VhostServer(t.lab, [API, WWW], port=8443))
+    t.serve(servers.http(b"web\n"), port=8080)
+    t.serve(servers.greet(b"hello\n"), port=443)
+    t.serve(servers.echo, port=9000)
+    hello = tls_lab.records(tls_lab.hello(tls_lab.sni(API), tls_lab.ech()))
+    python = ("import socket, sys, time\n"
+              "def said(name, data):\n"
+              "    s = socket.create_connection((name, 9000)); s.sendall(data)\n"
+              "    s.shutdown(1)\n"
+              "    while s.recv(9999): pass\n"
+              "begun = time.monotonic()\n"
+              f"s = socket.create_connection(('{API}', 443))\n"
+              "assert s.recv(99) == b'hello\\n'\n"
+              "assert time.monotonic() - begun < 0.6, 'it was waited for'\n"
+              f"said('{API}', bytes.fromhex('{hello.hex()}'))\n")
+    script = (LOOKUPS + f"curl -sS --cacert {site.ca} https://{WWW}:8443/ && "
+              f"curl -sS http://{API}:8080/ && python3 -c \"{python}\"")
+    path, rules, text = learnt(t, place, script)
+    t.equal(names_of(rules), [
+        (API, "port tcp 9000 ech allow"), (API, "port tcp 8080 verify host"),
+        (API, "port tcp 443 verify none"), (WWW, "port tcp 8443"),
+        (WWW, "port tcp 443 verify none")])
+    t.check(f"was meant:\n#\ttcp port 443: {API},{WWW}\n" in text, text)
+    code, out, err = place.run("run", "-q", "-p", path, "--audit",
+                               path + ".log2", "--", "sh", "-c", script)
+    t.equal((code, out.decode()), (0, f"this is {WWW}\nweb\n"),
+            f"under the policy: {err!r}")
+
+
+@case(quick=True, gateways=OURS)
+def learn_connections(t):
+    """A connection on which nothing was said widens nothing; two protocols on one
+    port are let through by what asks for neither."""
+    world = names_lab.World(t)
+    world.resolv_conf()
+    place = t.keep(Place(t))
+    t.serve(servers.echo, port=443)
+    t.serve(servers.echo, port=9000)
+    hello = tls_lab.records(tls_lab.hello(tls_lab.sni(API))).hex()
+    python = ("import socket\n"
+              "def said(port, data):\n"
+              f"    s = socket.create_connection(('{API}', port))\n"
+              "    s.sendall(bytes.fromhex(data)); s.shutdown(1)\n"
+              "    while s.recv(9999): pass\n"
+              "for port in (443, 80, 81):\n"
+              "    try:\n"
+              f"        socket.create_connection(('{API}', port)).close()\n"
+              "    except ConnectionRefusedError: pass\n")
+    path, rules, _ = learnt(t, place, LOOKUPS + f'python3 -c "{python}"')
+    both = [(name, rest) for name in (API, WWW) for rest in (
+        "port tcp 443", "port tcp 80 verify host", "port tcp 81 verify none")]
+    t.equal(names_of(rules), both, "a guess, by the port")
+    python += f"said(443, '{hello}')\n"
+    python += f"said(9000, '{hello}')\nsaid(9000, '{b'words'.hex()}')\n"
+    script = LOOKUPS + f'python3 -c "{python}"'
+    path, rules, _ = learnt(t, place, script, "more.conf")
+    t.equal(names_of(rules), [
+        (API, "port tcp 443"), (API, "port tcp 80 verify host"),
+        (API, "port tcp { 81 9000 } verify none"),
+        (WWW, "port tcp 80 verify host"),
+        (WWW, "port tcp { 81 9000 } verify none")])
+    code, _, err = place.run("run", "-q", "-p", path, "--audit",
+                             path + ".log2", "--", "sh", "-c", script)
+    t.equal(code, 0, f"under the policy: {err!r}")
+
+
+@case(gateways=OURS)
+def learn_many_names(t):
+    """More names than a record lists: still each of them."""
+    world = names_lab.World(t)
+    world.resolv_conf()
+    place = t.keep(Place(t))
+    t.serve(servers.greet(b"hello\n"), port=2222)
+    names = [f"{'x' * 40}{n:02}.wild.{BASE}" for n in range(60)]
+    script = ("".join(f"getent ahostsv4 {name} >/dev/null; " for name in names)
+              + f"curl -sS --http0.9 telnet://{names[7]}:2222 </dev/null")
+    path, rules, text = learnt(t, place, script)
+    t.equal(names_of(rules), [(name, "port tcp 2222 verify none")
+                              for name in names])
+    t.check("was meant:\n#\ttcp port 2222: (many)\n" in text, text)
+    code, out, err = place.run("run", "-q", "-p", path, "--audit",
+                               path + ".log2", "--", "sh", "-c", script)
+    t.equal((code, out), (0, b"hello\n"), f"under the policy: {err!r}")
