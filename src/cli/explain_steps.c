@@ -120,6 +120,11 @@ show_peek(const struct verdict *v, const struct question *q)
 		printf("flight     the guest's first bytes are looked at for the "
 		    "record, and stop nothing\n           (ask again with --sni "
 		    "or --host)\n");
+	else if (v->lenient)
+		printf("flight     what the guest's first bytes do not show to be "
+		    "for %s is\n           recorded as denied, and let through "
+		    "(ask again with %s)\n", q->query.bound[v->name]->text,
+		    v->peek == VERIFY_SNI ? "--sni" : "--host");
 	else if (v->peek != VERIFY_NONE)
 		printf("flight     before anything is sent, the guest's first "
 		    "bytes must name %s as\n           their %s%s\n",

@@ -81,7 +81,6 @@ ask 2 'stands for many names' names.conf web tcp 203.0.114.10:443 --name '*.exam
 ask 64 'usage:' names.conf web udp 203.0.114.10:443 --sni www.example.com
 ask 64 'usage:' names.conf web dns www.example.com --name www.example.com
 ask 64 'usage:' names.conf web tcp 203.0.114.10:443 --host www.example.com --ech
-# no verdict
 # the record's name, also where no rule is about it
 ask 0 'as www.example.com (assurance dns), dials' example.conf trial tcp 203.0.115.1:80 --name www.example.com
 ask 0 'as www.example.com (assurance sni), dials' example.conf trial tcp 203.0.115.1:81 --name www.example.com \
@@ -90,6 +89,14 @@ ask 0 'as www.example.com (assurance none), dials' example.conf trial tcp 203.0.
     --sni api.example.com
 ask 0 ', as one of 2 names, dials' example.conf trial tcp 203.0.115.1:81 --name www.example.com \
     --name api.example.com
+# audit mode, and what has to be seen
+sed 's/^tenant web {/tenant web mode audit {/' names.conf >audit.conf
+ask 0 'is$' audit.conf web tcp 203.0.114.10:443 --name www.example.com
+ask 0 'recorded as denied, and let through (ask again with --sni)' audit.conf web tcp 203.0.114.10:443 \
+    --name www.example.com
+ask 0 'audit-deny: .*(sni-missing)' audit.conf web tcp 203.0.114.10:443 --name www.example.com --sni ''
+ask 0 'looked at for the record' example.conf trial tcp 203.0.115.1:81 --name www.example.com
+# no verdict
 ask 2 'has no tenant "nobody"; it has: ci apps trial' example.conf nobody tcp 203.0.114.1:80
 ask 2 'is not an address' demo.conf demo tcp 127.1:80
 ask 2 'is not an address' demo.conf demo tcp example.com:80
