@@ -11,7 +11,8 @@
  *
  * Trusts: the inspector for what is in a flight.
  * Must not: look into a flight, write a byte of one before the flow's verdict and
- * its flow.open stand, or grant a flow whose flight is not written whole.
+ * its flow.open stand, or grant a flow whose flight it holds and has not written
+ * whole.
  */
 #include <errno.h>
 #include <event2/event.h>
