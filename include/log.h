@@ -27,6 +27,8 @@ int	log_init_child(const char *name, int argc, char *argv[]);
  * For a process that others depend on. A line that finds no room (a pipe that
  * nobody reads, a terminal that is stopped) is lost and counted, and the next
  * one that finds some says how many were. Needs poll(2) of one fd, timeout 0.
+ * Room for a byte may be none for a line, or be gone by then: only an fd that is
+ * O_NONBLOCK is sure not to wait (the keeper's own_stderr()).
  */
 void	log_never_wait(void);
 

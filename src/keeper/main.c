@@ -171,6 +171,28 @@ setup(struct keeper *k)
 		fatal("no listening socket on fd %d", LISTENER_FD);
 }
 
+/*
+ * To ask for room first is not enough: a terminal may have some, but not for a line,
+ * and a program that shares the pipe may fill it meanwhile. Our own description of
+ * it does not wait; on the caller's the flag would be everybody's. Where it cannot
+ * be opened, asking has to do.
+ */
+static void
+own_stderr(void)
+{
+	struct stat	st;
+	int		fd;
+
+	if (fstat(STDERR_FILENO, &st) == -1 ||
+	    (!S_ISFIFO(st.st_mode) && !isatty(STDERR_FILENO)))
+		return;
+	fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY |
+	    O_CLOEXEC);
+	if (fd != -1 && dup2(fd, STDERR_FILENO) == -1)
+		fatal("stderr");
+	fd_drop(&fd);
+}
+
 /* Should: come in this order; the broker's seal must not be inside ours. */
 static int
 start(struct keeper *k)
@@ -181,6 +203,7 @@ start(struct keeper *k)
 	if (policy == -1)
 		return -1;
 	fd_drop(&k->exe[ROLE_PARSER]);
+	own_stderr();
 	if (child_start(k, ROLE_BROKER) == -1) {
 		log_warn("the broker cannot be started");
 		fd_drop(&policy);

@@ -107,13 +107,10 @@ begin(char *line, size_t size)
 static void
 finish(const char *line, size_t len)
 {
-	if (!room()) {
+	if (!room() || (write(log_fd, line, len) == -1 && errno == EAGAIN))
 		log_lost++;
-		return;
-	}
-	log_lost = 0;
-	if (write(log_fd, line, len) == -1)
-		return;		/* nowhere left to say so */
+	else
+		log_lost = 0;	/* or nowhere left to say so */
 }
 
 static void	emit(const char *, int, const char *, va_list)

@@ -284,3 +284,22 @@ def nobody_reads_stderr(t):
             "connect", lab.LIVE4, server.port, 5)[0] == "ok", 5)
         t.check(works, "no connection while nobody reads stderr")
         threading.Thread(target=ours.read, daemon=True).start()
+
+
+def waits(pid, fd):
+    with open(f"/proc/{pid}/fdinfo/{fd}") as info:
+        flags = next(line for line in info if line.startswith("flags:"))
+    return int(flags.split()[1], 8) & os.O_NONBLOCK == 0
+
+
+@case(quick=True, gateways=OURS)
+def stderr_cannot_wait(t):
+    """poll(2) calls a terminal writable that has room for half a line, and a pipe
+    that others fill meanwhile. What is the caller's own stays as it was."""
+    for ours, writer in (os.pipe(), os.openpty()):
+        with t.guest(fds=False, stderr=writer):
+            t.check(not waits(t.pid("sallyportd"), 2), "the keeper waits")
+            t.check(not waits(t.pid("sallyport-broker"), 5), "the broker waits")
+            t.check(os.get_blocking(writer), "the caller does not wait")
+        os.close(ours)
+        os.close(writer)

@@ -108,6 +108,23 @@ unread(void **state)
 	alarm(0);
 }
 
+/* The same where the fd itself does not wait, whatever room there seemed to be. */
+static void
+refused(void **state)
+{
+	char	page[4096] = { 0 };
+
+	(void)state;
+	assert_int_not_equal(fcntl(pipefd[1], F_SETPIPE_SZ, sizeof(page)), -1);
+	assert_int_not_equal(fcntl(pipefd[1], F_SETFL, O_NONBLOCK), -1);
+	assert_int_equal(write(pipefd[1], page, sizeof(page)), sizeof(page));
+	log_warnx("one");
+	assert_int_equal(read(pipefd[0], page, sizeof(page)), sizeof(page));
+	log_warnx("two");
+	assert_string_equal(line(), "test: lines lost for want of room: "
+	    "1\ntest: two\n");
+}
+
 static void
 fatal_ends(void **state)
 {
@@ -145,7 +162,8 @@ int
 main(void)
 {
 	const struct CMUnitTest	tests[] = {
-		T(tiers), T(forged), T(overlong), T(fatal_ends), T(unread), T(reasons),
+		T(tiers), T(forged), T(overlong), T(fatal_ends), T(refused),
+		T(unread), T(reasons),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
