@@ -275,6 +275,7 @@ buried(struct guest *g)
 		return;
 	}
 	ledger_end_all(g, REASON_FRAME_DIED);
+	g->crossing = 0;	/* of flows that ended since its end of file, too */
 	record_death(g);
 	log_warnx("guest %s: its frame died (signal %u, status %u) and is "
 	    "started again", g->conf.name, g->died.signal, g->died.status);

@@ -460,6 +460,27 @@ def test_charges(b):
         granted(f, ident, 0)
 
 
+def test_crossing_dies_with_the_frame(b):
+    """What may cross a DENY that nobody could be told is no excuse for the next."""
+    f, srv, port = listening(b)
+    peeked(f, port)
+    conn, _ = srv.accept()
+    f.chan.close()
+    b.wait(lambda: (ROLE_FRAME, 0) in b.kills)
+    b.kill_recorder()
+    b.settle(0.1)
+    conn.send(b"220\r\n")
+    assert eof_or_reset(conn) == "reset"
+    b.start_recorder(last=len(b.records))
+    b.died(ROLE_FRAME, 0, 9)
+    b.wait(lambda: (ROLE_FRAME, 0) in b.spawned)
+    f = b.frame()
+    ident = f.open(LO, 1)
+    f.expect(DENY, ident)
+    f.flight(ident, b"hello")
+    b.violation(f, "flight-unasked")
+
+
 # ---- a frame that lies ----------------------------------------------------------------
 
 def mute_in_enforce_mode(b, f, srv, port):

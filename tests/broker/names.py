@@ -359,6 +359,7 @@ def test_inspector_not_started(b):
     assert {(r.detail, r.err) for r in b.of("child.died")} == {
         ("inspector: not-started", errno.ENOENT)}
     b.ins = b.inspector()
+    b.settle()                  # its HELLO is not overtaken by the flight
     ident = f.open(NAMED_NET, port)
     f.expect(PEEK, ident)
     f.flight(ident, b"hello")
