@@ -194,7 +194,7 @@ finish(struct flow *f, enum reason reason, int error,
 	bool		 fin = m != NULL && m->how == HOW_FIN;
 
 	/* There was a connect, ahead of its record: no less is to be told of it. */
-	if (f->rec == 0 && f->fd != -1 && f->verdict != VERDICT_DENY)
+	if (f->rec == 0 && f->fd != -1)
 		open_record(f);
 	if (f->rec == 0) {
 		finish_denied(f, reason);

@@ -286,6 +286,8 @@ judge(struct flow *f, enum reason unseen, enum deny_code *code)
 	pins_bound(g->pins, &f->g_dst, boot_now(), &bound);
 	v = guest_decide(g, f->proto, &f->g_dst, &bound, &f->named->shown);
 	v.reason = because(v.reason, unseen);
+	if (v.kind == VERDICT_DENY && f->fd != -1)
+		return v.reason;	/* the connect was made by the first one */
 	open_name(f->named, &v, &bound);
 	judged_again(f, &v);
 	if (v.kind == VERDICT_DENY)

@@ -242,6 +242,23 @@ def test_glance_denied(b):
     assert select.select([srv], [], [], 0.1)[0] == []
 
 
+def test_denied_after_all(b):
+    """The law has changed since, as when an address becomes the host's: the server
+    has seen a connection, so that is what the log tells."""
+    f, srv, port = listening(b)
+    ident = peeked(f, port)
+    conn, _ = srv.accept()
+    f.flight(ident, b"hello")
+    b.ins.result(b.ins.flight()[0], "stop.test")
+    assert f.expect(DENY, ident) == RESET
+    assert eof_or_reset(conn) == "reset"
+    opened, closed = b.one("flow.open"), b.one("flow.close")
+    assert (opened.flow, opened.verdict, opened.h_dst, opened.sni) == \
+        (closed.flow, 1, (NAMED_NET, port), "stop.test")
+    assert (closed.reason, closed.verdict, closed.up) == ("deny-rule", 1, 0)
+    assert not b.of("flow.deny")
+
+
 # ---- looked at for the record ----------------------------------------------------------
 
 def looked(kind, shown, assurance, name="look.test", **result):
