@@ -31,6 +31,13 @@ int	log_init_child(const char *name, int argc, char *argv[]);
  * O_NONBLOCK is sure not to wait (the keeper's own_stderr()).
  */
 void	log_never_wait(void);
+/*
+ * The same for a process that is to end in any case: a line waits for a second,
+ * and those after one that was lost do not. Timeouts of poll(2): 1000 and 0.
+ */
+void	log_wait_briefly(void);
+/* At most 2 * LOG_LINE_MAX bytes, escaped by the caller, with their newline. */
+void	log_line(const char *, size_t);
 
 void	log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void	log_warnx(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -243,12 +243,36 @@ write_file(struct learned *l, const struct run *r)
 	return 0;
 }
 
+/* Like any other message: who does not read it does not stop us. */
+static void
+say_all(struct learned *l, const struct run *r)
+{
+	char	*all = NULL, *p;
+	size_t	 size, n;
+	FILE	*f = open_memstream(&all, &size);
+
+	if (f == NULL) {
+		log_warn("--learn");
+		return;
+	}
+	write_all(f, l, r);
+	if (fclose(f) != 0)
+		return;
+	for (p = all; *p != '\0'; p += n) {
+		n = strcspn(p, "\n");
+		n += p[n] == '\n';
+		n = n > 2 * LOG_LINE_MAX ? 2 * LOG_LINE_MAX : n;
+		log_line(p, n);
+	}
+	free(all);
+}
+
 int
 learned_write(struct learned *l, const struct run *r)
 {
 	if (write_file(l, r) == 0)
 		return 0;
 	log_warnx("--learn: it would have been:");
-	write_all(stderr, l, r);
+	say_all(l, r);
 	return -1;
 }

@@ -262,6 +262,7 @@ cmd_run(int argc, char **argv)
 	if (parse(&r, argc, argv) == -1)
 		return EXIT_MACHINERY;
 	log_set_level((enum log_level)r.level);
+	log_wait_briefly();	/* CMD's end is not to depend on who reads */
 	if (identity_find(&r.who, r.user) == -1 ||
 	    find_policy(&r) == -1 ||
 	    where_audit(r.audit, r.audit_path, sizeof(r.audit_path)) == -1)

@@ -349,6 +349,7 @@ cmd_serve(int argc, char **argv)
 	if (parse(&s, argc, argv) == -1)
 		return EXIT_USAGE;
 	log_set_level((enum log_level)s.spec.level);
+	log_wait_briefly();
 	s.signals = take_signals();
 	if (where_policy(s.policy, s.policy_path, sizeof(s.policy_path)) == -1 ||
 	    where_audit(s.audit, s.audit_path, sizeof(s.audit_path)) == -1 ||

@@ -222,6 +222,7 @@ main(int argc, char **argv)
 	static struct keeper	k;
 
 	log_init("sallyport", STDERR_FILENO, LOG_LEVEL_WARN);
+	log_wait_briefly();
 	options_parse(&k.opt, argc, argv);
 	log_set_level(k.opt.level);
 	setup(&k);

@@ -20,12 +20,13 @@
 #include "log.h"
 
 #define LOST_MAX	128
+#define PATIENCE	1000	/* ms */
 static_assert(LOST_MAX + LOG_LINE_MAX * 2 <= PIPE_BUF, "one write, one line");
 
 static const char	*log_name = "sallyport";
 static int		 log_fd = STDERR_FILENO;
 static enum log_level	 log_level = LOG_LEVEL_WARN;
-static bool		 log_waits = true;
+static int		 log_patience = -1;	/* ms that a line waits for room */
 static unsigned long	 log_lost;
 
 void
@@ -56,7 +57,13 @@ log_init_child(const char *name, int argc, char *argv[])
 void
 log_never_wait(void)
 {
-	log_waits = false;
+	log_patience = 0;
+}
+
+void
+log_wait_briefly(void)
+{
+	log_patience = PATIENCE;
 }
 
 size_t
@@ -82,14 +89,21 @@ log_escape(char *out, size_t size, const char *in, size_t len)
 }
 
 /*
- * A pipe that is writable at all takes a line whole (pipe(7), PIPE_BUF).
+ * A pipe that is writable at all takes a line whole (pipe(7), PIPE_BUF). Where one
+ * line has waited in vain the next ones do not.
  */
 static bool
 room(void)
 {
 	struct pollfd	p = { .fd = log_fd, .events = POLLOUT };
+	int		n;
 
-	return log_waits || poll(&p, 1, 0) != 0;
+	if (log_patience < 0)
+		return true;
+	while ((n = poll(&p, 1, log_lost > 0 ? 0 : log_patience)) == -1 &&
+	    errno == EINTR)
+		;
+	return n != 0;
 }
 
 /* What could not be written before, in front of what can be written now. */
@@ -111,6 +125,19 @@ finish(const char *line, size_t len)
 		log_lost++;
 	else
 		log_lost = 0;	/* or nowhere left to say so */
+}
+
+void
+log_line(const char *line, size_t len)
+{
+	char	buf[LOST_MAX + LOG_LINE_MAX * 2];
+	int	saved = errno, n = begin(buf, LOST_MAX);
+
+	if (len > sizeof(buf) - (size_t)n)
+		len = sizeof(buf) - (size_t)n;
+	memcpy(buf + n, line, len);
+	finish(buf, (size_t)n + len);
+	errno = saved;
 }
 
 static void	emit(const char *, int, const char *, va_list)

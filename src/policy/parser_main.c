@@ -29,8 +29,7 @@ line_to_log(void *arg, const char *text)
 		len = sizeof(line) - 1;
 	memcpy(line, text, len);
 	line[len] = '\n';
-	if (fd_write_all(FD_LOG, line, len + 1) == -1)
-		_exit(EXIT_ERRORS);
+	log_line(line, len + 1);	/* unheard is no error */
 }
 
 static void
@@ -64,6 +63,7 @@ main(int argc, char **argv)
 	if (log_init_child("sallyport-parser", argc, argv) == -1 ||
 	    argc < 3 || argc > 4)
 		return FATAL_STATUS;
+	log_wait_briefly();
 	parser_lock();
 	_exit(parse(argv[2], argc == 4));	/* no atexit(3) under the filter */
 }

@@ -8,8 +8,10 @@ import stat
 import subprocess
 import time
 
+import gateway
 import lab
 import servers
+from cases_fail import fill
 from cases_run import MACHINERY, USAGE, Place, quiet, terminal
 from trial import OURS, case
 
@@ -209,3 +211,40 @@ def serve_options(t):
                              "--gateway", "10.1.0.1")
     t.check(code == MACHINERY and "another address" in err, f"{code} {err!r}")
     t.check(not os.path.exists(os.path.join(place.path, "s")), "a socket is left")
+
+
+# ---- messages that nobody reads ------------------------------------------------
+
+WARNED = (f'allow to net {lab.LIVE4}\nallow to name "a.example" port tcp 80 '
+          "verify none\n")              # W201
+
+
+@case(gateways=OURS)
+def nobody_reads_run(t):
+    """Neither a pipe that is full from the start nor one without a reader keeps
+    `run` from its end, or CMD from running."""
+    place = t.keep(Place(t))
+    policy = place.write("warned.conf", gateway.policy_text(WARNED))
+    there = place.write("there", "")
+    late = ["sh", "-c", "echo >late.conf"]      # --learn's words go to stderr
+    for status, args in ((3, ["-p", policy, "sh", "-c", "exit 3"]),
+                         (0, ["--learn", "new.conf", "true"]),
+                         (MACHINERY, ["--learn", "late.conf", *late]),
+                         (MACHINERY, ["--learn", there, "true"])):
+        for full in (True, False) if there not in args else (True,):
+            reader, writer = os.pipe()
+            if full:
+                fill(writer)
+            else:
+                os.close(reader)
+            begun = time.monotonic()
+            code = place.status("run", "--audit", "log", *args, stderr=writer)
+            seconds = time.monotonic() - begun
+            t.equal(code, status, f"{args}, full: {full}")
+            t.check(seconds < 6, f"{args}: {seconds:.1f} s")
+            os.close(writer)
+            if full:
+                os.close(reader)
+            for name in ("new.conf", "late.conf"):
+                if os.path.exists(os.path.join(place.path, name)):
+                    os.unlink(os.path.join(place.path, name))

@@ -56,6 +56,15 @@ class Place:
             err = ROOT_WARNING.sub("", err)
         return done.returncode, done.stdout, err
 
+    def status(self, *args, stderr, timeout=20):
+        """The status alone; its messages go to a descriptor."""
+        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": self.path}
+        return subprocess.run(
+            [*self.t.lab.as_user(), os.path.join(self.t.bindir, "sallyport"),
+             *args], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=stderr, timeout=timeout, cwd=self.path, env=env,
+            check=False).returncode
+
 
 # ---- called wrongly ----------------------------------------------------------
 

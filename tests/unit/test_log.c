@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "unit.h"
@@ -125,6 +126,35 @@ refused(void **state)
 	    "1\ntest: two\n");
 }
 
+/* Who is to end in any case waits a little, and not once for each line. */
+static void
+patience(void **state)
+{
+	struct timespec	begun, now;
+	char		page[4096] = { 0 };
+	double		seconds;
+	int		i;
+
+	(void)state;
+	assert_int_not_equal(fcntl(pipefd[1], F_SETPIPE_SZ, sizeof(page)), -1);
+	assert_int_equal(write(pipefd[1], page, sizeof(page)), sizeof(page));
+	log_wait_briefly();
+	alarm(10);
+	clock_gettime(CLOCK_MONOTONIC, &begun);
+	for (i = 0; i < 5; i++)
+		log_warnx("lost");
+	log_line("lost\n", 5);
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	seconds = (double)(now.tv_sec - begun.tv_sec) +
+	    (double)(now.tv_nsec - begun.tv_nsec) / 1e9;
+	assert_true(seconds > 0.9 && seconds < 2);
+	assert_int_equal(read(pipefd[0], page, sizeof(page)), sizeof(page));
+	log_line("heard\n", 6);
+	assert_string_equal(line(), "test: lines lost for want of room: 6\n"
+	    "heard\n");
+	alarm(0);
+}
+
 static void
 fatal_ends(void **state)
 {
@@ -163,7 +193,7 @@ main(void)
 {
 	const struct CMUnitTest	tests[] = {
 		T(tiers), T(forged), T(overlong), T(fatal_ends), T(refused),
-		T(unread), T(reasons),
+		T(unread), T(patience), T(reasons),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
