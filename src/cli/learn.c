@@ -214,21 +214,34 @@ is_limit(int reason)
 	    reason == REASON_RESOURCE || reason == REASON_AUDIT_UNAVAILABLE;
 }
 
-/* What was refused for its number alone, and may have been needed. */
+/* Nobody could say what the name's addresses are. */
+static bool
+is_failure(int reason)
+{
+	return reason == REASON_DNS_UPSTREAM || reason == REASON_DNS_BOGUS;
+}
+
+const char *
+learn_fate(int reason)
+{
+	return is_failure(reason) ? "failed" : "were refused";
+}
+
+/* What came to nothing for no rule's sake, and may have been needed. */
 static void
 learn_limit(struct learned *l, const json_t *r)
 {
 	int		reason = reason_parse(text(r, "reason"));
 	json_int_t	n = 1;
 
-	if (!is_limit(reason))
+	if (!is_limit(reason) && !is_failure(reason))
 		return;
 	if (strcmp(text(r, "type"), "deny.agg") == 0)
 		n = json_integer_value(json_object_get(r, "n"));
 	else if (strcmp(text(r, "type"), "audit.gap") == 0)
 		n = json_integer_value(json_object_get(r, "opens")) +
 		    json_integer_value(json_object_get(r, "denies"));
-	else if (strcmp(text(r, "verdict"), "deny") != 0)
+	else if (strcmp(text(r, "verdict"), "deny") != 0 && !is_failure(reason))
 		n = 0;
 	l->limited[reason] += n > 0 ? (uint64_t)n : 0;
 }
@@ -262,6 +275,7 @@ begin(struct learned *l)
 	l->bounds.size = sizeof(struct bound);
 	l->floored.size = sizeof(struct floored);
 	l->flows = l->bad = 0;
+	l->blind = 0;
 	memset(l->limited, 0, sizeof(l->limited));
 }
 
@@ -281,6 +295,8 @@ learn_record(struct learned *l, const json_t *r)
 	else if (strcmp(type, "flow.deny") == 0 ||
 	    strcmp(type, "deny.agg") == 0)
 		learn_denial(l, r);
+	else if (strcmp(type, "child.died") == 0)
+		l->blind += strncmp(text(r, "detail"), "inspector", 9) == 0;
 	learn_limit(l, r);
 }
 
@@ -360,6 +376,11 @@ learn_check(const char *file)
 		    "overwritten; name a new file", file);
 		return -1;
 	}
+	if (file[0] != '\0' && file[strlen(file) - 1] == '/') {
+		errno = EISDIR;
+		log_warn("--learn: %s cannot be made", file);
+		return -1;
+	}
 	if (strlen(file) >= sizeof(dir)) {
 		log_warnx("--learn: the path is too long");
 		return -1;
@@ -388,10 +409,14 @@ say_limits(const struct learned *l)
 
 	for (i = 0; i < REASON_MAX; i++)
 		if (l->limited[i] > 0)
-			log_warnx("--learn: %llu attempts were refused (%s): "
-			    "what they were for is not in the policy",
-			    (unsigned long long)l->limited[i],
+			log_warnx("--learn: %llu attempts %s (%s): what they "
+			    "were for is not in the policy",
+			    (unsigned long long)l->limited[i], learn_fate(i),
 			    reason_name((unsigned int)i));
+	if (l->blind > 0)
+		log_warnx("--learn: the inspector was not there all the time: "
+		    "rules may have more names, or verify less, than is "
+		    "needed");
 }
 
 static int

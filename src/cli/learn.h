@@ -37,7 +37,7 @@ struct want {			/* one line of a rule before it is merged */
 	char		zero[2];
 };
 static_assert(sizeof(struct want) == 20 + NAME_SIZE + 2, "want");
-enum { BY_SNI, BY_HOST, BY_NOTHING };
+enum { BY_SNI, BY_HOST, BY_NOTHING, BY_NO_RULE };	/* the last: none may be written */
 
 /* Flows that were alike, by their records. */
 struct observed {
@@ -67,7 +67,8 @@ struct learned {
 	struct list	wants, bounds, floored, seen, unclear;	/* the last two: observed */
 	uint32_t	*of;		/* by a flow's number: 1 + its place in `seen` */
 	size_t		nof;
-	uint64_t	limited[REASON_MAX];	/* attempts that a limit refused */
+	uint64_t	limited[REASON_MAX];	/* attempts that came to nothing */
+	uint64_t	blind;		/* deaths of the inspector */
 	size_t		flows;
 	size_t		bad;		/* lines of the log that are no records */
 };
@@ -77,6 +78,9 @@ void	observed_open(struct learned *, uint64_t flow, const struct observed *);
 void	observed_moved(struct learned *, uint64_t flow);
 /* All is read: makes `wants` of it, of which no two differ in verify or ech alone. */
 void	observed_conclude(struct learned *);
+
+/* learn.c: what became of attempts that came to nothing, by `limited`'s index. */
+const char	*learn_fate(int reason);
 
 /*
  * Makes FILE, which must not be there yet. -1 after saying what was wrong, and,

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "grammar.h"
 #include "learn.h"
 
 #define COMMAND_MAX	200		/* bytes of CMD in the head */
@@ -76,18 +77,18 @@ static void
 write_rules(FILE *f, struct learned *l)
 {
 	struct want	*w = (struct want *)(void *)l->wants.item;
-	size_t		 i, n;
+	size_t		 i, n, rules = 0;
 
-	if (l->wants.n == 0) {
-		fputs("\tdeny to any\n", f);
-		return;
-	}
-	qsort(w, l->wants.n, sizeof(*w), by_want);
 	for (i = 0; i < l->wants.n; i += n) {
 		for (n = 1; i + n < l->wants.n && one_rule(&w[i], &w[i + n]);)
 			n++;
+		if (w[i].verify == BY_NO_RULE)
+			continue;
 		write_rule(f, &w[i], n);
+		rules++;
 	}
+	if (rules == 0)
+		fputs("\tdeny to any\n", f);
 }
 
 /* CMD in one line: what would end the comment, or speak to a terminal, is '?'. */
@@ -121,6 +122,24 @@ write_head(FILE *f, const struct learned *l, const struct run *r)
 	write_command(f, r->cmd);
 	fputs("# It allows what that was seen to do, not what it ought to do: "
 	    "read it first.\n", f);
+}
+
+/* What `check' would refuse, so that it is left out. */
+static void
+write_resolvers(FILE *f, const struct learned *l)
+{
+	const struct want	*w = (const struct want *)(void *)l->wants.item;
+	const char		*head = "\n# Public resolvers, which no rule may "
+				    "name (E110): what asks them is under no rule "
+				    "by name.\n";
+	size_t			 i;
+
+	for (i = 0; i < l->wants.n; i++)
+		if (w[i].verify == BY_NO_RULE) {
+			fprintf(f, "%s#\t%s port %s %u\n", head, w[i].to,
+			    w[i].proto == PROTO_TCP ? "tcp" : "udp", w[i].port);
+			head = "";
+		}
 }
 
 /* One address, and nothing that tells which name was meant: each of them is in. */
@@ -201,9 +220,12 @@ write_limited(FILE *f, const struct learned *l)
 
 	for (i = 0; i < REASON_MAX; i++)
 		if (l->limited[i] > 0)
-			fprintf(f, "\n# Not learnt: %llu attempts that were "
-			    "refused, %s.\n", (unsigned long long)l->limited[i],
-			    reason_name(i));
+			fprintf(f, "\n# Not learnt: %llu attempts that %s, "
+			    "%s.\n", (unsigned long long)l->limited[i],
+			    learn_fate((int)i), reason_name(i));
+	if (l->blind > 0)
+		fputs("\n# The inspector was not there all the time: there may "
+		    "be more names, or\n# less verified, than is needed.\n", f);
 }
 
 static void
@@ -213,6 +235,7 @@ write_all(FILE *f, struct learned *l, const struct run *r)
 	fputs("\npolicy version 1\n\ntenant learned {\n", f);
 	write_rules(f, l);
 	fputs("}\n", f);
+	write_resolvers(f, l);
 	write_unclear(f, l);
 	write_unused(f, l);
 	write_floored(f, l);
@@ -267,9 +290,31 @@ say_all(struct learned *l, const struct run *r)
 	free(all);
 }
 
+/* In their order, and without a rule where `check' would refuse one. */
+static void
+arrange(struct learned *l)
+{
+	struct want	*w = (struct want *)(void *)l->wants.item;
+	struct name	 n;
+	size_t		 i;
+
+	for (i = 0; i < l->wants.n; i++) {
+		if (w[i].kind != TARGET_NAME ||
+		    name_from_text(w[i].to, strlen(w[i].to), &n) == -1 ||
+		    !grammar_public_resolver(&n))
+			continue;
+		w[i].verify = BY_NO_RULE;
+		log_warnx("--learn: %s is a public resolver, which no rule may "
+		    "name: it is not in the policy", w[i].to);
+	}
+	if (l->wants.n > 0)
+		qsort(w, l->wants.n, sizeof(*w), by_want);
+}
+
 int
 learned_write(struct learned *l, const struct run *r)
 {
+	arrange(l);
 	if (write_file(l, r) == 0)
 		return 0;
 	log_warnx("--learn: it would have been:");

@@ -121,6 +121,10 @@ check(const struct run *r)
 	if (r->learn != NULL && (r->policy != NULL || r->tenant != NULL))
 		return usage_error(-1, "run", "--learn brings its own policy: "
 		    "neither -p nor --tenant goes with it");
+	if (r->learn != NULL && r->audit != NULL &&
+	    strcmp(r->learn, r->audit) == 0)
+		return usage_error(-1, "run", "--learn and --audit: one file "
+		    "cannot be both");
 	if (r->tenant != NULL && strlen(r->tenant) >= TENANT_MAX)
 		return usage_error(-1, "run", "--tenant: longer than %d bytes",
 		    TENANT_MAX - 1);

@@ -41,7 +41,8 @@ static const char *const without[ROLES] = {
 	[ROLE_FRAME] = "the guest is cut off",
 	[ROLE_RECORDER] = "nothing new is let through",
 	[ROLE_RESOLVER] = "no name is resolved",
-	[ROLE_INSPECTOR] = "no rule that verifies a name lets a flow through",
+	[ROLE_INSPECTOR] = "outside of audit mode no rule that verifies a "
+	    "name lets a flow through",
 };
 
 static uint64_t

@@ -42,6 +42,9 @@ void	grammar_free(struct model *);
 /* One host name as a policy may write it, in any script; 0, or -1 after an error. */
 int	grammar_name(const char *text, struct grammar_sink *, struct name *out);
 
+/* Known as a resolver that anyone may ask: an allow that names it is an error. */
+bool	grammar_public_resolver(const struct name *);
+
 /* The compiled policy and its length, to be freed; NULL if it is too big. */
 void	*grammar_compile(const struct model *, size_t *len);
 /* The canonical text, NUL-ended, to be freed. */

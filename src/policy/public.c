@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "grammar.h"
 #include "read.h"
 
 static const char *const	names[] = {
@@ -43,6 +44,17 @@ static const char *const	addresses[] = {
 	"2606:4700:4700::1111", "2620:119:35::35", "2620:119:53::53",
 	"2620:fe::9", "2620:fe::fe",
 };
+
+bool
+grammar_public_resolver(const struct name *n)
+{
+	size_t	i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(n->text, names[i]) == 0)
+			return true;
+	return false;
+}
 
 /* Wider than this a network is not about the resolver in it. */
 #define NARROW_V4	16

@@ -1,5 +1,6 @@
 """`sallyport run --learn`: the policy that a run needs, written by the run."""
 import os
+import shutil
 import stat
 
 import dnswire
@@ -103,6 +104,8 @@ def learn_refuses(t):
             ("link", ["--learn", os.path.join(place.path, "link")]),
             ("cannot be made", ["--learn", "/no/such/directory/file"]),
             ("file's name", ["--learn", ""]),
+            ("directory", ["--learn", os.path.join(place.path, "new/")]),
+            ("cannot be both", ["--learn", "log"]),
             ("-p", ["--learn", os.path.join(place.path, "new"), "-p",
                     place.policy])):
         code, _, err = place.run("run", *args, "--audit", "log", "--", "touch",
@@ -142,6 +145,64 @@ def learn_notes(t):
     t.equal(code, 0, err)
     t.check("refused (dns-budget)" in err, err)
     t.check("refused, dns-budget." in text, text)
+
+
+@case(quick=True, gateways=OURS)
+def learn_public_resolver(t):
+    """A name that `check` would refuse is left out, and that is said."""
+    world = names_lab.World(t, {"dns.google": {dnswire.A: (60, [SITE4])}})
+    world.resolv_conf(f"nameserver {names_lab.LIAR4}\n")
+    place = t.keep(Place(t))
+    t.serve(servers.http(b"web\n"), port=8080)
+    path = os.path.join(place.path, "l.conf")
+    code, out, err = place.run("run", "-q", "--learn", path, "--audit", "log",
+                               "--", "curl", "-sS", "http://dns.google:8080/")
+    t.equal((code, out), (0, b"web\n"), err)
+    t.check("dns.google is a public resolver" in err, err)
+    with open(path, encoding="ascii") as file:
+        text = file.read()
+    t.check("\tdeny to any\n" in text and "(E110)" in text and
+            "#\tdns.google port tcp 8080\n" in text and
+            "not connected" not in text, text)
+    t.equal(place.run("check", "-q", path)[0], 0, "check")
+
+
+@case(quick=True, gateways=OURS)
+def learn_unresolved(t):
+    """A run whose names nobody resolved has taught nothing of them: no silence."""
+    world = names_lab.World(t)
+    world.resolv_conf(f"nameserver {lab.LIVE4}\n")     # nobody is there
+    place = t.keep(Place(t))
+    path = os.path.join(place.path, "l.conf")
+    code, _, err = place.run("run", "-q", "--learn", path, "--audit", "log",
+                             "--", "getent", "ahostsv4", WWW)
+    t.equal(code, 2, err)
+    t.check("failed (dns-upstream)" in err, err)
+    with open(path, encoding="ascii") as file:
+        text = file.read()
+    t.check("attempts that failed, dns-upstream." in text, text)
+
+
+@case(gateways=OURS)
+def learn_blind(t):
+    """Without an inspector the policy may be wider than it has to be."""
+    world = names_lab.World(t)
+    world.resolv_conf()
+    place = t.keep(Place(t))
+    bindir = t.bindir
+    t.bindir = os.path.join(place.path, "bin")
+    shutil.copytree(bindir, t.bindir)
+    os.unlink(os.path.join(t.bindir, "sallyport-inspector"))
+    try:
+        code, _, err = place.run("run", "-q", "--learn", "l.conf", "--audit",
+                                 "log", "--", "getent", "ahostsv4", WWW)
+    finally:
+        t.bindir = bindir
+    t.equal(code, 0, err)
+    t.check("sallyport-inspector cannot be started" in err and
+            "may have more names, or verify less" in err, err)
+    with open(os.path.join(place.path, "l.conf"), encoding="ascii") as file:
+        t.check("\n# The inspector was not there" in file.read(), "no note")
 
 
 @case(quick=True, gateways=OURS)
