@@ -440,6 +440,10 @@ audit_died(struct broker *b, const struct keeper_died *d)
 		hang_up(a);		/* guests are read, and refused */
 	if (!a->was_up && d->signal == 0 && d->status != 0) {
 		childlog_drain(b->childlog);
+		if (d->status != FATAL_STATUS)
+			log_warnx("the recorder ended with status %u and has not "
+			    "said why; are all programs of the same build?",
+			    d->status);
 		_exit(FATAL_STATUS);
 	}
 	if (a->ended && a->backlog == 0)

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <sched.h>
@@ -112,6 +113,22 @@ become_keeper(const struct args *a, int exe, int chan, int listener)
 	fatal("sallyportd: exec");
 }
 
+/* With its path, because without one of its programs no build tree is known as one. */
+static int
+keeper_open(void)
+{
+	char	path[PATH_MAX] = "sallyportd";
+	int	exe = place_open("sallyportd"), error = errno;
+
+	if (exe != -1)
+		return exe;
+	(void)place_program(path, sizeof(path), "sallyportd");
+	errno = error;
+	log_warn("%s: is Sallyport installed completely, or all of it built?",
+	    path);
+	return -1;
+}
+
 int
 machine_start(struct machine *m, const struct machine_spec *s)
 {
@@ -121,10 +138,8 @@ machine_start(struct machine *m, const struct machine_spec *s)
 
 	memset(m, 0, sizeof(*m));
 	m->chan = m->pidfd = -1;
-	if ((exe = place_open("sallyportd")) == -1) {
-		log_warn("sallyportd: is Sallyport installed completely?");
+	if ((exe = keeper_open()) == -1)
 		return -1;
-	}
 	if (fd_channel(pair) == -1) {
 		log_warn("socketpair");
 		fd_drop(&exe);

@@ -301,6 +301,15 @@ say_end(const struct child *c, const struct keeper_died *d)
 		    d->status);
 }
 
+/* It never came up. One that knows why has said so, with FATAL_STATUS. */
+static void
+say_broker(const struct keeper *k, const struct keeper_died *d)
+{
+	if (!k->was_ready && d->signal == 0 && d->status != FATAL_STATUS)
+		log_warnx("the broker ended with status %u and has not said why; "
+		    "are all programs of the same build?", d->status);
+}
+
 static void
 room_ended(struct keeper *k, struct child *c, const struct keeper_died *d)
 {
@@ -342,6 +351,8 @@ child_end(int fd, short what, void *arg)
 	backoff_died(&c->backoff, now_ms());
 	if (k->state < KEEPER_S_STOPPING)
 		say_end(c, &d);
+	if (c->role == ROLE_BROKER && k->state < KEEPER_S_STOPPING)
+		say_broker(k, &d);
 	if (c->role == ROLE_BROKER)
 		life_broker_gone(k, d.signal == 0 && d.status == 0);
 	else

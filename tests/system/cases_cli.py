@@ -2,6 +2,7 @@
 place of its socket.
 """
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -248,3 +249,25 @@ def nobody_reads_run(t):
             for name in ("new.conf", "late.conf"):
                 if os.path.exists(os.path.join(place.path, name)):
                     os.unlink(os.path.join(place.path, name))
+
+
+@case(gateways=OURS)
+def programs_of_another_build(t):
+    """What never comes up is not silent: whoever has not said why is named."""
+    place = t.keep(Place(t))
+    bindir = t.bindir
+    head = ["run", "-p", place.policy, "--audit", "log", "--", "true"]
+    for name, pattern in (("broker", "the broker ended with status 1"),
+                          ("recorder", "the recorder ended with status 1")):
+        t.bindir = os.path.join(place.path, name)
+        shutil.copytree(bindir, t.bindir)
+        program = os.path.join(t.bindir, "sallyport-" + name)
+        shutil.copy("/bin/false", program)
+        wrong = place.run(*head)
+        os.unlink(program)
+        gone = place.run(*head)
+        t.bindir = bindir
+        t.equal(wrong[0], MACHINERY, name)
+        t.check(pattern in wrong[2] and "same build" in wrong[2], wrong[2])
+        t.equal(gone[0], MACHINERY, name)
+        t.check("/sallyportd: is Sallyport installed" in gone[2], gone[2])
