@@ -211,6 +211,31 @@ ending_by_itself(const struct broker *b)
 	return false;
 }
 
+/*
+ * What moved in other flows than TCP only their frame knows, so it is asked, by
+ * taking them back, before it is ended. False: nobody is left to say anything.
+ */
+static bool
+counts_wanted(struct broker *b, bool ask)
+{
+	struct flow	*f, *next;
+	unsigned int	 i;
+	bool		 wanted = false;
+
+	for (i = 0; i < GUESTS_MAX; i++) {
+		if (b->guest[i] == NULL || b->guest[i]->state != GUEST_SERVED)
+			continue;
+		for (f = TAILQ_FIRST(&b->guest[i]->flows); f != NULL; f = next) {
+			next = TAILQ_NEXT(f, all);
+			if (ask && f->state == FLOW_OPEN &&
+			    f->proto != PROTO_TCP)
+				ledger_revoke(f, REASON_SHUTDOWN);
+			wanted |= f->state == FLOW_REVOKED;
+		}
+	}
+	return wanted;
+}
+
 static void
 end_guests(struct broker *b)
 {
@@ -235,6 +260,14 @@ broker_stop_step(struct broker *b)
 
 	if (b->stop == STOP_GRACEFUL) {
 		if (ending_by_itself(b))
+			return;
+		b->stop = STOP_COUNT;
+		b->stop_due = mono_now() + STOP_COUNTS;
+		(void)counts_wanted(b, !b->orphan);
+	}
+	if (b->stop == STOP_COUNT) {
+		if (!b->orphan && mono_now() < b->stop_due &&
+		    counts_wanted(b, false))
 			return;
 		end_guests(b);
 	}

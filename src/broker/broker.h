@@ -30,6 +30,7 @@
 #define HELLO_OVERDUE		(5 * SEC)
 #define UNREAD_OVERDUE		(10 * SEC)	/* a frame that reads nothing */
 #define STOP_GRACE		SEC		/* last bytes of ended guests */
+#define STOP_COUNTS		(SEC / 4)	/* a frame's words on what is left */
 #define GUESTS_MAX		64		/* slots */
 #define OWED_MAX		1024u		/* DENYs not yet taken; then no more reading */
 /*
@@ -200,7 +201,7 @@ struct childlog;
 struct inspector;
 struct resolver;
 
-enum broker_stop { STOP_NO, STOP_GRACEFUL, STOP_FLUSH, STOP_DONE };
+enum broker_stop { STOP_NO, STOP_GRACEFUL, STOP_COUNT, STOP_FLUSH, STOP_DONE };
 
 struct broker {
 	struct event_base *base;

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import time
 
+import audit
 import gateway
 import lab
 import names_lab
@@ -635,3 +636,24 @@ def log_is_private(t):
     with t.guest():
         mode = os.stat(t.gateway.log).st_mode
     t.equal(stat.S_IMODE(mode) & 0o077, 0, f"mode {stat.S_IMODE(mode):o}")
+
+
+@case(quick=True, gateways=OURS)
+def udp_bytes_at_the_end(t):
+    """CMD's end is sooner than that of its UDP flows: their bytes are told."""
+    place = t.keep(Place(t))
+    udp = t.keep(servers.UdpServer(t.lab.internet, lab.LIVE4))
+    log = os.path.join(place.path, "log")
+    script = ("import socket\n"
+              "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+              f"s.sendto(b'words', ('{lab.LIVE4}', {udp.port})); s.recv(9)\n")
+    begun = time.monotonic()
+    code, _, err = place.run("run", "-p", place.policy, "--audit", log, "--",
+                             "python3", "-c", script)
+    t.check(time.monotonic() - begun < 2, "it took long")
+    t.equal(code, 0, err)
+    t.check("bytes: 5 up, 5 down" in err, err)
+    close = audit.of_type(audit.read(log), "flow.close")
+    t.equal([(r["reason"], r["up"], r["down"], r.get("csrc")) for r in close],
+            [("shutdown", 5, 5, "frame")])
+    t.validate(log)
