@@ -118,6 +118,9 @@ cmd_main(const struct run *r)
 	errno = error;
 	if (error == ENOENT && strchr(r->cmd[0], '/') == NULL)
 		log_warnx("%s: no such program in PATH", r->cmd[0]);
+	else if (error == EPERM)
+		log_warn("%s: cannot be run; has it file capabilities (getcap(8)), "
+		    "which CMD cannot have?", r->cmd[0]);
 	else
 		log_warn("%s: cannot be run", r->cmd[0]);
 	_exit(exec_status(error));

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import stat
+import struct
 import subprocess
 import time
 
@@ -129,6 +130,21 @@ def bad_commands(t):
             (NOT_EXECUTABLE, "script", os.path.join(place.path, "script")),
             (NOT_EXECUTABLE, place.path, place.path)):
         expect(t, place, status, pattern, *head, command)
+
+
+@case(gateways=OURS, root=True)
+def file_capabilities(t):
+    """As Debian's ping(8) has them: to run it without them is not possible."""
+    place = t.keep(Place(t))
+    path = os.path.join(place.path, "capable")
+    shutil.copy("/bin/true", path)
+    net_raw = struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0)
+    os.setxattr(path, "security.capability", net_raw)
+    code, _, err = place.run(*quiet(place), path)
+    if code == 0:
+        t.skip("the file system has no capabilities for CMD to miss")
+    t.equal(code, NOT_EXECUTABLE, err)
+    t.check("file capabilities" in err, err)
 
 
 @case(quick=True, gateways=OURS)
