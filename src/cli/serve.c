@@ -46,6 +46,7 @@ static const struct option longopts[] = {
 };
 
 #define BACKLOG		16	/* clients until the keeper looks */
+#define READY_PATIENCE	1000	/* ms */
 #define STREAM_MTU	1500	/* what a guest takes if nobody tells it */
 
 struct serve {
@@ -263,15 +264,19 @@ remove_socket(const struct serve *s)
 		unlink(s->stream);
 }
 
+/* Who does not read it is not waited for: signals have to be. */
 static void
 say_ready(const struct serve *s)
 {
-	char	line[256];
-	int	n;
+	struct pollfd	p = { .fd = s->ready == -1 ? STDOUT_FILENO : s->ready,
+			    .events = POLLOUT };
+	char		line[256];
+	int		n;
 
 	n = snprintf(line, sizeof(line), "ready: %s\n", s->stream);
-	if (fd_write_all(s->ready == -1 ? STDOUT_FILENO : s->ready, line,
-	    (size_t)n) == -1)
+	if (poll(&p, 1, READY_PATIENCE) == 0)
+		log_warnx("nobody reads that we are ready");
+	else if (fd_write_all(p.fd, line, (size_t)n) == -1)
 		log_warn("saying that we are ready");
 	if (s->ready != -1)
 		close(s->ready);

@@ -252,6 +252,30 @@ def nobody_reads_run(t):
 
 
 @case(gateways=OURS)
+def nobody_reads_serve(t):
+    """`serve` serves, and ends when it is told to."""
+    place = t.keep(Place(t))
+    policy = place.write("warned.conf", gateway.policy_text(WARNED))
+    reader, writer = os.pipe()
+    fill(writer)
+    server = subprocess.Popen(
+        [*t.lab.as_user(), os.path.join(t.bindir, "sallyport"), "serve", "-p",
+         policy, "--stream", "sock", "--audit", "log"], cwd=place.path,
+        stdin=subprocess.DEVNULL, stdout=writer, stderr=writer,
+        env={"PATH": "/usr/bin:/bin", "HOME": place.path})
+    try:
+        t.check(lab.wait_until(lambda: server.poll() is not None or "log" in
+                               os.listdir(place.path), 5), "no log")
+        server.send_signal(signal.SIGTERM)
+        t.equal(server.wait(5), 0, "exit status")
+    finally:
+        server.kill()
+        server.wait()
+        os.close(reader)
+        os.close(writer)
+
+
+@case(gateways=OURS)
 def programs_of_another_build(t):
     """What never comes up is not silent: whoever has not said why is named."""
     place = t.keep(Place(t))
