@@ -35,6 +35,7 @@ enum keeper_type {
 	KEEPER_KILL,
 	KEEPER_READY,		/* policy in force, log durable, frame greeted */
 	KEEPER_SUMMARY,		/* answer to STOP, before exit */
+	KEEPER_LOGGING,		/* once: the log is begun, a stream's clients may come */
 	/* command -> keeper (head.id 0) */
 	KEEPER_LINK = 192,	/* + the tap, or the connected stream client */
 	KEEPER_FINISH,		/* CMD has ended */

@@ -289,6 +289,8 @@ audit_ready(void *room, const void *msg, int fd)
 		return -1;
 	a->unsent = STAILQ_FIRST(&a->queue);
 	a->state = AUDIT_UP;
+	if (!a->was_up)
+		keeper_logging(a->broker);
 	a->was_up = true;
 	a->begun = true;
 	a->failed = false;

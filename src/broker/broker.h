@@ -249,6 +249,7 @@ struct chan	*keeper_open(struct broker *, int fd);
 void		 keeper_spawn(struct broker *, enum role, uint32_t slot);
 void		 keeper_kill(struct broker *, enum role, uint32_t slot);
 void		 keeper_ready(struct broker *, uint32_t slot);
+void		 keeper_logging(struct broker *);
 void		 keeper_summary(struct broker *);
 
 /* guest.c */

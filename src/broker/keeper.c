@@ -46,6 +46,15 @@ keeper_ready(struct broker *b, uint32_t slot)
 }
 
 void
+keeper_logging(struct broker *b)
+{
+	struct wire_id	m;
+
+	wire_begin(&m, sizeof(m), KEEPER_LOGGING, 0);
+	chan_send(b->keeper, &m, sizeof(m), -1);
+}
+
+void
 keeper_summary(struct broker *b)
 {
 	struct keeper_summary	m;

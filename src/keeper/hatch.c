@@ -26,11 +26,6 @@ up(struct keeper *k)
 	command_up(k);
 }
 
-/*
- * A tap's guest waits for READY: log durable, frame greeted. A stream's client
- * comes whenever it likes and waits in the socket, so the policy in force is
- * enough to say that it may.
- */
 static int
 on_hello(void *arg, const void *msg, int fd)
 {
@@ -45,8 +40,6 @@ on_hello(void *arg, const void *msg, int fd)
 		return -1;
 	}
 	k->state = KEEPER_S_GREETED;
-	if (k->opt.kind == LINK_STREAM)
-		up(k);
 	hatch_guest(k);
 	return 0;
 }
@@ -86,6 +79,23 @@ on_kill(void *arg, const void *msg, int fd)
 	return 0;
 }
 
+/*
+ * A tap's guest waits for READY: its record durable, its frame greeted. A stream's
+ * client comes whenever it likes and waits in the socket, so the policy in force and
+ * a log are enough to say that it may.
+ */
+static int
+on_logging(void *arg, const void *msg, int fd)
+{
+	struct keeper	*k = arg;
+
+	(void)msg;
+	(void)fd;
+	if (k->opt.kind == LINK_STREAM)
+		up(k);
+	return 0;
+}
+
 static int
 on_ready(void *arg, const void *msg, int fd)
 {
@@ -113,6 +123,7 @@ static const struct wire_rule rules[] = {
 	{ KEEPER_SPAWN, S_LIVE, sizeof(struct keeper_child), false, on_spawn, 0 },
 	{ KEEPER_KILL, S_LIVE, sizeof(struct keeper_child), false, on_kill, 0 },
 	{ KEEPER_READY, S_LIVE, sizeof(struct wire_head), false, on_ready, 0 },
+	{ KEEPER_LOGGING, S_LIVE, sizeof(struct wire_head), false, on_logging, 0 },
 	{ KEEPER_SUMMARY, KEEPER_S_STOPPING, sizeof(struct keeper_summary),
 	    false, on_summary, 0 },
 };

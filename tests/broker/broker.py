@@ -532,6 +532,7 @@ def test_recorder_dies(b):
     f.granted(LO, port)
     assert b.stop() == 0
     assert b.one("deny.agg").n == 1
+    assert b.logging == 1, "told at the first only"
 
 
 def test_recorder_dies_after_writing(b):

@@ -24,7 +24,7 @@ VERSION = 2
 HELLO, OPEN, ACK, CLOSE, DROPS, PONG, RESOLVE, FLIGHT, MUTE = range(1, 10)
 CONFIG, GRANT, DENY, REVOKE, PING, PEEK, ANSWER = range(64, 71)
 K_POLICY, K_GUEST, K_CHILD, K_CHILD_LOG, K_DIED, K_STOP = range(128, 134)
-K_HELLO, K_SPAWN, K_KILL, K_READY, K_SUMMARY = range(160, 165)
+K_HELLO, K_SPAWN, K_KILL, K_READY, K_SUMMARY, K_LOGGING = range(160, 166)
 R_START, R_WRITE, R_END, R_NAMED = 300, 301, 302, 303
 R_HELLO, R_READY, R_DURABLE, R_FAILED, R_RECOVERED = range(330, 335)
 R_CONFIG, R_ASK, R_RES_HELLO, R_ANSWER = 400, 401, 430, 431
@@ -367,7 +367,7 @@ class Bench:
                  recorder=True, upstream=(), quiet=0):
         self.hold = False
         self.records, self.acked, self.kills = [], 0, []
-        self.summary, self.spawned, self.ready = None, [], 0
+        self.summary, self.spawned, self.ready, self.logging = None, [], 0, 0
         self.start = None
         self.recorder = None
         ours, theirs = pair()
@@ -444,6 +444,8 @@ class Bench:
             self.kills.append((struct.unpack_from("<I", data, 16)[0], slot))
         elif kind == K_READY:
             self.ready += 1
+        elif kind == K_LOGGING:
+            self.logging += 1
         elif kind == K_SUMMARY:
             self.summary = struct.unpack_from("<4QI", data, 16)
         else:

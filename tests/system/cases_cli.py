@@ -193,6 +193,20 @@ def place_of_the_socket(t):
 
 
 @case(quick=True, gateways=("sallyport",))
+def not_ready_without_a_log(t):
+    """A supervisor that has heard "ready" may count on it."""
+    place = t.keep(Place(t))
+    first = serve(t, place, os.path.join(place.path, "one"))
+    t.check(first.stdout.readline().startswith(b"ready: "), "the first")
+    second = serve(t, place, os.path.join(place.path, "two"))
+    out, said = second.communicate(timeout=20)
+    t.equal((second.returncode, out), (MACHINERY, b""), "the second")
+    t.check(b"another Sallyport" in said, said)
+    first.send_signal(signal.SIGTERM)
+    t.equal(first.wait(10), 0, "the end")
+
+
+@case(quick=True, gateways=("sallyport",))
 def serve_options(t):
     place = t.keep(Place(t))
     for args, pattern in ((["--stream", "s"], "-p POLICY"),
@@ -266,6 +280,7 @@ def nobody_reads_serve(t):
     try:
         t.check(lab.wait_until(lambda: server.poll() is not None or "log" in
                                os.listdir(place.path), 5), "no log")
+        time.sleep(1)                   # who is ended earlier was never up
         server.send_signal(signal.SIGTERM)
         t.equal(server.wait(5), 0, "exit status")
     finally:
