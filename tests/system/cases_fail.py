@@ -297,6 +297,8 @@ def stderr_cannot_wait(t):
     """poll(2) calls a terminal writable that has room for half a line, and a pipe
     that others fill meanwhile. What is the caller's own stays as it was."""
     for ours, writer in (os.pipe(), os.openpty()):
+        if t.lab.root and t.lab.user:   # a user's own are the user's
+            os.fchown(writer, t.lab.uid, t.lab.uid)
         with t.guest(fds=False, stderr=writer):
             t.check(not waits(t.pid("sallyportd"), 2), "the keeper waits")
             t.check(not waits(t.pid("sallyport-broker"), 5), "the broker waits")
