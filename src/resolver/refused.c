@@ -16,7 +16,6 @@
 
 #include <stdint.h>
 #include <string.h>
-#include <time.h>
 
 #include "resolver.h"
 
@@ -29,15 +28,6 @@ struct refusal {
 
 static struct refusal	refusals[UPSTREAM_MAX];
 static size_t		nrefusals;
-
-static int64_t
-now_ms(void)
-{
-	struct timespec	ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 /* The number of the peer's; nrefusals: it has none. */
 static size_t

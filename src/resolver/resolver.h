@@ -42,6 +42,9 @@ struct engine {
 };
 extern const struct engine	stub_engine, unbound_engine;
 
+/* clock.c: CLOCK_MONOTONIC */
+int64_t	now_ms(void);
+
 /* refused.c: of the upstream that a UDP socket is connected to. */
 void	refused_by(int fd);		/* that was its error */
 bool	refused_lately(int fd);		/* this, or another to the same */

@@ -16,11 +16,11 @@
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "fd.h"
 #include "log.h"
+#include "resolver.h"
 #include "stub.h"
 
 #define OPEN_MS		3000	/* to be connected, and verified */
@@ -60,15 +60,6 @@ struct stream {
 static void	on_read(int, short, void *);
 static void	on_write(int, short, void *);
 static void	on_timer(int, short, void *);
-
-static int64_t
-now_ms(void)
-{
-	struct timespec	ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static bool
 bytes_add(struct bytes *b, const void *data, size_t len, size_t max)
