@@ -280,8 +280,8 @@ say_all(struct learned *l, const struct run *r)
 	}
 	write_all(f, l, r);
 	if (fclose(f) != 0)
-		return;
-	for (p = all; *p != '\0'; p += n) {
+		log_warn("--learn");
+	for (p = all; p != NULL && *p != '\0'; p += n) {
 		n = strcspn(p, "\n");
 		n += p[n] == '\n';
 		n = n > 2 * LOG_LINE_MAX ? 2 * LOG_LINE_MAX : n;
