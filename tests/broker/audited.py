@@ -570,9 +570,7 @@ def evil(act, detail):
 
 
 def tests():
-    for key, value in list(globals().items()):
-        if key.startswith("test_"):
-            yield key[5:], value
+    yield from named(globals())
     for act, detail in EVIL.items():
         yield act.__name__, evil(act, detail)
 

@@ -1228,8 +1228,5 @@ def test_two_guests(b):
     assert not b.of("flow.close")
 
 
-TESTS = [(name[5:], fn) for name, fn in list(globals().items())
-         if name.startswith("test_")]
-
 if __name__ == "__main__":
-    sys.exit(main(TESTS, bench))
+    sys.exit(main(named(globals()), bench))

@@ -1160,9 +1160,7 @@ def test_wakes(b):
 
 
 def tests():
-    for key, value in list(globals().items()):
-        if key.startswith("test_"):
-            yield key[5:], value
+    yield from named(globals())
     for act, detail in EVIL.items():
         yield act.__name__, evil(act, detail)
     for key, (detail, act) in LIES.items():

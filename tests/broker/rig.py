@@ -684,6 +684,13 @@ def listener(addr="127.0.0.1", backlog=512):
     return s, s.getsockname()[1]
 
 
+def named(functions, prefix="test_"):
+    """(name, function) of those that are tests, in the order of the file."""
+    return [(name[len(prefix):], function)
+            for name, function in list(functions.items())
+            if name.startswith(prefix)]
+
+
 def main(tests, bench):
     """Runs each test with a bench of its own; the exit status. The slow ones
     run when asked for by name, or all by "-a"."""

@@ -888,8 +888,5 @@ def evil_gateway_ports(b):
     assert f.expect(DENY, f.open(GATEWAY, PORT, UDP)) == ADMIN
 
 
-TESTS = [(name[5:], fn) for name, fn in list(globals().items())
-         if name.startswith("evil_")]
-
 if __name__ == "__main__":
-    sys.exit(main(TESTS, bench))
+    sys.exit(main(named(globals(), "evil_"), bench))
