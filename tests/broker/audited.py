@@ -56,7 +56,7 @@ def say(s, conn):
     s.send(b"up")
     assert conn.recv(9) == b"up"
     conn.send(b"down")
-    assert s.recv(9) == b"down"
+    assert arrived(s, 9) == b"down"
 
 
 # ---- nothing, or not in time -------------------------------------------------------
@@ -70,7 +70,7 @@ def test_server_first(b):
     assert not b.of("flow.open")
     conn.send(b"220 ready\r\n")
     s = granted(f, ident, 0, 0.4)
-    assert s.recv(20) == b"220 ready\r\n"
+    assert arrived(s, 20) == b"220 ready\r\n"
     say(s, conn)
     s.close()
     f.close(ident, HOW_RST, "guest-rst")
@@ -101,7 +101,7 @@ def test_quick_server(b):
         if kind == GRANT:
             got[ident] = socket.socket(fileno=fd)
             f.ack(ident)
-    assert all(s.recv(9) == b"220\r\n" for s in got.values())
+    assert all(arrived(s, 9) == b"220\r\n" for s in got.values())
 
 
 def test_mute(b):
@@ -114,7 +114,7 @@ def test_mute(b):
     s.shutdown(socket.SHUT_WR)
     assert conn.recv(9) == b""
     conn.send(b"late")
-    assert s.recv(9) == b"late"
+    assert arrived(s, 9) == b"late"
     audited(b, "sni-unparseable")
 
 
@@ -227,7 +227,7 @@ def test_server_speaks_after_the_flight(b):
     b.ins.result(number, "other.test")
     s = granted(f, ident, 5)
     assert conn.recv(9) == b"hello"
-    assert s.recv(9) == b"220\r\n"
+    assert arrived(s, 9) == b"220\r\n"
     audited(b, "sni-mismatch", sni="other.test")
 
 

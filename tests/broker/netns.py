@@ -159,8 +159,7 @@ def echo(b, dst, kind, reply):
     assert struct.unpack_from("<I", f.config, 20)[0] & 0x60 == 0x60
     ident, s = f.granted(dst, 0, ECHO)
     s.send(struct.pack(">BBHHH", kind, 0, 0, 0, 7) + b"payload")
-    assert select.select([s], [], [], 2)[0]
-    data = s.recv(100)
+    data = arrived(s, 100)
     assert data[0] == reply and data[6:] == b"\0\7payload"
     s.close()
     f.close(ident, HOW_FIN, "idle", up=7, down=7)

@@ -684,6 +684,20 @@ def listener(addr="127.0.0.1", backlog=512):
     return s, s.getsockname()[1]
 
 
+def arrived(s, size):
+    """What came on a granted socket, which does not block: waits for it."""
+    assert select.select([s], [], [], 5)[0], "nothing came"
+    return s.recv(size)
+
+
+def shut_down(s):
+    """Waits until a granted socket was shut down, both ways, by the broker."""
+    poll = select.poll()
+    poll.register(s, 0)
+    assert poll.poll(5000) and poll.poll(0)[0][1] & select.POLLHUP, \
+        "it was not shut down"
+
+
 def named(functions, prefix="test_"):
     """(name, function) of those that are tests, in the order of the file."""
     return [(name[len(prefix):], function)

@@ -63,8 +63,7 @@ def serves(b):
         conn.close()
         conn, peer = SERVER.accept()
     conn.send(b"x")
-    time.sleep(0.01)
-    assert s.recv(1) == b"x"
+    assert arrived(s, 1) == b"x"
     s.close()
     b.good.close(ident, HOW_FIN)
     conn.close()

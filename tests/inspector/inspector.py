@@ -320,12 +320,23 @@ def inject(pid, nr):
     return libc.ptrace(detach, pid, None, None) == 0
 
 
+def waits(pid, seconds=10):
+    """Until it is in read(2) of its channel: it has sealed itself, and waits."""
+    end = time.time() + seconds
+    while time.time() < end:
+        with open(f"/proc/{pid}/syscall") as f:
+            if f.read().startswith("0 0x3 "):
+                return
+        time.sleep(0.002)
+    raise AssertionError("it does not come to wait for a message")
+
+
 def test_another_call():
     if not SEALED or os.uname().machine != "x86_64":
         return
     for nr, what in ((39, "getpid"), (41, "socket"), (9, "mmap"), (231, "exit_group")):
         i = Inspector()
-        time.sleep(0.02)                        # until it waits
+        waits(i.pid)
         if not inject(i.pid, nr):
             print("skip another call: it cannot be traced")
             i.end()

@@ -562,6 +562,16 @@ class Terminal:
         self.wait(re.escape(text), timeout)     # the terminal's echo
         return self.wait(answer, timeout)
 
+    def runs(self, program):
+        """Waits until the foreground is that program, to which a key then goes.
+
+        A shell in the midst of starting it cannot be stopped, anywhere.
+        """
+        def there():
+            return lab.program(os.tcgetpgrp(self.master)) == program
+        if not lab.wait_until(there, 10):
+            raise Failure(f"{program} is not in the foreground")
+
     def close(self):
         self.process.kill()
         self.process.wait()
@@ -592,7 +602,9 @@ def suspend_key(t):
     shell = terminal(t)
     shell.command("run sh -c 'echo started; sleep 2; echo woke; exit 9'",
                   "started")
-    time.sleep(0.2)     # a shell in the midst of vfork() cannot stop, anywhere
+    # a shell in the midst of vfork() cannot stop, anywhere
+    t.check(lab.wait_until(lambda: [p for p in lab.processes()
+                                    if lab.program(p) == "sleep"], 10), "sleep")
     shell.type("\x1a")
     shell.wait("Stopped")
     shell.wait("READY> ")
@@ -607,15 +619,15 @@ def shell_inside(t):
     shell = terminal(t)
     shell.command("run env PS1='IN> ' bash --norc --noprofile -i", "IN> ")
     shell.type("sleep 100\n")
-    time.sleep(0.3)
+    shell.runs("sleep")
     shell.type("\x03")
     shell.wait("IN> ")
     shell.type("sleep 200\n")
-    time.sleep(0.3)
+    shell.runs("sleep")
     shell.type("\x1a")
     shell.wait("Stopped")
     shell.type("fg\n")
-    time.sleep(0.3)
+    shell.runs("sleep")
     shell.type("\x03")
     shell.wait("IN> ")
     shell.command("exit 5", "READY> ")

@@ -131,8 +131,23 @@ def status(pid):
 
 
 def fds(pid):
-    return {int(n): os.readlink(f"/proc/{pid}/fd/{n}")
-            for n in os.listdir(f"/proc/{pid}/fd")}
+    got = {}
+    for n in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            got[int(n)] = os.readlink(f"/proc/{pid}/fd/{n}")
+        except FileNotFoundError:       # closed since the list was made
+            pass
+    return got
+
+
+def fds_at_rest(pid, right, seconds=5):
+    """The descriptors, as soon as they are right. A process that is just starting
+    opens files for a moment, a sanitizer's its own /proc/PID/maps; what it keeps
+    is there to the end."""
+    end = time.time() + seconds
+    while not right(got := fds(pid)) and time.time() < end:
+        time.sleep(0.02)
+    return got
 
 
 def gone(pids, seconds=5):
@@ -191,15 +206,17 @@ def rooms_look(k):
         for kind in "user pid net mnt ipc uts cgroup".split():
             mine = ns(pid, kind) != ns(k.proc.pid, kind)
             check(mine == (kind in own[name].split()), f"{name}: {kind} namespace")
+        # the broker has been given policy, channels and logs since it began
+        def right(got):
+            extra = {n for n, t in got.items() if n not in want[name]
+                     and "eventpoll" not in t and name != "broker"}
+            return want[name] <= set(got) and not extra
         try:
-            got = fds(pid)
+            got = fds_at_rest(pid, right)
         except PermissionError:
             check(False, f"{name}: fds can be seen")
             continue
-        # the broker has been given policy, channels and logs since it began
-        extra = {n for n, t in got.items() if n not in want[name] and "eventpoll" not in t
-                 and name != "broker"}
-        check(want[name] <= set(got) and not extra, f"{name}: fds are {sorted(want[name])}, not {got}")
+        check(right(got), f"{name}: fds are {sorted(want[name])}, not {got}")
         check(all(got[n] == "/dev/null" or (name in ("frame", "inspector") and "null" in got[n])
                   for n in (0, 1, 2)), f"{name}: 0, 1 and 2 are /dev/null")
         with open(f"/proc/{pid}/environ", "rb") as f:
@@ -235,10 +252,11 @@ def nursery_looks(k):
     check(int(s["CapPrm"], 16) & ~keep == 0 and s["NoNewPrivs"] == "1",
           f"nursery: capabilities {s['CapPrm']}")
     if os.geteuid() == 0:
-        got = fds(pid)
-        check(set(got) == {0, 1, 2, 3, 4, 5} and got[3].startswith("socket:") and
-              got[4].endswith("/sallyport-resolver") and got[5].endswith("/ca.pem"),
-              f"nursery: fds are {got}")
+        def right(got):
+            return set(got) == {0, 1, 2, 3, 4, 5} and got[3].startswith("socket:") and \
+                got[4].endswith("/sallyport-resolver") and got[5].endswith("/ca.pem")
+        got = fds_at_rest(pid, right)
+        check(right(got), f"nursery: fds are {got}")
 
 
 def test_usual(where):
