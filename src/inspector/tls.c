@@ -31,6 +31,10 @@
 enum extension {
 	EXT_SERVER_NAME = 0,		/* RFC 6066, 3 */
 	EXT_ALPN = 16,			/* RFC 7301, 3.1 */
+	EXT_ESNI = 0xffce,		/* what came before ECH, and its drafts: */
+	EXT_ECH_07 = 0xff02,
+	EXT_ECH_08 = 0xff08,		/* as it was first written */
+	EXT_ECH_FIRST = 0xfe08,
 	EXT_ECH = 0xfe0d		/* RFC 9849, 5; GREASE is sent as this, too */
 };
 #define EXTENSIONS		65536
@@ -179,6 +183,17 @@ is_new(struct hello *h, uint32_t type)
 	return new;
 }
 
+/*
+ * An encrypted name, in any form that a server may still understand: behind each of
+ * them may stand another name than the one that is read here.
+ */
+static bool
+hides_a_name(uint32_t type)
+{
+	return (type >= EXT_ECH_FIRST && type <= EXT_ECH) ||
+	    type == EXT_ESNI || type == EXT_ECH_07 || type == EXT_ECH_08;
+}
+
 static bool
 take_extension(struct hello *h, struct span *from, struct inspect_result *out)
 {
@@ -192,7 +207,7 @@ take_extension(struct hello *h, struct span *from, struct inspect_result *out)
 		return server_name(ext, out);
 	if (type == EXT_ALPN)
 		return protocols(ext, out);
-	if (type == EXT_ECH)
+	if (hides_a_name(type))
 		out->ech = 1;
 	return true;
 }

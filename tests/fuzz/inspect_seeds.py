@@ -61,7 +61,9 @@ def tls():
             hello(sni(b"192.0.2.1")), hello(sni(b"a.org.")), hello(sni(b"a\0b.org")),
             hello(sni(b"")), hello(sni(b"a" * 63 + b".x")), hello(sni(b"a" * 64 + b".x")),
             hello(alpn(b"\x0a\x0a", b"h3"), sni(name)), hello(alpn(b""), sni(name)),
-            hello(ext(16, b"")), hello(*usual, *usual), hello(ech(), ech())):
+            hello(ext(16, b"")), hello(*usual, *usual), hello(ech(), ech()),
+            hello(*usual, ext(0xffce, b"\x13\1" + bytes(36))), hello(ext(0xfe08, b""), *usual),
+            hello(*usual, ext(0xfe0a, bytes(9)))):
         yield records(message)
     message = hello(*usual)
     for size in (1, 3, 4, 5, 60, 100):

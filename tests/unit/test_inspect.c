@@ -218,6 +218,31 @@ with_extension(const struct hello_spec *s, unsigned int type, const void *body,
 	hello_records(&flight, &message, 16384);
 }
 
+/* ESNI and the drafts of ECH, whatever is in them; and none of their neighbours. */
+static void
+older_ech(void **state)
+{
+	static const unsigned int	old[] = { 0xffce, 0xff02, 0xff08, 0xfe08,
+					    0xfe09, 0xfe0a, 0xfe0b, 0xfe0c, 0xfe0d };
+	static const unsigned int	other[] = { 0xffcd, 0xffcf, 0xff01, 0xff03,
+					    0xff07, 0xff09, 0xfe07, 0xfe0e };
+	size_t				i;
+
+	(void)state;
+	for (i = 0; i < sizeof(old) / sizeof(old[0]); i++) {
+		with_extension(&usual, old[i], "\x13\x01\0\x1d", 4);
+		judge(&flight);
+		assert_true(names(NAME));
+		assert_int_equal(found.ech, 1);
+	}
+	for (i = 0; i < sizeof(other) / sizeof(other[0]); i++) {
+		with_extension(&usual, other[i], "\x13\x01\0\x1d", 4);
+		judge(&flight);
+		assert_true(names(NAME));
+		assert_int_equal(found.ech, 0);
+	}
+}
+
 static void
 twice_is_bad(void **state)
 {
@@ -499,6 +524,7 @@ main(void)
 		cmocka_unit_test(every_byte_in_the_name),
 		cmocka_unit_test(names_that_are_none),
 		cmocka_unit_test(ech_everywhere),
+		cmocka_unit_test(older_ech),
 		cmocka_unit_test(twice_is_bad),
 		cmocka_unit_test(server_name_lists),
 		cmocka_unit_test(protocol_lists),
