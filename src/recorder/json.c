@@ -23,11 +23,17 @@ json_put(struct json *j, const char *s, size_t n)
 	j->p += n;
 }
 
+/*
+ * Many readers have signed integers of 64 bits and refuse a whole line for one that
+ * is larger; of what is counted here only a frame that lies comes that far.
+ */
 void
 json_u64(struct json *j, uint64_t v)
 {
 	char	tmp[20], *p = tmp + sizeof(tmp);
 
+	if (v > INT64_MAX)
+		v = INT64_MAX;
 	do
 		*--p = (char)('0' + v % 10);
 	while ((v /= 10) != 0);

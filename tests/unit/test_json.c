@@ -64,7 +64,12 @@ numbers(void **state)
 	json_u64(&j, 0);
 	json_put(&j, " ", 1);
 	json_u64(&j, UINT64_MAX);
-	assert_string_equal(buf, "0 18446744073709551615");
+	json_put(&j, " ", 1);
+	json_u64(&j, INT64_MAX);
+	json_put(&j, " ", 1);
+	json_u64(&j, INT64_MAX - 1);
+	assert_string_equal(buf, "0 9223372036854775807 9223372036854775807 "
+	    "9223372036854775806");
 }
 
 static void
@@ -271,6 +276,31 @@ longest(void **state)
 	assert_false(j.over);
 	assert_true(j.p - buf > 3000);
 	assert_true(j.p - buf < LINE_ROOM);
+}
+
+/* A frame may claim any amount; the line stays one that every reader takes. */
+static void
+claims(void **state)
+{
+	static const uint64_t	claim[] = { INT64_MAX, UINT64_C(1) << 63,
+				    UINT64_MAX };
+	struct record		r = flow(REC_FLOW_CLOSE);
+	struct slice		body;
+	json_t			*line;
+	size_t			 i;
+
+	(void)state;
+	for (i = 0; i < sizeof(claim) / sizeof(claim[0]); i++) {
+		r.csrc = CSRC_FRAME;
+		r.up = r.down = r.pup = r.pdown = r.dur = r.rtt = claim[i];
+		setup(NULL);
+		line_record(&j, &o, 1, &r, NULL, &body);
+		line = json_loadb(buf, (size_t)(j.p - buf), 0, NULL);
+		assert_non_null(line);
+		assert_true(json_integer_value(json_object_get(line, "up")) ==
+		    INT64_MAX);
+		json_decref(line);
+	}
 }
 
 static void
@@ -500,7 +530,7 @@ int
 main(void)
 {
 	const struct CMUnitTest	tests[] = {
-		T(escapes), T(full), T(numbers), T(times), T(community),
+		T(escapes), T(full), T(numbers), T(claims), T(times), T(community),
 		T(order), T(all_types), T(longest), T(acceptable),
 		T(names_of_a_flow), T(names_of_a_question), T(longest_named),
 		T(acceptable_named), T(own_lines),
