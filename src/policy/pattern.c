@@ -5,8 +5,10 @@
  * Trusts: nothing in the word; it may be any bytes.
  * Must not: resolve anything, or depend on the locale.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <idn2.h>
 
@@ -41,6 +43,72 @@ to_ascii(struct parse *p, const struct item *w, const char *text)
 		    w->text, idn2_strerror(rc));
 	idn2_free(out);
 	return s;
+}
+
+/* 0 to 4: how many bytes the character of UTF-8 has that begins here. */
+static size_t
+character(const char *s)
+{
+	unsigned char	c = (unsigned char)*s;
+	size_t		n = c == 0 ? 0 : c < 0xc0 ? 1 : c < 0xe0 ? 2 :
+			    c < 0xf0 ? 3 : 4;
+
+	return strnlen(s, n);
+}
+
+/* What the mapping makes of one character, between two that it leaves alone. */
+static bool
+becomes_ascii(const char *c, size_t len)
+{
+	char	 label[8], *mapped = NULL;
+	uint8_t	*out = NULL;
+	bool	 ascii = false;
+	size_t	 i, n;
+
+	snprintf(label, sizeof(label), "0%.*s0", (int)len, c);
+	if (idn2_lookup_u8((const uint8_t *)label, &out, IDN2_NFC_INPUT |
+	    IDN2_NONTRANSITIONAL) == IDN2_OK &&
+	    idn2_to_unicode_8z8z((const char *)out, &mapped, 0) == IDN2_OK) {
+		n = strlen(mapped);
+		ascii = n < 3;		/* nothing is left of it */
+		for (i = 1; i + 1 < n; i++)
+			ascii = ascii || (unsigned char)mapped[i] < 0x80;
+	}
+	idn2_free(out);
+	idn2_free(mapped);
+	return ascii;
+}
+
+/* Nothing was mapped, but for the case of ASCII: so it is with most names. */
+static bool
+is_as_written(const char *s, const char *ascii)
+{
+	char	*back = NULL;
+	bool	 same;
+
+	same = idn2_to_unicode_8z8z(ascii, &back, 0) == IDN2_OK &&
+	    strcasecmp(s, back) == 0;
+	idn2_free(back);
+	return same;
+}
+
+/*
+ * Full-width letters, ideographic full stops, ligatures and their like are for
+ * input methods. In a policy they would be read as one name and mean another.
+ */
+static bool
+is_disguised(const char *s, const char *ascii)
+{
+	size_t	len;
+
+	if (is_as_written(s, ascii))
+		return false;
+	for (; *s != '\0'; s += len) {
+		len = character(s);
+		if ((unsigned char)*s >= 0x80 && becomes_ascii(s, len))
+			return true;
+	}
+	return false;
 }
 
 static bool
@@ -99,10 +167,18 @@ static int
 parse_text(struct parse *p, const struct item *w, const char *text,
     struct name *out)
 {
+	const char	*written = text;
+
 	if (!is_ascii(text) && (text = to_ascii(p, w, text)) == NULL)
 		return -1;
-	return name_from_text(text, strlen(text), out) == 0 ? 0 :
-	    bad_name(p, w, text);
+	if (name_from_text(text, strlen(text), out) == -1)
+		return bad_name(p, w, text);
+	if (text == written || !is_disguised(written, text))
+		return 0;
+	report_error(p, &w->at, "\"%.64s\" has characters that stand for ASCII, as "
+	    "full-width letters do, and so reads as another name: write %.64s",
+	    w->text, text);
+	return -1;
 }
 
 int

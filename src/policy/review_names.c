@@ -152,6 +152,30 @@ check_deny(struct parse *p, const struct tenant *t, const struct rule *r)
 	}
 }
 
+static bool
+has_ports(const struct services *s, uint32_t proto)
+{
+	size_t	i;
+
+	for (i = 0; i < s->range.n; i++)
+		if (s->range.v[i].proto == proto)
+			return true;
+	return false;
+}
+
+/* Nothing is looked at in datagrams, whatever `verify` says of the TCP ports. */
+static void
+check_proof(struct parse *p, const struct rule *r)
+{
+	if (r->verify_at.line != 0 && r->verify == VERIFY_NONE)
+		report_warning(p, &r->verify_at, "verify none: whoever shares an "
+		    "address with these names is reached too (W201)");
+	else if (has_ports(&r->services, PROTO_UDP))
+		report_warning(p, &r->services.at, "a name is never proved over "
+		    "UDP: whoever shares an address with these names is reached "
+		    "too (W201)");
+}
+
 static void
 check_allow(struct parse *p, const struct tenant *t, const struct rule *r)
 {
@@ -165,9 +189,7 @@ check_allow(struct parse *p, const struct tenant *t, const struct rule *r)
 		else
 			check_wildcard(p, n);
 	}
-	if (r->verify_at.line != 0 && r->verify == VERIFY_NONE)
-		report_warning(p, &r->verify_at, "verify none: whoever shares an "
-		    "address with these names is reached too (W201)");
+	check_proof(p, r);
 	check_attributes(p, t, r);
 }
 
