@@ -207,8 +207,8 @@ void	wait_terminal_back(struct wait *);
 _Noreturn void init_main(const struct run *, int ctl);
 /* inside.c: its network */
 int	inside_network(const struct run *, int ctl);
-/* hide.c: its files */
-int	hide_files(const struct run *);
+/* world.c: its files */
+int	world_make(const struct run *);
 /* guard.c: CMD's filter */
 int	guard_load(void);
 /* drain.c: until CMD's last bytes have left */

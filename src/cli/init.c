@@ -1,6 +1,6 @@
 /*
- * Pid 1 of CMD's pid namespace. It makes CMD's network and hides what is to be
- * hidden, starts CMD as pid 2 in the caller's process group, reaps, tells the
+ * Pid 1 of CMD's pid namespace. It makes CMD's network and the files that it
+ * sees, starts CMD as pid 2 in the caller's process group, reaps, tells the
  * command outside of stops and the end. When it goes, everything in here goes.
  *
  * Why pid 1 is not CMD, and CMD not a group leader of its own: pid 1 has no
@@ -226,7 +226,7 @@ init_main(const struct run *r, int ctl)
 	if (ctl_wait(ctl, &c, NULL) == -1 || inside_network(r, ctl) == -1 ||
 	    ctl_wait(ctl, &c, NULL) == -1)
 		_exit(EXIT_MACHINERY);
-	if (hide_files(r) == -1) {
+	if (world_make(r) == -1) {
 		(void)ctl_send(ctl, CTL_ENDED, EXIT_MACHINERY);
 		_exit(EXIT_MACHINERY);
 	}
