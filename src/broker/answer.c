@@ -85,6 +85,7 @@ answer_revoke(struct flow *f)
 	f->owes_revoke = !answer_tell(f->guest, &m, sizeof(m), -1);
 }
 
+/* False: not now. Else it is under way, or refused. */
 static bool
 grant(struct flow *f)
 {
@@ -93,8 +94,12 @@ grant(struct flow *f)
 
 	wire_begin(&m, sizeof(m), WIRE_GRANT, f->id);
 	m.written = f->written;
-	if (!answer_tell(g, &m, sizeof(m), f->fd))
+	if (!ledger_watched(f))
+		return true;
+	if (!answer_tell(g, &m, sizeof(m), f->fd)) {
+		ledger_unwatch(f);
 		return false;
+	}
 	g->inflight[g->ninflight++] = f->id;
 	ledger_granted(f);
 	return true;
@@ -248,17 +253,18 @@ answer_close(void *room, const void *msg, int fd)
 {
 	const struct wire_close	*m = msg;
 	struct guest		*g = room;
+	struct broker		*b = g->broker;
 	struct flow		*f = ledger_find(g, m->head.id);
 	const char		*fault = close_fault(g, f, m);
 
 	(void)fd;
 	if (fault != NULL)
 		return answer_refuse(g, fault);
-	if (f != NULL)
-		ledger_end(f, f->state == FLOW_REVOKED ? f->revoked :
-		    (enum reason)m->reason, m);
-	if (g->broker->stop != STOP_NO)
-		broker_stop_step(g->broker);
+	if (f != NULL && !ledger_end(f, f->state == FLOW_REVOKED ?
+	    f->revoked : (enum reason)m->reason, m))
+		guest_untested(g);
+	if (b->stop != STOP_NO)
+		broker_stop_step(b);
 	return 0;
 }
 

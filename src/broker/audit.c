@@ -422,8 +422,13 @@ audit_recorder(struct broker *b, int fd)
 	if (a->chan != NULL)
 		fatalx("the keeper started a second recorder");
 	a->chan = chan_new(b->base, fd, 0, RECORDER_QUEUE, &audit_ops, a);
-	if (a->chan == NULL)
-		fatal("the recorder's channel");
+	if (a->chan == NULL) {		/* its end of file; then DIED */
+		log_warnx("the recorder's channel cannot be watched, so it is "
+		    "ended");
+		close(fd);
+		hang_up(a);
+		return;
+	}
 	a->state = AUDIT_GREETING;
 }
 

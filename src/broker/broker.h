@@ -192,7 +192,7 @@ struct guest {
 	struct aggregate *denied, *unresolved;	/* flows, questions */
 	struct drops	drops[REASON_MAX];
 	bool		dropped;	/* one of them is not yet told */
-	uint64_t	limit_told[REASON_MAX];
+	uint64_t	limit_told[REASON_MAX], starved_told;
 	struct keeper_died died;	/* role 0: alive, as far as we know */
 };
 
@@ -261,6 +261,7 @@ void	guest_gone(struct guest *);
 void	guest_report(struct guest *, const char *what);
 void	guest_violation(struct guest *, const char *what);
 void	guest_kill(struct guest *, enum reason);
+void	guest_untested(struct guest *);
 void	guest_durable(struct broker *, uint64_t rec);
 void	guest_tick(struct guest *, uint64_t mono);
 void	guest_pause(struct guest *);
@@ -353,10 +354,12 @@ void	ledger_ready(struct flow *);
 void	ledger_failed(struct flow *, enum reason, enum deny_code, int error);
 void	ledger_durable(struct flow *);
 bool	ledger_release(struct flow *);
+bool	ledger_watched(struct flow *);	/* false: it is refused, and gone */
+void	ledger_unwatch(struct flow *);
 void	ledger_granted(struct flow *);
 void	ledger_revoke(struct flow *, enum reason);
 void	ledger_refuse(struct flow *);
-void	ledger_end(struct flow *, enum reason, const struct wire_close *);
+bool	ledger_end(struct flow *, enum reason, const struct wire_close *);
 void	ledger_end_all(struct guest *, enum reason);
 void	ledger_watch(struct broker *);
 void	ledger_tick(struct guest *, uint64_t mono);
@@ -364,7 +367,7 @@ void	ledger_move(struct flow *, struct flow_list *);
 
 /* cut.c */
 void	cut_flow(const struct flow *, bool at_once);
-void	cut_wire(struct flow *);
+bool	cut_wire(struct flow *);
 bool	cut_is_wire(const struct epoll_event *);
 void	cut_sprung(struct broker *, const struct epoll_event *);
 
@@ -409,6 +412,7 @@ void	deny_open(struct guest *, const struct wire_open *, enum reason,
 	    uint32_t rule, const struct named *);
 void	deny_question(struct guest *, struct record_named *);
 enum deny_code deny_code(uint32_t proto);
+void	deny_starved(struct guest *, int error);
 void	deny_drops(struct guest *, enum reason, uint64_t n);
 void	deny_flush(struct guest *, uint64_t mono, bool all);
 

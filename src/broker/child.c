@@ -41,8 +41,11 @@ child_started(struct child *c, int fd)
 		fatalx("the keeper started a %s that nobody asked for",
 		    role_name(c->role));
 	c->chan = chan_new(c->broker->base, fd, 0, CHILD_QUEUE, &child_chan, c);
-	if (c->chan == NULL)
-		fatal("the channel of a %s", role_name(c->role));
+	if (c->chan == NULL) {
+		close(fd);
+		child_fault(c, "its channel cannot be watched");
+		return;
+	}
 	c->state = CHILD_GREETING;
 	c->hello_due = mono_now() + CHILD_GREETS;
 	broker_want_tick(c->broker);

@@ -108,6 +108,23 @@ pipe_free(struct pipe_end *p)
 }
 
 static void
+pipe_later(struct pipe_end *p)
+{
+	struct timeval	tv = { .tv_usec = PAUSE_US };
+
+	if (event_add(p->again, &tv) == -1)
+		fatalx("libevent has no memory");
+}
+
+/* What cannot be watched now is tried again; the pipe keeps what comes. */
+static void
+pipe_watch(struct pipe_end *p)
+{
+	if (event_add(p->event, NULL) == -1)
+		pipe_later(p);
+}
+
+static void
 pipe_resume(int fd, short what, void *arg)
 {
 	struct pipe_end	*p = arg;
@@ -115,18 +132,14 @@ pipe_resume(int fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	p->taken = 0;
-	if (event_add(p->event, NULL) == -1)
-		fatalx("libevent has no memory");
+	pipe_watch(p);
 }
 
 static void
 pipe_pause(struct pipe_end *p)
 {
-	struct timeval	tv = { .tv_usec = PAUSE_US };
-
 	event_del(p->event);
-	if (event_add(p->again, &tv) == -1)
-		fatalx("libevent has no memory");
+	pipe_later(p);
 }
 
 static void
@@ -188,9 +201,9 @@ childlog_add(struct childlog *c, enum role role, uint32_t slot, int fd)
 	LIST_INSERT_HEAD(&c->pipes, p, entry);
 	p->event = event_new(c->base, fd, EV_READ | EV_PERSIST, pipe_read, p);
 	p->again = event_new(c->base, -1, 0, pipe_resume, p);
-	if (p->event == NULL || p->again == NULL ||
-	    event_add(p->event, NULL) == -1)
+	if (p->event == NULL || p->again == NULL)
 		fatalx("libevent has no memory");
+	pipe_watch(p);
 }
 
 void

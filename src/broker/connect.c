@@ -136,6 +136,8 @@ connect_reason(int error, enum deny_code *code)
 	case ENFILE:
 	case ENOBUFS:
 	case ENOMEM:
+	case ENOSPC:		/* no watch: fs.epoll.max_user_watches */
+	case ETOOMANYREFS:	/* no more fds in flight: unix(7) */
 		return REASON_RESOURCE;
 	case ECONNRESET:
 	case EPIPE:
@@ -231,9 +233,9 @@ connect_begin(struct flow *f)
 		return error;
 	f->connecting = event_new(f->guest->broker->base, f->fd, EV_WRITE,
 	    connect_ready, f);
-	if (f->connecting == NULL || event_add(f->connecting, &wait) == -1)
+	if (f->connecting == NULL)
 		return ENOMEM;
-	return EINPROGRESS;
+	return event_add(f->connecting, &wait) == -1 ? ENOSPC : EINPROGRESS;
 }
 
 /* Goes on from what connect_begin() or the event found; may free the flow. */

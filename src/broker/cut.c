@@ -75,20 +75,24 @@ cut_flow(const struct flow *f, bool at_once)
 	}
 }
 
-/* The frame says that it has closed its copy. To be called right before ours. */
-void
+/*
+ * The frame says that it has closed its copy. To be called right before ours. False:
+ * there is no wire. A registration that is there is changed without memory, so that
+ * is a kernel that we do not know, and a frame that we cannot believe.
+ */
+bool
 cut_wire(struct flow *f)
 {
 	struct epoll_event	ev = { .events = EPOLLIN | EPOLLONESHOT };
-	int			op = f->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
 
 	if (answer_inflight(f->guest, f->id))
-		return;
+		return true;		/* cut_in_flight() has made it useless */
 	ev.data.u64 = WIRE(f->guest->slot);
-	if (epoll_ctl(f->guest->broker->watch, op, f->fd, &ev) == -1)
-		log_warn("watch: flow %llu", (unsigned long long)f->number);
-	else
-		f->watched = false;	/* the kernel removes it with the file */
+	if (epoll_ctl(f->guest->broker->watch, EPOLL_CTL_MOD, f->fd,
+	    &ev) == -1)
+		return false;
+	f->watched = false;		/* the kernel removes it with the file */
+	return true;
 }
 
 bool

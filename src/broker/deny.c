@@ -5,6 +5,7 @@
  * Trusts: the verdict. Must not: lose a denial; those that are not written in
  * full are in a sum (aggregate.c).
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,41 @@ limit_met(struct guest *g, enum reason why, uint64_t mono)
 	r.reason = why;
 	record_text(r.detail, sizeof(r.detail), reason_name(why));
 	audit_put(g->broker, &r);
+}
+
+/* What may be done about it. */
+static const char *
+advice(int error)
+{
+	switch (error) {
+	case ENOSPC:
+		return "; are fs.epoll.max_user_watches used up?";
+	case ETOOMANYREFS:
+		return "; another program of this user holds its file "
+		    "descriptors in flight";
+	case EMFILE:
+	case ENFILE:
+		return "; raise the limit of open files";
+	default:
+		return "";
+	}
+}
+
+/*
+ * The law allowed it and the host has nothing for it; other processes of this user
+ * may have it. Each flow has its own record.
+ */
+void
+deny_starved(struct guest *g, int error)
+{
+	uint64_t	mono = mono_now(), last = g->starved_told;
+
+	g->starved_told = mono;
+	if (last != 0 && mono - last < LIMIT_QUIET)
+		return;
+	log_warnx("guest %s: a connection is refused, for the host has not what "
+	    "it needs (%s)%s", g->conf.name, error == 0 ?
+	    "memory or descriptors" : strerrordesc_np(error), advice(error));
 }
 
 /* Counted. True: the log can take it in full. */

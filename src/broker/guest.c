@@ -105,9 +105,14 @@ guest_frame(struct broker *b, const struct keeper_child *m, int fd)
 		return;
 	}
 	g->chan = chan_new(b->base, fd, 0, FRAME_QUEUE, &answer_ops, g);
-	if (g->chan == NULL)
-		fatal("a frame's channel");
 	g->frame_pid = m->pid;
+	if (g->chan == NULL) {		/* DIED brings the next try */
+		log_warnx("guest %s: its frame's channel cannot be watched, so "
+		    "it is ended", g->conf.name);
+		close(fd);
+		keeper_kill(b, ROLE_FRAME, g->slot);
+		return;
+	}
 	g->state = GUEST_GREETING;
 	g->hello_due = mono_now() + HELLO_OVERDUE;
 	broker_want_tick(b);
@@ -343,6 +348,15 @@ guest_kill(struct guest *g, enum reason reason)
 		buried(g);
 	else
 		keeper_kill(g->broker, ROLE_FRAME, g->slot);
+}
+
+/* It may have kept a copy of what it says it closed, and nothing would tell us. */
+void
+guest_untested(struct guest *g)
+{
+	log_warn("guest %s: the end of a connection cannot be watched, so its "
+	    "frame is ended", g->conf.name);
+	guest_kill(g, REASON_RESOURCE);
 }
 
 void

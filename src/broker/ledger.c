@@ -96,8 +96,26 @@ ledger_add(struct guest *g, const struct wire_open *m,
 	return f;
 }
 
-static void
-unwatch(struct flow *f)
+/*
+ * Before the fd leaves, so that none is out that is not watched; the registration
+ * then stays until the flow is over, and its last use (cut.c) needs no memory of
+ * the kernel's. EPOLLET alone: the kernel adds HUP and ERR.
+ */
+bool
+ledger_watched(struct flow *f)
+{
+	struct epoll_event	ev = { .events = EPOLLET };
+
+	ev.data.ptr = f;
+	f->watched = epoll_ctl(f->guest->broker->watch, EPOLL_CTL_ADD, f->fd,
+	    &ev) == 0;
+	if (!f->watched)
+		ledger_failed(f, REASON_RESOURCE, deny_code(f->proto), errno);
+	return f->watched;
+}
+
+void
+ledger_unwatch(struct flow *f)
 {
 	if (f->watched && epoll_ctl(f->guest->broker->watch, EPOLL_CTL_DEL,
 	    f->fd, NULL) == -1)
@@ -123,7 +141,7 @@ flow_free(struct flow *f)
 	connect_drop(f);
 	peek_drop(f);
 	free(f->names);
-	unwatch(f);
+	ledger_unwatch(f);
 	fd_drop(&f->fd);
 	quota_refund(g->quota, &f->charge);
 	free(f);
@@ -182,8 +200,11 @@ finish_denied(struct flow *f, enum reason reason)
 	flow_free(f);
 }
 
-/* The way out of the ledger: the one close record of this flow, or its deny. */
-static void
+/*
+ * The way out of the ledger: the one close record of this flow, or its deny. False:
+ * the frame's word that it has closed its copy could not be put to the test.
+ */
+static bool
 finish(struct flow *f, enum reason reason, int error,
     const struct wire_close *m)
 {
@@ -191,14 +212,14 @@ finish(struct flow *f, enum reason reason, int error,
 	struct linger	 orderly = { 0, 0 };
 	struct record	 r;
 	uint64_t	 now = mono_now();
-	bool		 fin = m != NULL && m->how == HOW_FIN;
+	bool		 fin = m != NULL && m->how == HOW_FIN, tested;
 
 	/* There was a connect, ahead of its record: no less is to be told of it. */
 	if (f->rec == 0 && f->fd != -1)
 		open_record(f);
 	if (f->rec == 0) {
 		finish_denied(f, reason);
-		return;
+		return true;
 	}
 	record_flow(f, REC_FLOW_CLOSE, &r);
 	r.reason = reason;
@@ -215,9 +236,9 @@ finish(struct flow *f, enum reason reason, int error,
 	    SO_LINGER, &orderly, sizeof(orderly)) == -1)
 		log_warn("linger: flow %llu", (unsigned long long)f->number);
 	record_put(b, f->named, f->names, &r);
-	if (granted(f) && m != NULL)
-		cut_wire(f);
+	tested = !granted(f) || m == NULL || cut_wire(f);
 	flow_free(f);
+	return tested;
 }
 
 /* Before the grant: the frame is told, without waiting for the commit. */
@@ -230,7 +251,9 @@ ledger_failed(struct flow *f, enum reason reason, enum deny_code code,
 
 	if (peek_is_told(f) || f->crossing)
 		g->crossing++;		/* its FLIGHT may be under way */
-	finish(f, reason, error, NULL);
+	if (reason == REASON_RESOURCE)
+		deny_starved(g, error);
+	(void)finish(f, reason, error, NULL);
 	answer_deny(g, id, code);
 }
 
@@ -257,10 +280,10 @@ ledger_refuse(struct flow *f)
 	answer_deny(g, id, deny_code(proto));
 }
 
-void
+bool
 ledger_end(struct flow *f, enum reason reason, const struct wire_close *m)
 {
-	finish(f, reason, 0, m);
+	return finish(f, reason, 0, m);
 }
 
 void
@@ -269,8 +292,8 @@ ledger_end_all(struct guest *g, enum reason reason)
 	struct flow	*f;
 
 	while ((f = TAILQ_FIRST(&g->flows)) != NULL)
-		finish(f, f->state == FLOW_REVOKED ? f->revoked : reason, 0,
-		    NULL);
+		(void)finish(f, f->state == FLOW_REVOKED ? f->revoked : reason,
+		    0, NULL);
 }
 
 void
@@ -357,20 +380,12 @@ ledger_release(struct flow *f)
 	return false;
 }
 
-/* The fd is on its way. EPOLLET alone: the kernel adds HUP and ERR. */
+/* The fd is on its way, and watched. */
 void
 ledger_granted(struct flow *f)
 {
-	struct epoll_event	ev = { .events = EPOLLET };
-
 	f->state = FLOW_OPEN;
 	ledger_move(f, NULL);
-	ev.data.ptr = f;
-	if (epoll_ctl(f->guest->broker->watch, EPOLL_CTL_ADD, f->fd,
-	    &ev) == -1)
-		log_warn("watch: flow %llu", (unsigned long long)f->number);
-	else
-		f->watched = true;
 	broker_want_tick(f->guest->broker);
 }
 
@@ -386,7 +401,6 @@ ledger_revoke(struct flow *f, enum reason reason)
 		ledger_failed(f, reason, DENY_RESET, 0);
 		return;
 	}
-	unwatch(f);
 	meter_read(f, false, &m);
 	f->up = m.up;
 	f->down = m.down;
@@ -401,13 +415,14 @@ ledger_revoke(struct flow *f, enum reason reason)
 	broker_want_tick(f->guest->broker);
 }
 
-/* HUP: both directions are over, so CLOSE is to come. Each tells us once. */
+/* HUP: both directions are over, so CLOSE is to come. The first one counts. */
 static void
 hung_up(struct flow *f, uint32_t events)
 {
 	if ((events & EPOLLHUP) == 0)
 		return;		/* ERR alone is the frame's to see */
-	unwatch(f);
+	if (f->state != FLOW_OPEN || f->on == &f->guest->hup)
+		return;
 	f->due = mono_now() + CLOSE_OVERDUE;
 	ledger_move(f, &f->guest->hup);
 	broker_want_tick(f->guest->broker);

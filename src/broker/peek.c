@@ -86,7 +86,7 @@ peek_ask(struct flow *f)
 		    server_first, f);
 		if (f->connecting == NULL ||
 		    event_add(f->connecting, NULL) == -1) {
-			ledger_failed(f, REASON_RESOURCE, DENY_RESET, ENOMEM);
+			ledger_failed(f, REASON_RESOURCE, DENY_RESET, ENOSPC);
 			return;
 		}
 	}
@@ -361,7 +361,7 @@ write_later(struct flow *f)
 	f->connecting = event_new(f->guest->broker->base, f->fd, EV_WRITE,
 	    write_again, f);
 	if (f->connecting == NULL || event_add(f->connecting, &wait) == -1)
-		ledger_failed(f, REASON_RESOURCE, DENY_RESET, ENOMEM);
+		ledger_failed(f, REASON_RESOURCE, DENY_RESET, ENOSPC);
 }
 
 /*

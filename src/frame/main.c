@@ -88,14 +88,6 @@ check_fds(void)
 	seal_check_fds(FD_SHARED, extra, 1);
 }
 
-/* libevent would use stdio. */
-static void
-event_log(int severity, const char *msg)
-{
-	if (severity >= EVENT_LOG_WARN)
-		log_warnx("libevent: %s", msg);
-}
-
 static void
 seal(void)
 {
@@ -124,7 +116,6 @@ main(int argc, char **argv)
 	mallopt(M_MMAP_THRESHOLD, 1 << 20);
 	rand_seed();
 	link_map_shared();
-	event_set_log_callback(event_log);
 	frame.base = chan_base();
 	frame_clock();
 	seal();

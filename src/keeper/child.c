@@ -136,12 +136,21 @@ bring_up(const struct keeper *k, const struct spawn *s, struct spawned *out)
 	return spawn(s, out);
 }
 
-static void
+/* A child whose end would not be seen is none: it is ended, and waited for. */
+static int
 watch(struct keeper *k, struct child *c)
 {
 	c->end = event_new(k->base, c->proc.pidfd, EV_READ, child_end, c);
-	if (c->end == NULL || event_add(c->end, NULL) == -1)
-		fatalx("no memory for events");
+	if (c->end != NULL && event_add(c->end, NULL) == 0)
+		return 0;
+	if (c->end != NULL)
+		event_free(c->end);
+	c->end = NULL;
+	syscall(SYS_pidfd_send_signal, c->proc.pidfd, SIGKILL, NULL, 0);
+	waitid(P_PIDFD, (id_t)c->proc.pidfd, NULL, WEXITED);
+	fd_drop(&c->proc.pidfd);
+	errno = ENOBUFS;
+	return -1;
 }
 
 /*
@@ -161,11 +170,11 @@ child_start(struct keeper *k, enum role role)
 		goto out;
 	s.channel = chan[1];
 	s.log = role == ROLE_BROKER ? STDERR_FILENO : log[1];
-	if ((r = bring_up(k, &s, &c->proc)) == -1)
+	if ((r = bring_up(k, &s, &c->proc)) == -1 ||
+	    (r = watch(k, c)) == -1)
 		goto out;
 	c->killed = false;
 	backoff_started(&c->backoff, now_ms());
-	watch(k, c);
 	log_debug("%s is pid %d", role_name(role), (int)c->proc.pid);
 	if (role == ROLE_BROKER) {
 		r = hatch_open(k, chan[0]);
@@ -201,6 +210,11 @@ advice(const struct child *c, int err)
 	case EMFILE:
 	case ENFILE:
 		return "raise the limit of open files";
+	case ETOOMANYREFS:
+		return "another program of this user holds its file "
+		    "descriptors in flight";
+	case ENOBUFS:
+		return "are fs.epoll.max_user_watches used up?";
 	case EAGAIN:
 		return "raise the limit of processes";
 	case EPERM:

@@ -180,8 +180,10 @@ connect_it(struct stream *s)
 		return false;
 	s->rd = event_new(s->base, s->fd, EV_READ | EV_PERSIST, on_read, s);
 	s->wr = event_new(s->base, s->fd, EV_WRITE, on_write, s);
-	if (s->rd == NULL || s->wr == NULL || event_add(s->wr, NULL) == -1)
-		fatalx("no memory for an event");
+	if (s->rd == NULL || s->wr == NULL || event_add(s->wr, NULL) == -1) {
+		shut(s);
+		return false;
+	}
 	s->state = CONNECTING;
 	set_timer(s, OPEN_MS);
 	return true;
@@ -251,7 +253,10 @@ on_write(int fd, short what, void *arg)
 			fail(s, strerrordesc_np(err));
 			return;
 		}
-		event_add(s->rd, NULL);
+		if (event_add(s->rd, NULL) == -1) {
+			fail(s, "the host has no watch left for it");
+			return;
+		}
 		if (s->upstream->tls) {
 			s->tls = stub_cipher->start(&s->upstream->name);
 			s->state = SHAKING;

@@ -126,9 +126,13 @@ open_door(struct inquiry *q, struct door *d)
 		return -1;
 	d->rd = event_new(q->stub->base, d->fd, EV_READ | EV_PERSIST,
 	    on_datagrams, d);
-	if (d->rd == NULL || event_add(d->rd, NULL) == -1)
-		fatalx("no memory for an event");
-	return 0;
+	if (d->rd != NULL && event_add(d->rd, NULL) == 0)
+		return 0;
+	if (d->rd != NULL)
+		event_free(d->rd);
+	d->rd = NULL;
+	fd_drop(&d->fd);
+	return -1;
 }
 
 /* Asks upstream q->at. -1: it cannot be asked. */

@@ -47,12 +47,27 @@ struct chan {
 	struct event		*later;		/* too many fds are in flight */
 	const struct chan_ops	*ops;
 	void			*arg;
+	bool			 paused;	/* not to be read */
 	bool			 busy;		/* a callback is under way */
 	bool			 dead;		/* freed inside it */
 };
 
 static void	chan_read(int, short, void *);
 static void	chan_write(int, short, void *);
+static void	chan_later(int, short, void *);
+
+/*
+ * A watch that cannot be set is a return code here, and whoever asked for it says
+ * what became of it. libevent's own words would be one line for each.
+ */
+static void
+chan_log(int severity, const char *msg)
+{
+	if (severity >= EVENT_LOG_ERR)
+		log_warnx("libevent: %s", msg);
+	else
+		log_debug("libevent: %s", msg);
+}
 
 struct event_base *
 chan_base(void)
@@ -60,6 +75,7 @@ chan_base(void)
 	struct event_config	*config = event_config_new();
 	struct event_base	*base;
 
+	event_set_log_callback(chan_log);
 	if (config == NULL || event_config_set_flag(config,
 	    EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_IGNORE_ENV) == -1 ||
 	    (base = event_base_new_with_config(config)) == NULL)
@@ -100,8 +116,9 @@ chan_new(struct event_base *base, int fd, unsigned int flags,
 	STAILQ_INIT(&c->queue);
 	c->rd = event_new(base, fd, EV_READ | EV_PERSIST, chan_read, c);
 	c->wr = event_new(base, fd, EV_WRITE, chan_write, c);
-	c->later = event_new(base, -1, 0, chan_write, c);
-	if (c->rd == NULL || c->wr == NULL || c->later == NULL || event_add(c->rd, NULL) == -1) {
+	c->later = event_new(base, -1, 0, chan_later, c);
+	if (c->rd == NULL || c->wr == NULL || c->later == NULL ||
+	    event_add(c->rd, NULL) == -1) {
 		c->fd = -1;	/* still the caller's */
 		chan_free(c);
 		return NULL;
@@ -152,19 +169,31 @@ chan_queued(const struct chan *c)
 	return c->queued;
 }
 
+/* Waits for the socket; if there is no watch for that, for another try. */
+static void
+chan_watch(struct chan *c, struct event *e)
+{
+	struct timeval	tv = { .tv_usec = CHAN_LATER_US };
+
+	if (event_add(e, NULL) == -1)
+		event_add(c->later, &tv);
+}
+
 void
 chan_pause(struct chan *c, bool pause)
 {
+	c->paused = pause;
 	if (pause)
 		event_del(c->rd);
 	else
-		event_add(c->rd, NULL);
+		chan_watch(c, c->rd);
 }
 
 /* Tells the owner once that it is over; the owner frees the channel. */
 static void
 chan_end(struct chan *c, const char *why)
 {
+	c->paused = true;
 	event_del(c->rd);
 	event_del(c->wr);
 	event_del(c->later);
@@ -180,7 +209,7 @@ chan_retry(struct chan *c)
 	if (errno == ETOOMANYREFS)
 		event_add(c->later, &tv);
 	else if (errno == EAGAIN || errno == EINTR)
-		event_add(c->wr, NULL);
+		chan_watch(c, c->wr);
 	else
 		return false;
 	return true;
@@ -251,6 +280,17 @@ chan_write(int fd, short what, void *arg)
 	}
 	if (c->ops->writable != NULL)
 		c->ops->writable(c->arg);
+}
+
+/* Too many fds were in flight, or there was no watch. */
+static void
+chan_later(int fd, short what, void *arg)
+{
+	struct chan	*c = arg;
+
+	if (!c->paused && !event_pending(c->rd, EV_READ, NULL))
+		chan_watch(c, c->rd);
+	chan_write(fd, what, c);
 }
 
 /* One datagram. False: nothing more to read, or the channel may be gone. */

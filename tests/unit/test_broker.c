@@ -3,7 +3,9 @@
  * the whole program cannot reach, because it needs a change in the midst of a
  * flow or a clock that jumps.
  */
+#include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include <netinet/in.h>
 
@@ -34,6 +36,8 @@ struct rig {
 	int			 resolver, inspector;
 	size_t			 write_max;	/* to sockets of flows */
 	unsigned int		 full, writes;	/* EAGAINs first; all of them */
+	int			 no_watch;	/* of this epoll: `no_watch_op` fails */
+	int			 no_watch_op;
 };
 
 static struct rig	rig;
@@ -67,6 +71,21 @@ __wrap_write(int fd, const void *buf, size_t len)
 			len = rig.write_max;
 	}
 	return __real_write(fd, buf, len);
+}
+
+/*
+ * In the place of libc's, for libevent too: the user's watches are used up. 0 is
+ * every epoll.
+ */
+int
+epoll_ctl(int epoll, int op, int fd, struct epoll_event *ev)
+{
+	if (op == rig.no_watch_op &&
+	    (rig.no_watch == 0 || rig.no_watch == epoll)) {
+		errno = ENOSPC;
+		return -1;
+	}
+	return (int)syscall(SYS_epoll_ctl, epoll, op, fd, ev);
 }
 
 static int
@@ -208,7 +227,7 @@ setup(void **state)
 	(void)state;
 	memset(&rig, 0, sizeof(rig));
 	signal(SIGPIPE, SIG_IGN);
-	rig.base = event_base_new();
+	rig.base = chan_base();
 	assert_int_equal(fd_channel(pair), 0);
 	rig.keeper = pair[1];
 	rig.b = broker_new(rig.base, pair[0], law(), 0, DURABLE_BEFORE_DATA);
@@ -792,6 +811,149 @@ own_addresses(void **state)
 		assert_true(addr_compare(&l.addr[i - 1], &l.addr[i]) <= 0);
 }
 
+/* ---- the user's watches are used up ---------------------------------------------- */
+
+/* How often the keeper was asked to end a child of this role since the last time. */
+static unsigned int
+kills(enum role role)
+{
+	union {
+		struct keeper_child	child;
+		struct wire_hello	hello;
+	} m;
+	unsigned int	n = 0;
+
+	turn();
+	while (take(rig.keeper, &m, sizeof(m), NULL) > 0)
+		n += m.child.head.type == KEEPER_KILL && m.child.role == role;
+	return n;
+}
+
+static void
+say_ack(uint64_t id)
+{
+	struct wire_id	m;
+
+	wire_begin(&m, sizeof(m), WIRE_ACK, id);
+	assert_int_equal(fd_send(rig.frame, &m, sizeof(m), -1), 0);
+	turn();
+}
+
+/* A socket that cannot be watched is not given away, and its record says so. */
+static void
+unwatched_is_not_granted(void **state)
+{
+	uint64_t	id;
+	char		c;
+	int		conn;
+
+	(void)state;
+	rig.no_watch = rig.b->watch;
+	rig.no_watch_op = EPOLL_CTL_ADD;
+	id = open_flow();
+	assert_int_equal(told(id, NULL), WIRE_DENY);
+	assert_null(ledger_find(rig.g, id));
+	assert_int_equal(last_record()->type, REC_FLOW_CLOSE);
+	assert_int_equal(last_record()->reason, REASON_RESOURCE);
+	assert_int_equal(last_record()->err, ENOSPC);
+	conn = accept(rig.listener, NULL, NULL);
+	assert_int_equal(read(conn, &c, 1), -1);	/* it was reset */
+	close(conn);
+	rig.no_watch_op = 0;
+	assert_int_equal(told(open_flow(), NULL), WIRE_GRANT);
+}
+
+/* Nothing needs a new watch from the grant to the end, whatever happens between. */
+static void
+watched_to_the_end(void **state)
+{
+	uint64_t	id = open_flow();
+	int		fd, conn;
+
+	(void)state;
+	assert_int_equal(told(id, &fd), WIRE_GRANT);
+	say_ack(id);
+	rig.no_watch = rig.b->watch;
+	rig.no_watch_op = EPOLL_CTL_ADD;
+	conn = accept(rig.listener, NULL, NULL);
+	shutdown(conn, SHUT_WR);
+	shutdown(fd, SHUT_WR);
+	turn();				/* HUP */
+	say_close(id, HOW_FIN, REASON_DONE);
+	turn();				/* and it has kept its copy */
+	assert_int_equal(last_record()->type, REC_IPC_VIOLATION);
+	assert_string_equal(last_record()->detail, "kept-copy");
+	assert_int_equal(kills(ROLE_FRAME), 1);
+	close(fd);
+	close(conn);
+}
+
+/* A frame whose CLOSE cannot be put to the test is not believed. */
+static void
+untested_close(void **state)
+{
+	uint64_t	id = open_flow(), other;
+	int		fd, fd2;
+
+	(void)state;
+	assert_int_equal(told(id, &fd), WIRE_GRANT);
+	other = open_flow();
+	assert_int_equal(told(other, &fd2), WIRE_GRANT);
+	say_ack(other);
+	rig.no_watch = rig.b->watch;
+	rig.no_watch_op = EPOLL_CTL_MOD;
+	say_close(id, HOW_RST, REASON_GUEST_RST);
+	assert_int_equal(kills(ROLE_FRAME), 1);
+	assert_null(rig.g->chan);
+	assert_null(ledger_find(rig.g, other));
+	assert_int_equal(last_record()->type, REC_FLOW_CLOSE);
+	assert_int_equal(last_record()->reason, REASON_RESOURCE);
+	close(fd);
+	close(fd2);
+}
+
+/* What one child's channel lacks ends that child; the broker asks for the next. */
+static void
+unwatched_children(void **state)
+{
+	struct keeper_child	m;
+	struct keeper_died	d;
+	int			pair[2];
+
+	(void)state;
+	(void)kills(ROLE_FRAME);
+	fd_drop(&rig.recorder);
+	wire_begin(&d, sizeof(d), KEEPER_DIED, 0);
+	d.pid = 1;
+	d.signal = SIGKILL;
+	d.role = ROLE_FRAME;
+	guest_died(rig.b, &d);
+	d.role = ROLE_RESOLVER;
+	child_died(resolver_child(rig.b), &d);
+	d.role = ROLE_RECORDER;
+	audit_died(rig.b, &d);
+	rig.no_watch_op = EPOLL_CTL_ADD;
+	wire_begin(&m, sizeof(m), KEEPER_CHILD, 0);
+	m.pid = 2;
+	assert_int_equal(fd_channel(pair), 0);
+	guest_frame(rig.b, &m, pair[0]);
+	assert_int_equal(read(pair[1], &m, sizeof(m)), 0);
+	assert_int_equal(kills(ROLE_FRAME), 1);
+	close(pair[1]);
+	assert_int_equal(fd_channel(pair), 0);
+	child_started(resolver_child(rig.b), pair[0]);
+	assert_int_equal(kills(ROLE_RESOLVER), 1);
+	close(pair[1]);
+	assert_int_equal(fd_channel(pair), 0);
+	audit_recorder(rig.b, pair[0]);
+	assert_int_equal(read(pair[1], &m, sizeof(m)), 0);
+	close(pair[1]);
+	rig.no_watch_op = 0;
+	audit_died(rig.b, &d);
+	start_recorder();
+	assert_true(audit_up(rig.b));
+}
+
 #define T(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -808,6 +970,8 @@ main(void)
 		T(judged_again_without_a_flight), T(judged_again_unlooked),
 		T(revoked_in_peek),
 		T(peeks_owed),
+		T(unwatched_is_not_granted), T(watched_to_the_end),
+		T(untested_close), T(unwatched_children),
 		T(own_addresses), cmocka_unit_test(errors_of_connect),
 	};
 
