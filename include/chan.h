@@ -62,7 +62,8 @@ int	chan_fd(const struct chan *);
 int	chan_send(struct chan *, const void *buf, size_t len, int fd);
 /*
  * Sends now or not at all: -1 with EAGAIN leaves no copy, and writable() is
- * called when it is worth trying again.
+ * called when it is worth trying again; also -1 with ETOOMANYREFS, when it is not
+ * the peer who has no room: this user's fds in flight are too many (unix(7)).
  */
 int	chan_try(struct chan *, const void *buf, size_t len, int fd);
 size_t	chan_queued(const struct chan *);

@@ -13,6 +13,8 @@
 #include "broker.h"
 #include "log.h"
 
+#define CROWDED_PATIENCE	SEC
+
 /* A handler's word for its refusal, which the log repeats. */
 int
 answer_refuse(struct guest *g, const char *why)
@@ -85,6 +87,21 @@ answer_revoke(struct flow *f)
 	f->owes_revoke = !answer_tell(f->guest, &m, sizeof(m), -1);
 }
 
+/*
+ * The fds in flight of all processes of this user are as many as this one may have
+ * open, and we have sent the least of them. The first flow of a row waits a moment,
+ * those after it no more until one has got through.
+ */
+static bool
+crowded_out(struct guest *g)
+{
+	uint64_t	mono = mono_now();
+
+	if (g->crowded == 0)
+		g->crowded = mono;
+	return mono - g->crowded >= CROWDED_PATIENCE;
+}
+
 /* False: not now. Else it is under way, or refused. */
 static bool
 grant(struct flow *f)
@@ -97,9 +114,15 @@ grant(struct flow *f)
 	if (!ledger_watched(f))
 		return true;
 	if (!answer_tell(g, &m, sizeof(m), f->fd)) {
+		if (errno == ETOOMANYREFS && crowded_out(g)) {
+			ledger_failed(f, REASON_RESOURCE, deny_code(f->proto),
+			    ETOOMANYREFS);
+			return true;
+		}
 		ledger_unwatch(f);
 		return false;
 	}
+	g->crowded = 0;
 	g->inflight[g->ninflight++] = f->id;
 	ledger_granted(f);
 	return true;
@@ -143,6 +166,7 @@ answer_reset(struct guest *g)
 	g->crossing = 0;
 	g->last_id = 0;
 	g->unread_since = 0;
+	g->crowded = 0;
 }
 
 /* ---- from the frame ------------------------------------------------------- */

@@ -164,6 +164,7 @@ struct guest {
 	uint32_t	frame_pid;
 	uint64_t	last_id;
 	uint64_t	hello_due, unread_since;
+	uint64_t	crowded;	/* since when no fd could be sent; 0 = it can */
 	uint64_t	attach_rec;	/* READY waits for it; 0 = said */
 	struct quota	*quota;
 	struct bucket	messages;

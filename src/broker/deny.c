@@ -72,6 +72,8 @@ deny_starved(struct guest *g, int error)
 {
 	uint64_t	mono = mono_now(), last = g->starved_told;
 
+	if (audit_up(g->broker) && !audit_crowded(g->broker))
+		limit_met(g, REASON_RESOURCE, mono);
 	g->starved_told = mono;
 	if (last != 0 && mono - last < LIMIT_QUIET)
 		return;

@@ -172,6 +172,7 @@ void	life_broker_gone(struct keeper *, bool clean);
 void	life_check_end(struct keeper *);
 
 /* seal.c */
+void	seal_keeper_limits(void);
 void	seal_keeper(const struct keeper *);
 
 #endif

@@ -225,6 +225,7 @@ main(int argc, char **argv)
 	log_wait_briefly();
 	options_parse(&k.opt, argc, argv);
 	log_set_level(k.opt.level);
+	seal_keeper_limits();
 	setup(&k);
 	if (start(&k) == -1) {
 		command_end(&k);

@@ -52,6 +52,7 @@ receive(int chan, void *msg, size_t len, int *fd)
 	return -1;
 }
 
+/* A child that the keeper cannot be given is none. */
 static void
 give_birth(struct spawn *s)
 {
@@ -63,20 +64,34 @@ give_birth(struct spawn *s)
 		lseek(s->object, 0, SEEK_SET);
 	b.pid = spawn(s, &p) == -1 ? -1 : p.pid;
 	b.err = b.pid == -1 ? errno : 0;
-	if (fd_send(NURSERY_CHAN, &b, sizeof(b), p.pidfd) == -1)
-		_exit(0);
+	if (fd_send(NURSERY_CHAN, &b, sizeof(b), p.pidfd) == -1) {
+		b.pid = -1;
+		b.err = errno;
+		if (p.pidfd != -1)
+			syscall(SYS_pidfd_send_signal, p.pidfd, SIGKILL, NULL,
+			    0);
+		if (fd_send(NURSERY_CHAN, &b, sizeof(b), -1) == -1)
+			_exit(0);
+	}
 	fd_drop(&p.pidfd);
 }
 
+/* A channel whose log did not follow is one that the keeper could not send. */
 _Noreturn static void
 serve(struct spawn *s)
 {
 	char	c;
+	int	fd;
 
 	for (;;) {
-		if (receive(NURSERY_CHAN, &c, 1, &s->channel) == -1 ||
-		    receive(NURSERY_CHAN, &c, 1, &s->log) == -1)
+		if (receive(NURSERY_CHAN, &c, 1, &fd) == -1)
 			_exit(0);	/* the keeper is gone */
+		if (c == 'c') {
+			fd_drop(&s->channel);
+			s->channel = fd;
+			continue;
+		}
+		s->log = fd;
 		give_birth(s);
 		fd_drop(&s->channel);
 		fd_drop(&s->log);

@@ -152,8 +152,22 @@ const struct seal_table keeper_seal = {
 };
 
 /*
- * NOFILE stays at the hard limit: a frame's flows need it, and a child cannot
- * raise it. Root keeps what an id map of another id needs, and nothing else
+ * NOFILE is at the hard limit: a frame's flows need it, a child cannot raise it,
+ * and it is what the kernel compares with when an fd is sent, so the nursery needs
+ * it too.
+ */
+void
+seal_keeper_limits(void)
+{
+	static const struct seal_limits	limits = { .nofile = UINT64_MAX,
+					    .fsize = UINT64_MAX,
+					    .as = UINT64_MAX };
+
+	seal_rlimits(&limits);
+}
+
+/*
+ * Root keeps what an id map of another id needs, and nothing else
  * (CAP_SETFCAP where the log's directory, and so the recorder, is root's: without
  * it a map may not name uid 0); a child in its new user namespace has its own full
  * set to give up.
@@ -161,15 +175,11 @@ const struct seal_table keeper_seal = {
 void
 seal_keeper(const struct keeper *k)
 {
-	static const struct seal_limits	limits = { .nofile = UINT64_MAX,
-					    .fsize = UINT64_MAX,
-					    .as = UINT64_MAX };
 	static const unsigned int	ids[] = { CAP_SETGID, CAP_SETUID,
 					    CAP_SETFCAP };
 	uid_t				uid;
 	gid_t				gid;
 
-	seal_rlimits(&limits);
 	child_ids(k, ROLE_RECORDER, &uid, &gid);
 	if (k->privileged)
 		seal_caps_keep(ids, uid == 0 ? 3 : 2);

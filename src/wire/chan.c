@@ -253,13 +253,17 @@ chan_send(struct chan *c, const void *buf, size_t len, int fd)
 int
 chan_try(struct chan *c, const void *buf, size_t len, int fd)
 {
+	int	why = EAGAIN;		/* chan_write() will call */
+
 	if (STAILQ_EMPTY(&c->queue)) {
 		if (fd_send(c->fd, buf, len, fd) == 0)
 			return 0;
+		if (errno == ETOOMANYREFS)
+			why = errno;
 		if (!chan_retry(c))
 			return -1;
 	}
-	errno = EAGAIN;		/* chan_write() will call */
+	errno = why;
 	return -1;
 }
 

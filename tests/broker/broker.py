@@ -733,21 +733,65 @@ def test_full_channel_and_nothing_to_say(b):
     assert not b.of("ipc.violation")
 
 
+def in_flight(n):
+    """Two ends of a socket of ours, with so many descriptors between them."""
+    ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    null = os.open("/dev/null", os.O_RDONLY)
+    for _ in range(n // 200):
+        socket.send_fds(ends[0], [b"x"], [null] * 200)
+    os.close(null)
+    return ends
+
+
 @needs(nofile=128)
 def test_too_many_in_flight(b):
     """Another process of this user has used up the fds in flight."""
     f = b.guest()
     srv, port = listener()
-    hoard = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    null = os.open("/dev/null", os.O_RDONLY)
-    for _ in range(4):
-        socket.send_fds(hoard[0], [b"x"], [null] * 200)
+    hoard = in_flight(800)
     ident = f.open(LO, port)
     f.silent(0.3)
-    assert b.busy(1) < 0.2, "spins"
-    for s in hoard:
+    assert b.busy(0.5) < 0.1, "spins"
+    for s in hoard:                 # it passes, and nobody has noticed
         s.close()
     os.close(f.expect(GRANT, ident))
+    f.ack(ident)
+    assert not b.of("limit") and "refused" not in b.log_text()
+    hoard = in_flight(800)
+    begun = time.monotonic()
+    first = f.open(LO, port)
+    f.expect(DENY, first, 3)
+    assert time.monotonic() - begun > 0.8, "not given a moment"
+    begun = time.monotonic()
+    for _ in range(20):
+        f.expect(DENY, f.open(LO, port))
+    assert time.monotonic() - begun < 0.8, "each waits again"
+    closed = b.of("flow.close")
+    assert len(closed) == 21 and all(
+        (r.reason, r.err, r.up, r.down) == ("resource", errno.ETOOMANYREFS, 0, 0)
+        for r in closed), closed
+    assert b.one("limit").reason == "resource"
+    assert b.log_text().count("in flight") == 1
+    for s in hoard:
+        s.close()
+    ident = f.open(LO, port)
+    os.close(f.expect(GRANT, ident))
+
+
+@slow
+@needs(nofile=128)
+def test_too_many_in_flight_for_long(b):
+    """The frame is not taken for one that does not read."""
+    f = b.guest()
+    srv, port = listener()
+    hoard = in_flight(800)
+    for _ in range(12):
+        f.expect(DENY, f.open(LO, port), 3)
+        f.silent(1)
+    for s in hoard:
+        s.close()
+    os.close(f.expect(GRANT, f.open(LO, port)))
+    assert not b.of("ipc.violation")
 
 
 def test_rst(b):

@@ -389,6 +389,46 @@ def test_not_started(where):
     check(k.recv()[0] == DOWN and k.wait() == 0, "and ended in order")
 
 
+HOARD = """import os, socket, sys
+ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+null = os.open("/dev/null", os.O_RDONLY)
+for _ in range(int(sys.argv[1])):
+    socket.send_fds(ends[0], [b"x"], [null])
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_in_flight(where):
+    """Another program of the keeper's user holds as many descriptors in flight as the
+    keeper may have open, or one less. The nursery is not left with half an order."""
+    k = Keeper(where)
+    k.up()
+    with open(f"/proc/{k.nursery()}/limits") as f:
+        limit = [line.split()[3:5] for line in f if line.startswith("Max open files")][0]
+    check(limit[0] == limit[1], f"the nursery's limit is the hard one: {limit}")
+    for held in (101, 100):
+        with subprocess.Popen([*k.owner(), sys.executable, "-c", HOARD, str(held)], text=True,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as hoard:
+            hoard.stdout.readline()
+            pid, nursery = k.room("resolver"), k.nursery()
+            told = k.text().count("no resolver: ETOOMANYREFS")
+            k.descriptors(100)
+            os.kill(nursery, signal.SIGSTOP)
+            os.kill(pid, signal.SIGKILL)
+            check(k.says("no resolver: ETOOMANYREFS", told + 1), f"{held} in flight: told so")
+            os.kill(nursery, signal.SIGCONT)
+            k.descriptors(256)
+            hoard.stdin.close()
+        new = k.room("resolver")
+        check(new is not None and new != pid, "a resolver when it can be")
+        got = fds_at_rest(new, lambda got: "pipe" in got.get(5, ""))
+        check("socket" in got[3] and "pipe" in got[5], f"with its own two ends: {got}")
+    check(k.text().count("holds its file descriptors in flight") == 2, "each said once")
+    k.send(FINISH)
+    check(k.recv()[0] == DOWN and k.wait() == 0, "and ended in order")
+
+
 def test_not_executable(where):
     """Exec fails in the child: its death is told, as any, within moments."""
     names = ("resolver", "inspector")
@@ -476,7 +516,7 @@ def main():
     log = os.path.join(where, "log")
     tests = (test_usual, test_restart, test_broker_dies, test_keeper_dies,
              test_command_dies, test_nursery_dies, test_missing, test_not_started,
-             test_not_executable, test_rules, test_options, test_parser)
+             test_in_flight, test_not_executable, test_rules, test_options, test_parser)
     try:
         for who in ([False, True] if os.geteuid() == 0 else [True]):
             as_user = who
