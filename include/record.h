@@ -61,6 +61,7 @@ enum record_type {
 	REC_FRAME_DIED,
 	REC_DNS,		/* a decided question: verdict, rule, answers */
 	REC_CHILD_DIED,		/* resolver or inspector; detail says which */
+	REC_DNS_ASK,		/* a question that leaves the host; its REC_DNS follows */
 	REC_TYPE_MAX
 	/* audit.open, audit.rotate, audit.gap are the recorder's own */
 };
@@ -74,7 +75,8 @@ struct record {
 	uint32_t	verdict;
 	uint32_t	reason;		/* enum reason */
 	uint32_t	proto;
-	uint64_t	flow;		/* same in open and close; 0 = none */
+	uint64_t	flow;		/* same in open and close; 0 = none. REC_DNS_ASK and
+					   its REC_DNS have one too, of the same count */
 	uint64_t	ts;		/* CLOCK_REALTIME, ns */
 	uint64_t	mono;		/* CLOCK_BOOTTIME, ns */
 	struct endpoint	g_src, g_dst;	/* the guest's view */
@@ -116,13 +118,15 @@ struct record_named {
 	uint32_t	ttl;		/* REC_DNS: as the guest was told */
 	uint32_t	stripped;	/* REC_DNS: addresses that the floor took away */
 	uint32_t	secure;		/* REC_DNS: DNSSEC */
+	uint32_t	urgent;		/* REC_DNS_ASK: it is asked when this is durable */
+	uint32_t	zero;
 	char		alpn[64];
 	char		chain[RECORD_LIST_MAX];	/* CNAME targets; of a flow that has no
 					   `name': those it may be of, with commas */
 	char		ips[RECORD_LIST_MAX];	/* addresses of the answer */
 };
 static_assert(sizeof(struct record_named) ==
-    sizeof(struct record) + 512 + 24 + 64 + 2048, "record_named");
+    sizeof(struct record) + 512 + 32 + 64 + 2048, "record_named");
 
 struct record_ack {
 	struct wire_head head;		/* id = rec */

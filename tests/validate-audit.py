@@ -9,7 +9,8 @@ usage: validate-audit.py [--only] [--open-ok] [--schema FILE] [--denies N] FILE.
 
 Always checked: every line is JSON, without duplicate members, in the fixed
 order; `seq` has no hole and no repetition; `rec` rises within one instance;
-every flow.open has exactly one flow.close and every close its open; a question's
+every flow.open has exactly one flow.close and every close its open; every dns.ask
+has exactly one dns with its number, and every such dns its dns.ask; a question's
 addresses are of its type and as many as it says; a segment
 begins with audit.open or audit.rotate and points to the one before; counts of
 deny.agg and audit.gap make sense; each line fits doc/audit.schema.json (and
@@ -26,7 +27,7 @@ import pathlib
 import re
 import sys
 
-ORDER = ("v seq ts mono type verdict reason host boot inst rec tenant guest flow "
+ORDER = ("v seq ts mono type verdict reason host boot inst rec tenant guest flow ask "
          "proto g.src g.sp g.dst g.dp h.src h.sp h.dst h.dp g.cid h.cid name names qtype "
          "chain ips ttl stripped secure sni alpn ech assurance rule loc gen pol up down pup pdown csrc dur rtt conn_ms errno n first last uniq "
          "pid signal status detail mode durable rotate reserve head prev oldest "
@@ -124,10 +125,18 @@ class Check:
 
     def meaning(self, open_ok):
         opened, closed, denied = {}, {}, 0
+        asked, ended, missing = {}, {}, 0
         for where, r in self.lines:
             if not self.counts(r):
                 continue
             kind, key = r.get("type"), (r.get("inst"), r.get("flow"))
+            if kind in ("dns", "dns.ask") and "ask" in r:
+                key = r["inst"], r["ask"]
+                one = asked if kind == "dns.ask" else ended
+                if key in one:
+                    self.bad(where, f"{kind} {key[1]} is there twice (first: "
+                             f"{one[key][0]})", "question twice")
+                one[key] = where, r["name"], r["qtype"]
             if kind == "flow.open":
                 if key in opened:
                     self.bad(where, f"flow {key[1]} is opened twice", "opened twice")
@@ -140,7 +149,8 @@ class Check:
                     self.bad(where, f"flow {key[1]} is closed twice (first: "
                              f"{closed[key]})", "closed twice")
                 closed[key] = where
-            elif kind == "flow.deny" or kind == "dns" and r["verdict"] == "deny":
+            elif kind == "flow.deny" or \
+                    kind == "dns" and r.get("verdict") == "deny":
                 denied += 1
             elif kind == "dns" and (what := self.answer(r)):
                 self.bad(where, f"{what}: {r['name']}", what)
@@ -151,6 +161,7 @@ class Check:
                     self.bad(where, "counts of deny.agg make no sense")
             elif kind == "audit.gap":
                 denied += r["denies"]
+                missing += r["other"]
                 if "from" in r and not r["from"] <= r["to"] < r["seq"]:
                     self.bad(where, "the range of audit.gap makes no sense")
             if kind != "flow.close" and kind[:6] != "audit." and "rec" in r:
@@ -158,7 +169,20 @@ class Check:
         if not open_ok:
             for key in opened.keys() - closed.keys():
                 self.bad(opened[key], f"flow {key[1]} has no close", "no close")
+        self.questions(asked, ended, open_ok, missing)
         return len(opened), denied
+
+    def questions(self, asked, ended, open_ok, missing):
+        for key in asked.keys() - ended.keys() if not open_ok else ():
+            self.bad(asked[key][0], f"question {key[1]} has no end", "no end")
+        for key in ended.keys() & asked.keys():
+            if ended[key][1:] != asked[key][1:]:
+                self.bad(ended[key][0], f"question {key[1]} was another")
+        # a log that could not be written may have counted some
+        lost = sorted(ended.keys() - asked.keys())
+        for key in lost if len(lost) > missing else ():
+            self.bad(ended[key][0], f"question {key[1]} was not asked",
+                     "no question")
 
     def answer(self, r):
         """What of an answer that was given makes no sense."""
@@ -277,7 +301,8 @@ class Schema:
 
     def error(self, value):
         kind = None if value.get("torn") is True else value.get("type")
-        has_rec = "rec" in value if kind == "flow.close" else kind is not None
+        has_rec = "rec" in value if kind in ("flow.close", "dns") else \
+            kind is not None
         branch = self.branches.get((kind, has_rec))
         why = "no such type" if branch is None else problem(branch, value)
         self.seen[kind] = self.seen.get(kind, 0) + 1

@@ -1,10 +1,10 @@
 /*
  * Records on their way to the recorder: numbered, kept until acknowledged, sent
  * again to a new recorder; and the gate that holds every grant until its
- * flow.open is where the policy wants it.
+ * flow.open, and a question until its dns.ask, is where the policy wants it.
  *
  * Trusts: the recorder's acknowledgements, within their order.
- * Must not: forget a record, number one twice, or let a flow through a gate
+ * Must not: forget a record, number one twice, or let anything through the gate
  * while the recorder is gone or cannot write.
  */
 #include <sys/random.h>
@@ -49,7 +49,7 @@ struct audit {
 	uint64_t	backlog;
 	STAILQ_HEAD(, entry) queue;	/* not acknowledged, oldest first */
 	struct entry	*unsent;	/* in it; NULL = all are sent */
-	struct flow_list await;		/* by their records' numbers */
+	struct waiter_list await;	/* by their records' numbers */
 	uint8_t		inst[16];
 };
 
@@ -193,36 +193,44 @@ audit_put_named(struct broker *b, struct record_named *r)
 
 /* ---- the gate ---------------------------------------------------------------- */
 
-/* f->rec has just been put. Grants of an async policy wait for nothing. */
-void
-audit_await(struct flow *f)
+/* `rec` has just been put. False: an async policy waits for nothing. */
+bool
+audit_await(struct broker *b, struct waiter *w, uint64_t rec)
 {
-	struct audit	*a = f->guest->broker->audit;
-
-	if (f->guest->broker->durable == DURABLE_ASYNC) {
-		f->durable = true;
-		return;
-	}
-	TAILQ_INSERT_TAIL(&a->await, f, await);
-	f->awaited = true;
+	if (b->durable == DURABLE_ASYNC)
+		return false;
+	w->rec = rec;
+	w->waits = true;
+	TAILQ_INSERT_TAIL(&b->audit->await, w, entry);
+	return true;
 }
 
 void
-audit_forget(struct flow *f)
+audit_forget(struct broker *b, struct waiter *w)
 {
-	if (f->awaited)
-		TAILQ_REMOVE(&f->guest->broker->audit->await, f, await);
-	f->awaited = false;
+	if (w->waits)
+		TAILQ_REMOVE(&b->audit->await, w, entry);
+	w->waits = false;
+}
+
+/* All that was put is the recorder's: it writes that also when we are dead. */
+bool
+audit_sent(const struct broker *b)
+{
+	return audit_up(b) && b->audit->unsent == NULL;
 }
 
 static void
 open_gate(struct audit *a)
 {
-	struct flow	*f;
+	struct waiter	*w;
 
-	while ((f = TAILQ_FIRST(&a->await)) != NULL && f->rec <= a->acked) {
-		audit_forget(f);
-		ledger_durable(f);	/* may free it */
+	while ((w = TAILQ_FIRST(&a->await)) != NULL && w->rec <= a->acked) {
+		audit_forget(a->broker, w);
+		if (w->flow != NULL)
+			ledger_durable(w->flow);	/* may free it */
+		else
+			question_durable(w->question);	/* too */
 	}
 	guest_durable(a->broker, a->acked);
 }
@@ -231,10 +239,15 @@ open_gate(struct audit *a)
 static void
 shut_gate(struct audit *a)
 {
-	struct flow	*f;
+	struct waiter	*w;
 
-	while ((f = TAILQ_FIRST(&a->await)) != NULL)
-		ledger_refuse(f);
+	while ((w = TAILQ_FIRST(&a->await)) != NULL) {
+		audit_forget(a->broker, w);
+		if (w->flow != NULL)
+			ledger_refuse(w->flow);
+		else
+			question_refuse(w->question);
+	}
 	guest_durable(a->broker, a->acked);	/* reads on, to refuse */
 }
 

@@ -294,6 +294,7 @@ broker_free(struct broker *b)
 	for (i = 0; i < GUESTS_MAX; i++)
 		if (b->guest[i] != NULL) {
 			ledger_end_all(b->guest[i], REASON_SHUTDOWN);
+			question_end_all(b->guest[i], REASON_SHUTDOWN);
 			guest_free(b->guest[i]);
 		}
 	resolver_free(b);

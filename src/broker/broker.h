@@ -81,10 +81,20 @@ struct flight {			/* charged to its guest by `len` */
 	unsigned char	bytes[];
 };
 
+/* Whoever goes on when its record is where the policy wants it: one of the two. */
+struct waiter {
+	TAILQ_ENTRY(waiter) entry;	/* audit's, while it waits */
+	uint64_t	rec;
+	bool		waits;
+	struct flow	*flow;
+	struct question	*question;
+};
+TAILQ_HEAD(waiter_list, waiter);
+
 struct flow {
 	struct flow	*chain;		/* same bucket in the guest's table */
 	TAILQ_ENTRY(flow) all;		/* guest's flows, oldest first */
-	TAILQ_ENTRY(flow) await;	/* audit's, while not durable */
+	struct waiter	wait;		/* while not durable */
 	TAILQ_ENTRY(flow) turn;		/* the list `on`, if any */
 	struct flow_list *on;
 	struct guest	*guest;
@@ -93,7 +103,7 @@ struct flow {
 	uint64_t	rec;		/* of its flow.open */
 	uint64_t	begun, connected, due;	/* mono */
 	enum flow_state	state;
-	bool		durable, awaited, watched, owes_revoke;
+	bool		durable, watched, owes_revoke;
 	bool		lenient;	/* goes on without a flight, if there is none */
 	bool		crossing;	/* it did; the flight may be under way */
 	enum reason	judged;		/* audit mode: what it would be denied for */
@@ -126,8 +136,10 @@ struct question {
 	struct question	*chain;		/* same bucket in the resolver's table */
 	TAILQ_ENTRY(question) open;	/* the resolver's, oldest first */
 	TAILQ_ENTRY(question) of;	/* its guest's */
-	struct guest	*guest;		/* NULL: it is gone */
-	uint64_t	id;		/* the frame's */
+	struct waiter	wait;		/* before it is the resolver's */
+	struct guest	*guest;		/* NULL: it is gone, and the end recorded */
+	uint64_t	id;		/* the frame's; 0: that is gone, nobody is told */
+	uint64_t	ask;		/* the log's; 0: there is no dns.ask */
 	uint64_t	number;		/* the resolver's */
 	uint64_t	due;		/* mono */
 	bool		asked;
@@ -324,6 +336,7 @@ void	inspector_free(struct broker *);
 
 /* resolver.c */
 void	resolver_start(struct broker *);
+bool	resolver_expected(const struct broker *);
 void	resolver_ask(struct broker *, struct question *);
 void	resolver_forget(struct broker *, struct question *);
 void	resolver_tick(struct broker *, uint64_t mono);
@@ -335,7 +348,10 @@ void	resolver_free(struct broker *);
 int	question_take(struct guest *, const struct wire_resolve *);
 void	question_settle(struct question *, const struct resolver_answer *);
 void	question_failed(struct question *);
+void	question_durable(struct question *);
+void	question_refuse(struct question *);
 void	question_reset(struct guest *);
+void	question_end_all(struct guest *, enum reason);
 
 /* reply.c */
 void	reply_send(struct guest *, uint64_t id, const struct wire_answer *);
@@ -399,8 +415,9 @@ struct audit	*audit_new(struct broker *);
 void	audit_free(struct audit *);
 uint64_t audit_put(struct broker *, struct record *);
 uint64_t audit_put_named(struct broker *, struct record_named *);
-void	audit_await(struct flow *);
-void	audit_forget(struct flow *);
+bool	audit_await(struct broker *, struct waiter *, uint64_t rec);
+void	audit_forget(struct broker *, struct waiter *);
+bool	audit_sent(const struct broker *);
 bool	audit_up(const struct broker *);
 bool	audit_crowded(const struct broker *);
 void	audit_recorder(struct broker *, int fd);

@@ -120,13 +120,16 @@ deny_open(struct guest *g, const struct wire_open *m, enum reason why,
 	}
 }
 
-/* A REC_DNS that says why; the answer is the caller's. */
+/*
+ * A REC_DNS that says why; the answer is the caller's. One that ends a dns.ask is
+ * never only counted.
+ */
 void
 deny_question(struct guest *g, struct record_named *r)
 {
 	bool	full = denied(g, (enum reason)r->r.reason);
 
-	if (aggregate_name(g->unresolved, (enum reason)r->r.reason, &r->name,
+	if (r->r.flow != 0 || aggregate_name(g->unresolved, (enum reason)r->r.reason, &r->name,
 	    record_time(), full))
 		audit_put_named(g->broker, r);
 }

@@ -280,6 +280,7 @@ buried(struct guest *g)
 		return;
 	}
 	ledger_end_all(g, REASON_FRAME_DIED);
+	question_end_all(g, REASON_FRAME_DIED);
 	g->crossing = 0;	/* of flows that ended since its end of file, too */
 	record_death(g);
 	log_warnx("guest %s: its frame died (signal %u, status %u) and is "
@@ -375,6 +376,7 @@ guest_detach(struct guest *g, enum reason reason)
 	if (g->chan != NULL)	/* it holds copies of what ends here */
 		keeper_kill(b, ROLE_FRAME, g->slot);
 	ledger_end_all(g, reason);
+	question_end_all(g, reason);
 	deny_flush(g, mono_now(), true);
 	record_lease(g, REC_GUEST_DETACH, &r);
 	r.reason = reason;

@@ -73,6 +73,7 @@ ledger_add(struct guest *g, const struct wire_open *m,
 		return NULL;
 	}
 	f->guest = g;
+	f->wait.flow = f;
 	f->id = m->head.id;
 	f->number = ++g->broker->flow_number;
 	f->begun = mono_now();
@@ -137,7 +138,7 @@ flow_free(struct flow *f)
 	g->nflows--;
 	g->broker->nflows--;
 	ledger_move(f, NULL);
-	audit_forget(f);
+	audit_forget(g->broker, &f->wait);
 	connect_drop(f);
 	peek_drop(f);
 	free(f->names);

@@ -48,7 +48,7 @@ open_record(struct flow *f)
 	r.reason = f->judged;
 	f->names = record_names(f->guest, &f->g_dst, f->named);
 	f->rec = record_put(f->guest->broker, f->named, f->names, &r);
-	audit_await(f);
+	f->durable = !audit_await(f->guest->broker, &f->wait, f->rec);
 }
 
 static enum reason

@@ -1,15 +1,19 @@
 /*
- * A guest's questions for names: budget, law, static hosts, the resolver; and
- * what becomes of an answer: the floor's part is taken out, the rest is pinned,
+ * A guest's questions for names: budget, law, static hosts, the log, the resolver;
+ * and what becomes of an answer: the floor's part is taken out, the rest is pinned,
  * recorded and told.
  *
  * Trusts: the policy; resolver.c for the form of an answer.
- * Must not: let a name that the law refuses leave this process, tell an address
- * that the floor keeps from the guest, or tell one before it is pinned.
+ * Must not: let a name that the law refuses leave this process, or one that has no
+ * dns.ask; tell an address that the floor keeps from the guest, or tell one before
+ * it is pinned; leave a dns.ask without its one dns, whoever dies.
  *
- * The record is on its way when the answer is told, not on the disk: a name that
- * was answered lets nothing out by itself. Whoever dials has a flow.open, which
- * is.
+ * A name that only a wildcard or `any` allows is of the guest's own making and can
+ * carry what it likes, so its dns.ask is on the disk before the name leaves the host
+ * (`durable async`: on its way, as all of that policy's). A name that the policy
+ * spells out carries nothing: its dns.ask is the recorder's, which writes it also
+ * when we are killed. The answer's record is on its way when the answer is told: by
+ * itself it lets nothing out. Whoever dials has a flow.open, which is on the disk.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +34,7 @@ record_begin(const struct question *q, struct record_named *r)
 
 	memset(r, 0, sizeof(*r));
 	record_init(g->broker, g, REC_DNS, &r->r);
+	r->r.flow = q->ask;
 	r->r.verdict = q->verdict;
 	r->r.reason = q->reason;
 	record_rule(g->broker, q->rule, &r->r);
@@ -58,6 +63,16 @@ code_of(enum reason why)
 	}
 }
 
+/* The question is over when this is told, or now if nobody is there to tell. */
+static void
+tell(struct question *q, const struct wire_answer *a)
+{
+	if (q->id != 0)
+		reply_send(q->guest, q->id, a);
+	else
+		q->guest->nquestions--;
+}
+
 /* The guest gets nothing, and this is why. */
 static void
 refuse(struct question *q, enum reason why, struct record_named *r)
@@ -72,7 +87,7 @@ refuse(struct question *q, enum reason why, struct record_named *r)
 	r->r.reason = why;
 	r->ttl = a.ttl;
 	deny_question(q->guest, r);
-	reply_send(q->guest, q->id, &a);
+	tell(q, &a);
 }
 
 static void
@@ -181,7 +196,7 @@ conclude(struct question *q, const struct resolver_answer *m)
 	}
 	r.ttl = a.ttl;
 	audit_put_named(q->guest->broker, &r);
-	reply_send(q->guest, q->id, &a);
+	tell(q, &a);
 }
 
 /* Takes the question. */
@@ -263,6 +278,49 @@ written_out(struct question *q)
 	return true;
 }
 
+/*
+ * It is in the log before it is asked. Where the recorder's channel is full, a name
+ * of the policy's own waits for the disk, too.
+ */
+static void
+leave(struct question *q, bool counted)
+{
+	struct broker		*b = q->guest->broker;
+	struct record_named	 r;
+	uint64_t		 rec;
+
+	if (!resolver_expected(b)) {
+		question_failed(q);
+		return;
+	}
+	q->ask = ++b->flow_number;
+	record_begin(q, &r);
+	r.r.type = REC_DNS_ASK;
+	r.urgent = counted || !audit_sent(b);
+	rec = audit_put_named(b, &r);
+	if ((r.urgent == 0 && audit_sent(b)) ||
+	    !audit_await(b, &q->wait, rec))
+		resolver_ask(b, q);
+}
+
+/* audit.c knows its dns.ask to be where the policy wants it. */
+void
+question_durable(struct question *q)
+{
+	resolver_ask(q->guest->broker, q);
+}
+
+/* Its dns.ask may never reach the log: it has not been asked, and is not. */
+void
+question_refuse(struct question *q)
+{
+	struct record_named	r;
+
+	record_begin(q, &r);
+	refuse(q, REASON_AUDIT_UNAVAILABLE, &r);
+	end(q);
+}
+
 static void
 ask(struct question *q)
 {
@@ -277,7 +335,7 @@ ask(struct question *q)
 	    q->rule, &q->name, mono_now()))
 		why = REASON_DNS_BUDGET;
 	if (why == REASON_NONE) {
-		resolver_ask(q->guest->broker, q);
+		leave(q, counted);
 		return;
 	}
 	record_begin(q, &r);
@@ -297,6 +355,7 @@ question_take(struct guest *g, const struct wire_resolve *m)
 	if ((q = calloc(1, sizeof(*q))) == NULL)
 		fatal("a question");
 	q->guest = g;
+	q->wait.question = q;
 	q->id = m->head.id;
 	q->qtype = m->qtype;
 	q->name = m->name;
@@ -308,16 +367,43 @@ question_take(struct guest *g, const struct wire_resolve *m)
 	return 0;
 }
 
-/* Its frame is gone: nobody waits for these any more. */
+/* Its frame is gone: nobody is to be told. */
 void
 question_reset(struct guest *g)
 {
 	struct question	*q;
 
 	reply_reset(g);
-	while ((q = TAILQ_FIRST(&g->questions)) != NULL) {
-		TAILQ_REMOVE(&g->questions, q, of);
-		g->nquestions--;
-		resolver_forget(g->broker, q);
+	TAILQ_FOREACH(q, &g->questions, of)
+		q->id = 0;
+}
+
+/* Nobody waits for it any more: that is its end, whatever is answered. */
+static void
+give_up(struct question *q, enum reason why)
+{
+	struct broker		*b = q->guest->broker;
+	struct record_named	 r;
+
+	record_begin(q, &r);
+	r.r.reason = why;
+	audit_put_named(b, &r);
+	TAILQ_REMOVE(&q->guest->questions, q, of);
+	q->guest->nquestions--;
+	if (!q->wait.waits) {
+		resolver_forget(b, q);
+		return;
 	}
+	audit_forget(b, &q->wait);
+	free(q);
+}
+
+void
+question_end_all(struct guest *g, enum reason why)
+{
+	struct question	*q;
+
+	question_reset(g);
+	while ((q = TAILQ_FIRST(&g->questions)) != NULL)
+		give_up(q, why);
 }

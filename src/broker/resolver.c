@@ -86,6 +86,12 @@ pump(struct child *c)
 	}
 }
 
+bool
+resolver_expected(const struct broker *b)
+{
+	return b->resolver != NULL && child_expected(&b->resolver->child);
+}
+
 /* Takes it; the answer comes by question_settle() or question_failed(). */
 void
 resolver_ask(struct broker *b, struct question *q)
@@ -93,7 +99,7 @@ resolver_ask(struct broker *b, struct question *q)
 	struct resolver	*r = b->resolver;
 	struct question	**bucket;
 
-	if (r == NULL || !child_expected(&r->child)) {
+	if (!resolver_expected(b)) {
 		question_failed(q);
 		return;
 	}

@@ -33,7 +33,8 @@ enum field {
 	F_DEATH = 1 << 10,	/* signal, status */
 	F_DETAIL = 1 << 11,
 	F_NAME = 1 << 12,	/* name; of a flow: names, sni, alpn, ech, assurance */
-	F_DNS = 1 << 13		/* qtype, chain, ips, ttl, stripped, secure */
+	F_ASK = 1 << 13,	/* the number is a question's; qtype */
+	F_DNS = 1 << 14		/* chain, ips, ttl, stripped, secure */
 };
 
 /* must: always there. may: where it is not zero or empty. */
@@ -64,10 +65,12 @@ static const struct shape {
 	    F_FLOW | F_TUPLE | F_PID | F_DETAIL },
 	[REC_FRAME_DIED] = { "frame.died", F_WHO | F_DEATH,
 	    F_PID | F_DETAIL },
-	[REC_DNS] = { "dns", F_WHO | F_NAME | F_DNS | F_POL,
-	    F_RULE | F_COUNT | F_DETAIL },
+	[REC_DNS] = { "dns", F_WHO | F_NAME | F_ASK | F_DNS | F_POL,
+	    F_FLOW | F_RULE | F_COUNT | F_DETAIL },
 	[REC_CHILD_DIED] = { "child.died", F_DEATH | F_DETAIL,
 	    F_POL | F_PID | F_ERRNO },
+	[REC_DNS_ASK] = { "dns.ask", F_WHO | F_FLOW | F_NAME | F_ASK | F_POL,
+	    F_RULE | F_DETAIL },
 };
 
 static const char *const	verdicts[] = { NULL, "allow", "deny", "audit-deny" };
@@ -108,10 +111,16 @@ acceptable(const struct record *r)
 	    ended(r->detail, sizeof(r->detail));
 }
 
+static bool
+is_question(const struct record *r)
+{
+	return r->type == REC_DNS || r->type == REC_DNS_ASK;
+}
+
 bool
 line_acceptable(const struct record *r)
 {
-	return acceptable(r) && r->type != REC_DNS;
+	return acceptable(r) && !is_question(r);
 }
 
 /* Texts with one space between them, of which none is empty. */
@@ -153,13 +162,26 @@ line_acceptable_named(const struct record_named *n)
 {
 	return acceptable(&n->r) && name_known(&n->name) &&
 	    name_known(&n->sni) &&
-	    (n->r.type != REC_DNS || n->name.len > 0) &&
+	    (!is_question(&n->r) || n->name.len > 0) &&
 	    n->assurance <= ASSURANCE_HOST && n->ech <= 1 &&
-	    n->qtype <= UINT16_MAX && n->secure <= 1 &&
-	    ended(n->alpn, sizeof(n->alpn)) &&
-	    (n->r.type == REC_DNS ? is_list(n->chain, sizeof(n->chain)) :
+	    n->qtype <= UINT16_MAX && n->secure <= 1 && n->urgent <= 1 &&
+	    n->zero == 0 && ended(n->alpn, sizeof(n->alpn)) &&
+	    (is_question(&n->r) ? is_list(n->chain, sizeof(n->chain)) :
 	    is_names(n->chain, sizeof(n->chain))) &&
 	    is_list(n->ips, sizeof(n->ips));
+}
+
+bool
+line_begins(const struct record *r)
+{
+	return r->type == REC_FLOW_OPEN || r->type == REC_DNS_ASK;
+}
+
+bool
+line_ends(const struct record *r)
+{
+	return r->type == REC_FLOW_CLOSE ||
+	    (r->type == REC_DNS && r->flow != 0);
 }
 
 bool
@@ -327,9 +349,8 @@ list(struct json *j, const char *s, size_t size)
 }
 
 static void
-question(struct json *j, const struct record_named *n)
+answer(struct json *j, const struct record_named *n)
 {
-	question_type(j, n->qtype);
 	if (n->chain[0] != '\0') {
 		JSON_KEY(j, "chain");
 		list(j, n->chain, sizeof(n->chain));
@@ -367,13 +388,25 @@ names(struct json *j, const struct shape *s, const struct record_named *n)
 		return;
 	if (n->name.len > 0)
 		TEXT(j, "name", n->name.text);
+	if (has(s, F_ASK, false))
+		question_type(j, n->qtype);
 	if (has(s, F_DNS, false))
-		question(j, n);
+		answer(j, n);
 	else if (has(s, F_TUPLE, true) && n->r.type != REC_DENY_AGG)
 		shown(j, n);
 }
 
-/* What stays true of a flow from its open to its close. */
+/* Flows and questions are counted together, so that none is taken for another. */
+static void
+number(struct json *j, const struct shape *s, uint64_t v)
+{
+	if (has(s, F_ASK, false))
+		NUMBER(j, "ask", v);
+	else
+		NUMBER(j, "flow", v);
+}
+
+/* What stays true of a flow, or a question, from its beginning to its end. */
 static void
 body(struct json *j, const struct shape *s, const struct record *r,
     const struct record_named *n)
@@ -383,7 +416,7 @@ body(struct json *j, const struct shape *s, const struct record *r,
 		TEXT(j, "guest", r->guest);
 	}
 	if (has(s, F_FLOW, r->flow != 0))
-		NUMBER(j, "flow", r->flow);
+		number(j, s, r->flow);
 	if (has(s, F_TUPLE, true))
 		tuple(j, r);
 	names(j, s, n);
@@ -489,12 +522,12 @@ line_record(struct json *j, const struct origin *o, uint64_t seq,
 
 void
 line_close(struct json *j, const struct origin *o, const struct stamp *at,
-    unsigned int reason, const uint8_t inst[16], const struct slice *slice)
+    unsigned int reason, const struct open_flow *f)
 {
-	begin(j, at, "flow.close");
+	begin(j, at, f->kind == OPEN_ASK ? "dns" : "flow.close");
 	WORD(j, "reason", reason_name(reason));
-	origin(j, o, inst);
-	json_put(j, slice->p, slice->len);
+	origin(j, o, f->inst);
+	json_put(j, f->body, f->len);
 	finish(j);
 }
 

@@ -1,6 +1,7 @@
 /*
- * The flows that have a flow.open in the log and no flow.close: what must be
- * closed when the broker or an earlier recorder is found dead.
+ * The flows that have a flow.open in the log and no flow.close, and the questions
+ * that have a dns.ask and no dns: what must be closed when the broker or an earlier
+ * recorder is found dead.
  *
  * Bounded by OPENS_MAX; the table is keyed with a random seed, so that nobody
  * who chooses flow numbers chooses a bucket.
@@ -95,8 +96,8 @@ openset_del(struct openset *s, const uint8_t inst[16], uint64_t flow)
 }
 
 int
-openset_add(struct openset *s, const uint8_t inst[16], uint64_t flow,
-    uint64_t seq, const struct slice *body)
+openset_add(struct openset *s, enum open_kind kind, const uint8_t inst[16],
+    uint64_t flow, uint64_t seq, const struct slice *body)
 {
 	struct open_flow	*f, **p;
 
@@ -107,6 +108,7 @@ openset_add(struct openset *s, const uint8_t inst[16], uint64_t flow,
 		return -1;
 	f->flow = flow;
 	f->seq = seq;
+	f->kind = kind;
 	memcpy(f->inst, inst, 16);
 	f->len = body->len;
 	if (body->len > 0)	/* a damaged old line may have none */

@@ -101,7 +101,8 @@ in_body(const struct text *key)
 	static const char *const	keys[] = { "tenant", "guest", "flow",
 					    "proto", "name", "names", "sni",
 					    "alpn", "ech", "assurance", "rule",
-					    "loc", "gen", "pol" };
+					    "loc", "gen", "pol", "ask",
+					    "qtype" };
 	size_t				i;
 
 	if (key->len > 2 && key->p[1] == '.')	/* g. and h. */
@@ -143,6 +144,13 @@ note(struct seen *s, const struct text *key, const struct text *value)
 		else if (parse_is(key, "from"))
 			s->from = parse_number(value);
 		break;
+	case 'a':
+		if (parse_is(key, "ask"))
+			s->flow = parse_number(value);
+		break;
+	case 'n':
+		s->has_name = s->has_name || parse_is(key, "name");
+		break;
 	case 'o':
 		if (parse_is(key, "oldest"))
 			s->oldest = parse_number(value);
@@ -152,15 +160,21 @@ note(struct seen *s, const struct text *key, const struct text *value)
 	}
 }
 
-/* Opens and our own lines are read to their end, of others only the beginning. */
+/*
+ * What begins something and our own lines are read to their end, of others only the
+ * beginning: of a dns up to its name, for it has no number if nobody was asked.
+ */
 static bool
 enough(const struct seen *s)
 {
-	if (s->type.len < 5 || memcmp(s->type.p, "audit", 5) == 0 ||
-	    parse_is(&s->type, "flow.open"))
+	if (s->type.len < 3 || (s->type.len > 5 &&
+	    memcmp(s->type.p, "audit", 5) == 0) || parse_is(&s->type, "flow.open") ||
+	    parse_is(&s->type, "dns.ask"))
 		return false;
-	return s->flow != 0 ||
-	    (s->rec != 0 && !parse_is(&s->type, "flow.close"));
+	if (s->flow != 0 || s->rec == 0)
+		return s->flow != 0;
+	return parse_is(&s->type, "dns") ? s->has_name :
+	    !parse_is(&s->type, "flow.close");
 }
 
 static bool

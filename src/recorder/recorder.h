@@ -26,7 +26,7 @@
 #define QUEUE_DENY	1024		/* of those, denies, while broken */
 #define BATCH_MAX	512		/* datagrams read before a commit */
 #define UNACKED_MAX	4096		/* of the broker, while broken */
-#define OPENS_MAX	131072		/* flows that have an open and no close */
+#define OPENS_MAX	131072		/* flows and questions that have no end yet */
 #define ROTATE_MIN	(64u << 10)
 #define RESERVE_MAX	(8u << 20)
 #define RESERVE_MIN	4096
@@ -80,9 +80,9 @@ struct stamp {
 void	line_record(struct json *, const struct origin *, uint64_t seq,
 	    const struct record *, const struct record_named *,
 	    struct slice *body);	/* named: the same record, or NULL */
+struct open_flow;
 void	line_close(struct json *, const struct origin *, const struct stamp *,
-	    unsigned int reason, const uint8_t inst[16],
-	    const struct slice *body);
+	    unsigned int reason, const struct open_flow *);
 struct head {				/* of a segment, or of a recorder's life */
 	bool		start;		/* audit.open, else audit.rotate */
 	uint32_t	durable;	/* enum policy_durable */
@@ -97,15 +97,20 @@ void	line_gap(struct json *, const struct origin *, const struct stamp *,
 	    uint64_t rec, const struct gap *);
 bool	line_acceptable(const struct record *);
 bool	line_acceptable_named(const struct record_named *);
+/* Of something that has an end of its own, or is that end. */
+bool	line_begins(const struct record *);
+bool	line_ends(const struct record *);
 /* A denied attempt, in a line of its own. */
 bool	line_denies(const struct record *);
 void	line_inst(char out[INST_STRLEN], const uint8_t inst[16]);
 
 /* ---- openset.c ------------------------------------------------------------ */
+enum open_kind { OPEN_FLOW, OPEN_ASK };
 struct open_flow {
 	struct open_flow *next;
 	uint64_t	flow, seq;
 	uint8_t		inst[16];
+	enum open_kind	kind;
 	size_t		len;
 	char		body[];		/* as in the line of the open */
 };
@@ -114,8 +119,8 @@ struct openset *openset_new(uint64_t seed);
 void	openset_free(struct openset *);
 size_t	openset_count(const struct openset *);
 /* An earlier entry of the same flow is replaced. 0, or -1: full, no memory. */
-int	openset_add(struct openset *, const uint8_t inst[16], uint64_t flow,
-	    uint64_t seq, const struct slice *body);
+int	openset_add(struct openset *, enum open_kind, const uint8_t inst[16],
+	    uint64_t flow, uint64_t seq, const struct slice *body);
 struct open_flow *openset_find(const struct openset *, const uint8_t inst[16],
 	    uint64_t flow);
 void	openset_del(struct openset *, const uint8_t inst[16], uint64_t flow);
@@ -172,11 +177,11 @@ struct text {
 	size_t		 len;
 };
 struct seen {				/* one line */
-	uint64_t	seq, rec, flow, from, to, oldest;
+	uint64_t	seq, rec, flow, from, to, oldest;	/* flow: or ask */
 	struct text	type;
 	struct slice	body;
 	uint8_t		inst[16];
-	bool		has_inst, torn;
+	bool		has_inst, has_name, torn;
 };
 bool	parse_is(const struct text *, const char *word);
 uint64_t parse_number(const struct text *);
@@ -249,8 +254,8 @@ struct writer {
 	struct reserve	 reserve;
 	struct queue	 queue;
 	struct openset	*opens;
-	size_t		 opens_queued;	/* flow.opens in the queue */
-	size_t		 opens_written;	/* of those, not yet settled */
+	size_t		 opens_queued;	/* what begins, in the queue */
+	size_t		 opens_written;	/* flow.opens that are not yet settled */
 	struct gap	 gap;		/* what the next audit.gap has to say */
 	bool		 gap_stated;	/* it is in a line, not yet on the disk */
 	struct outbox	 out;

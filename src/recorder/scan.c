@@ -32,15 +32,24 @@ struct reading {
 };
 
 static void
+begun(struct reading *rd, const struct seen *s, enum open_kind kind)
+{
+	if (s->has_inst && openset_add(rd->opens, kind, s->inst, s->flow,
+	    s->seq, &s->body) == -1)
+		log_warnx("more than %u flows and questions are open in the log",
+		    OPENS_MAX);
+}
+
+static void
 follow(struct reading *rd, const struct seen *s)
 {
-	if (parse_is(&s->type, "flow.open")) {
-		if (s->has_inst && openset_add(rd->opens, s->inst, s->flow,
-		    s->seq, &s->body) == -1)
-			log_warnx("more than %u flows are open in the log",
-			    OPENS_MAX);
-	} else if (parse_is(&s->type, "flow.close")) {
-		if (s->has_inst)
+	if (parse_is(&s->type, "flow.open"))
+		begun(rd, s, OPEN_FLOW);
+	else if (parse_is(&s->type, "dns.ask"))
+		begun(rd, s, OPEN_ASK);
+	else if (parse_is(&s->type, "flow.close") ||
+	    parse_is(&s->type, "dns")) {
+		if (s->has_inst && s->flow != 0)
 			openset_del(rd->opens, s->inst, s->flow);
 	} else if (parse_is(&s->type, "audit.gap") && s->from != 0)
 		openset_void(rd->opens, s->from, s->to);

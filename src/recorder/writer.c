@@ -54,7 +54,7 @@ acknowledge(struct writer *w, uint64_t rec)
 static size_t
 allowance(const struct writer *w, const struct record *r)
 {
-	if (w->state == WRITER_OK || r->type == REC_FLOW_CLOSE)
+	if (w->state == WRITER_OK || line_ends(r))
 		return QUEUE_MAX;
 	return line_denies(r) || r->type == REC_DENY_AGG ? QUEUE_DENY :
 	    QUEUE_OTHER;
@@ -74,24 +74,35 @@ relieve(struct writer *w)
 	acknowledge(w, w->rec);
 }
 
+static bool
+crowded(const struct writer *w)
+{
+	return openset_count(w->opens) + w->opens_queued >= OPENS_MAX;
+}
+
+/*
+ * What begins while nothing can be written: a flow is refused. A question is not,
+ * for it may have been asked already; those that wait for their record are refused
+ * by the broker, as soon as it hears of this.
+ */
 void
 writer_take(struct writer *w, const struct record *r,
     const struct record_named *n)
 {
-	bool	open = r->type == REC_FLOW_OPEN;
+	bool	begins = line_begins(r);
 
 	if (r->head.id <= w->rec)
 		return;			/* sent again; it is in the log */
 	w->rec = r->head.id;
-	if (open && w->state == WRITER_OK &&
-	    openset_count(w->opens) + w->opens_queued >= OPENS_MAX)
+	if (begins && w->state == WRITER_OK && crowded(w))
 		failure_full(w, ENOBUFS);
-	if ((open && w->state != WRITER_OK) ||
+	if ((r->type == REC_FLOW_OPEN && w->state != WRITER_OK) ||
+	    (begins && crowded(w)) ||
 	    queue_used(&w->queue) >= allowance(w, r) ||
 	    queue_push(&w->queue, r, n) == NULL)
 		failure_count(w, r, w->gap.err != 0 ? w->gap.err : ENOSPC);
 	else
-		w->opens_queued += open;
+		w->opens_queued += begins;
 	relieve(w);
 }
 
@@ -142,17 +153,15 @@ close_refused(struct writer *w, const struct record *r)
 {
 	struct open_flow	*f;
 	struct stamp		 at;
-	struct slice		 body;
 	struct json		 j;
 
 	f = openset_find(w->opens, w->origin.inst, r->flow);
 	if (f == NULL)
 		return;
-	body = (struct slice){ f->body, f->len };
 	j = writer_line(w, &at);
 	at.ts = r->ts;
 	at.mono = r->mono;
-	line_close(&j, &w->origin, &at, r->reason, f->inst, &body);
+	line_close(&j, &w->origin, &at, r->reason, f);
 	w->len = (size_t)(j.p - w->buf);
 }
 
@@ -173,7 +182,7 @@ format(struct writer *w, struct entry *e)
 	if (j.over)
 		fatalx("a line of the log is too long");
 	w->len = (size_t)(j.p - w->buf);
-	if (e->r.type == REC_FLOW_OPEN) {
+	if (line_begins(&e->r)) {
 		free(e->body);
 		e->body_len = body.len;
 		if ((e->body = malloc(body.len)) == NULL)
@@ -203,6 +212,12 @@ writer_flush(struct writer *w)
 	return 0;
 }
 
+static enum open_kind
+kind_of(const struct record *r)
+{
+	return r->type == REC_DNS_ASK ? OPEN_ASK : OPEN_FLOW;
+}
+
 static void
 settle(struct writer *w, const struct entry *e)
 {
@@ -210,22 +225,14 @@ settle(struct writer *w, const struct entry *e)
 
 	if (e->skip)
 		return;
-	switch (e->r.type) {
-	case REC_FLOW_OPEN:
+	if (line_begins(&e->r)) {
 		w->opens_queued--;
-		if (openset_add(w->opens, w->origin.inst, e->r.flow, e->seq,
-		    &body) == -1)
+		if (openset_add(w->opens, kind_of(&e->r), w->origin.inst,
+		    e->r.flow, e->seq, &body) == -1)
 			log_warnx("flow %llu cannot be watched",
 			    (unsigned long long)e->r.flow);
-		break;
-	case REC_FLOW_CLOSE:
+	} else if (line_ends(&e->r) || refusal(&e->r))
 		openset_del(w->opens, w->origin.inst, e->r.flow);
-		break;
-	default:
-		if (refusal(&e->r))
-			openset_del(w->opens, w->origin.inst, e->r.flow);
-		break;
-	}
 }
 
 int
@@ -260,13 +267,19 @@ writer_commit(struct writer *w)
 
 /*
  * Must it be durable before something happens? Else it may wait a little. A name
- * that was answered lets nothing out: whoever dials has a flow.open of its own.
+ * that was answered lets nothing out: whoever dials has a flow.open of its own. One
+ * that is asked does, if it is the guest's own choice; the broker says so.
  */
 static bool
-urgent(const struct writer *w, const struct record *r)
+urgent(const struct writer *w, const struct entry *e)
 {
+	const struct record	*r = &e->r;
+	struct record_named	 n;
+
 	if (w->mode == DURABLE_ASYNC)
 		return false;
+	if (r->type == REC_DNS_ASK)
+		return queue_named(e, &n)->urgent != 0;
 	return r->type != REC_FLOW_CLOSE && r->type != REC_FLOW_DENY &&
 	    r->type != REC_DENY_AGG && r->type != REC_LIMIT &&
 	    r->type != REC_DNS;
@@ -295,7 +308,7 @@ put(struct writer *w, struct entry *e, struct group *g)
 		return false;
 	}
 	g->opens += e->r.type == REC_FLOW_OPEN;
-	g->sync = g->sync || urgent(w, &e->r);
+	g->sync = g->sync || urgent(w, e);
 	return true;
 }
 
@@ -434,15 +447,13 @@ static int
 close_batch(struct writer *w, unsigned int reason, struct open_flow **f,
     size_t n)
 {
-	struct slice	body;
 	struct stamp	at;
 	struct json	j;
 	size_t		i;
 
 	for (i = 0; i < n; i++) {
-		body = (struct slice){ f[i]->body, f[i]->len };
 		j = writer_line(w, &at);
-		line_close(&j, &w->origin, &at, reason, f[i]->inst, &body);
+		line_close(&j, &w->origin, &at, reason, f[i]);
 		if (writer_add(w, &j) == -1)
 			return -1;
 	}
@@ -466,8 +477,8 @@ writer_close_stale(struct writer *w, unsigned int reason, const uint8_t *keep)
 		for (i = 0; i < n; i++) {
 			body = (struct slice){ f[i]->body, f[i]->len };
 			if (r == -1)
-				openset_add(w->opens, f[i]->inst, f[i]->flow,
-				    f[i]->seq, &body);
+				openset_add(w->opens, f[i]->kind, f[i]->inst,
+				    f[i]->flow, f[i]->seq, &body);
 			free(f[i]);
 		}
 	} while (n > 0 && r == 0);

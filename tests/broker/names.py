@@ -528,7 +528,208 @@ def test_answer_of_a_dead_guest(b):
     b.res.answer(number, ["192.0.2.7"])
     b.res.answer(other, ["192.0.2.8"])
     assert f.answer(ident)[2] == ["192.0.2.8"]
-    assert not b.of("dns", name="a.test")
+    r = b.one("dns", name="a.test")
+    assert (r.verdict, r.reason, r.ips) == (1, "frame-died", ())
+
+
+# ---- no name without its record --------------------------------------------------
+
+WILD, EXACT = "a.wild.test", "a.test"
+
+
+def asked_of(b):
+    """What the resolver has been told, nobody else being served meanwhile."""
+    names = []
+    while select.select([b.res.chan.sock], [], [], 0.3)[0]:
+        data, _ = b.res.chan.recv(0)
+        if not data:
+            break
+        names.append(name_text(data[24:]))
+    return names
+
+
+def test_asked_after_its_record(b):
+    """A name that the policy spells out: its record is sent first, and nobody
+    waits for the disk. The answer's record refers to it."""
+    f = world(b)
+    b.settle()
+    b.hold = True
+    ident = f.resolve(EXACT, AAAA)
+    number, _, _ = b.res.asked()
+    ask = b.one("dns.ask")
+    assert (ask.name, ask.qtype, ask.guest, ask.rule, ask.verdict, ask.urgent) \
+        == (EXACT, AAAA, "guest0", "yes", 1, 0), vars(ask)
+    assert ask.flow != 0 and not b.of("dns")
+    b.res.answer(number, ["2001:db8::7"])
+    assert f.answer(ident)[0] == ADDRESSES
+    assert b.one("dns").flow == ask.flow
+    b.hold = False
+    b.durable()
+
+
+def test_wildcard_waits_for_the_disk(b):
+    f = world(b)
+    b.settle()
+    b.hold = True
+    ids = [f.resolve(f"{i}.wild.test") for i in range(3)]
+    f.silent()
+    assert [(r.name, r.urgent) for r in b.of("dns.ask")] == [
+        (f"{i}.wild.test", 1) for i in range(3)]
+    assert not asked_of(b)
+    b.hold = False
+    b.durable()
+    for ident in ids:
+        b.res.answer(b.res.asked()[0], ["192.0.2.7"])
+        assert f.answer(ident)[0] == ADDRESSES
+
+
+@needs(durable=ASYNC)
+def test_wildcard_async(b):
+    f = world(b)
+    b.settle()
+    b.hold = True
+    f.resolve(WILD)
+    b.res.asked()
+    assert b.one("dns.ask").name == WILD
+    b.hold = False
+    b.durable()
+
+
+def test_no_ask(b):
+    """What never leaves the host needs none."""
+    f = world(b)
+    f.ask("static.test"), f.ask("x.example"), f.ask("a.test", HTTPS)
+    b.settle()
+    assert not b.of("dns.ask") and {r.flow for r in b.of("dns")} == {0}
+    b.res.gone()
+    assert f.ask(WILD) == (SERVFAIL, 0, [])
+    assert not b.of("dns.ask"), "there was nobody to ask"
+
+
+def given_up(act, reason, dies=True):
+    """Two questions, one waiting for the disk and one for its answer: each has one
+    end, and the first is never asked."""
+    def test(b):
+        f = world(b)
+        b.settle()
+        b.hold = True
+        f.resolve(EXACT)
+        number, _, _ = b.res.asked()
+        f.resolve(WILD)
+        b.wait(lambda: len(b.of("dns.ask")) == 2)
+        act(b, f)
+        assert not asked_of(b), "it was asked"
+        if dies:
+            b.res.answer(number, ["192.0.2.7"])
+            b.settle()
+        for qname, why in zip((EXACT, WILD), reason):
+            r = b.one("dns", name=qname)
+            assert r.reason == why, r
+    return test
+
+
+def act_frame(b, f):
+    f.chan.close()
+    b.died(ROLE_FRAME, 0, 9)
+    b.hold = False
+    b.durable()
+    b.frame()
+
+
+def act_violation(b, f):
+    f.chan.send(b"?")
+    b.violation(f, "short")
+    b.died(ROLE_FRAME, 0, 9)
+    b.hold = False
+    b.durable()
+
+
+def act_link(b, f):
+    f.chan.close()
+    b.died(ROLE_FRAME, 0, 0, 3)
+    b.hold = False
+    b.durable()
+
+
+def act_recorder(b, f):
+    b.recorder.close()
+    b.recorder = None
+    b.died(ROLE_RECORDER, 0, 9)
+    b.wait(lambda: b.spawned.count((ROLE_RECORDER, 0)) == 2)
+    assert f.answer(2) == (SERVFAIL, 0, [])
+    b.hold = False
+    b.start_recorder(last=len(b.records))
+
+
+def act_failed(b, f):
+    b.recorder.send(head(R_FAILED, b.acked) + struct.pack("<II", 28, 0))
+    assert f.answer(2) == (SERVFAIL, 0, [])
+    b.recorder.send(head(R_RECOVERED, len(b.records)) + bytes(8))
+    b.acked = len(b.records)
+    b.hold = False
+
+
+def act_resolver(b, f):
+    b.res.gone()
+    assert f.answer(1) == (SERVFAIL, 0, [])
+    b.hold = False
+    b.durable()
+    b.res = b.resolver()
+    assert f.answer(2) == (SERVFAIL, 0, [])
+
+
+def act_stop(b, f):
+    b.hold = False
+    assert b.stop() == 0
+    assert max(r.rec for r in b.records if r.type == "dns") < \
+        b.one("guest.detach").rec
+
+
+GIVEN_UP = {
+    "frame": given_up(act_frame, ("frame-died", "frame-died")),
+    "violation": given_up(act_violation, ("frame-died", "frame-died")),
+    "link": given_up(act_link, ("guest-detach", "guest-detach")),
+    "recorder": given_up(act_recorder, ("none", "audit-unavailable")),
+    "failed": given_up(act_failed, ("none", "audit-unavailable")),
+    "resolver": given_up(act_resolver, ("dns-upstream", "dns-upstream"), False),
+    "stop": given_up(act_stop, ("shutdown", "shutdown"), False),
+}
+
+
+def test_ends_are_not_summed_up(b):
+    """A name that left the host stands in full, however many there are."""
+    f = world(b)
+    for i in range(200):
+        resolve(b, f, f"{i}.test", ["10.1.2.3"])
+    assert {r.name for r in b.of("dns", reason="rebinding-stripped")} == {
+        f"{i}.test" for i in range(200)}
+
+
+def broker_killed(pattern):
+    """SIGKILL while the recorder takes nothing: what the resolver was told is in
+    the recorder's channel, or on its disk."""
+    def test(b):
+        f = world(b)
+        b.settle()
+        for i in range(600):
+            f.resolve(pattern % i)
+        told = asked_of(b)
+        os.kill(b.pid, 9)
+        os.waitpid(b.pid, 0)
+        b.pid = None
+        told += asked_of(b)
+        while select.select([b.recorder.sock], [], [], 0)[0]:
+            data, _ = b.recorder.recv(0)
+            if not data:
+                break
+            b.records.append(Record(data))
+        missing = set(told) - {r.name for r in b.of("dns.ask")}
+        assert not missing, (len(missing), len(told))
+        if "wild" in pattern:
+            assert not told
+        else:
+            assert 10 < len(told) < 600, len(told)
+    return test
 
 
 # ---- budgets ---------------------------------------------------------------------
@@ -1165,6 +1366,10 @@ def tests():
         yield act.__name__, evil(act, detail)
     for key, (detail, act) in LIES.items():
         yield f"lies_{key}", lies(detail, act)
+    for key, test in GIVEN_UP.items():
+        yield f"given_up_{key}", test
+    yield "broker_killed", broker_killed("%d.test")
+    yield "broker_killed_wild", broker_killed("%d.wild.test")
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ RESET, ADMIN, HOST, NET, SILENT = 1, 2, 3, 4, 5
 BEFORE_DATA, BEFORE_CONNECT, ASYNC = 0, 1, 2
 TYPES = ("?", "daemon.start", "daemon.stop", "policy.load", "guest.attach",
          "guest.detach", "flow.open", "flow.deny", "flow.close", "deny.agg",
-         "limit", "ipc.violation", "frame.died", "dns", "child.died")
+         "limit", "ipc.violation", "frame.died", "dns", "child.died", "dns.ask")
 INFLIGHT_MAX = 16
 GUEST, GATEWAY = "10.0.2.100", "10.0.2.2"
 GUEST6, GATEWAY6 = "fd53:616c:6c79::100", "fd53:616c:6c79::2"
@@ -108,12 +108,12 @@ class Record:
     """struct record or struct record_named, unpacked."""
 
     name = sni = alpn = ""
-    assurance = ech = qtype = ttl = stripped = secure = 0
+    assurance = ech = qtype = ttl = stripped = secure = urgent = 0
     chain = ips = ()
 
     def __init__(self, raw):
         kind = struct.unpack_from("<I", raw)[0]
-        assert len(raw) == (728 if kind == R_WRITE else 3376), len(raw)
+        assert len(raw) == (728 if kind == R_WRITE else 3384), len(raw)
         if kind == R_NAMED:
             self.names(raw[728:])
         (_, _, self.rec, kind, self.verdict, reason, self.proto, self.flow,
@@ -132,10 +132,11 @@ class Record:
     def names(self, raw):
         self.name, self.sni = name_text(raw[:256]), name_text(raw[256:512])
         (self.assurance, self.ech, self.qtype, self.ttl, self.stripped,
-         self.secure) = struct.unpack_from("<6I", raw, 512)
-        self.alpn = text(raw[536:600])
-        self.chain = tuple(text(raw[600:1624]).split())
-        self.ips = tuple(text(raw[1624:]).split())
+         self.secure, self.urgent, zero) = struct.unpack_from("<8I", raw, 512)
+        assert zero == 0
+        self.alpn = text(raw[544:608])
+        self.chain = tuple(text(raw[608:1632]).split())
+        self.ips = tuple(text(raw[1632:]).split())
 
     def __repr__(self):
         return f"<{self.rec} {self.type} flow={self.flow} {self.reason}>"
@@ -636,7 +637,8 @@ class Bench:
         return (used() - before) / os.sysconf("SC_CLK_TCK")
 
     def stop(self):
-        """An orderly end; every open has its one close. The exit status."""
+        """An orderly end; every open, and every question that was asked, has its
+        one end. The exit status."""
         self.keeper.send(head(K_STOP))
         with contextlib.suppress(EOFError):
             self.wait(lambda: self.summary is not None, 8)
@@ -656,6 +658,14 @@ class Bench:
             "opens without a close: %s, closes without an open: %s" % (
                 set(opens) - set(closes + refused),
                 set(closes + refused) - set(opens)))
+        asked = [(r.flow, r.name, r.qtype) for r in self.records
+                 if r.type == "dns.ask"]
+        ended = [(r.flow, r.name, r.qtype) for r in self.records
+                 if r.type == "dns" and r.flow]
+        assert sorted(asked) == sorted(ended), (
+            "asked without an end: %s, ended without a question: %s" % (
+                set(asked) - set(ended), set(ended) - set(asked)))
+        assert not {a for a, _, _ in asked} & set(opens), "one number, two things"
         if self.summary:
             told = len([r for r in self.records if r.type == "flow.deny" or
                         r.type == "dns" and r.verdict == 2])

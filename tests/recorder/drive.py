@@ -22,7 +22,7 @@ HELLO, READY, DURABLE, FAILED, RECOVERED = 330, 331, 332, 333, 334
 BEFORE_DATA, BEFORE_CONNECT, ASYNC = 0, 1, 2
 (DAEMON_START, DAEMON_STOP, POLICY_LOAD, GUEST_ATTACH, GUEST_DETACH, FLOW_OPEN,
  FLOW_DENY, FLOW_CLOSE, DENY_AGG, LIMIT, IPC_VIOLATION, FRAME_DIED, DNS,
- CHILD_DIED) = range(1, 15)
+ CHILD_DIED, DNS_ASK) = range(1, 16)
 ALLOW, DENY, AUDIT_DENY = 1, 2, 3
 KERNEL, FRAME = 1, 2
 TCP, UDP, ECHO = 6, 17, 1
@@ -31,8 +31,8 @@ A, AAAA, HTTPS = 1, 28, 65
 RECORD = struct.Struct("=IIQ IIII QQQ 20s20s20s20s 11Q 6I 32s 64s 64s 64s 128s 128s")
 assert RECORD.size == 728, RECORD.size
 ACK = struct.Struct("=IIQII")
-NAMES = struct.Struct("=H254s H254s 6I 64s 1024s 1024s")
-assert RECORD.size + NAMES.size == 3376, NAMES.size
+NAMES = struct.Struct("=H254s H254s 8I 64s 1024s 1024s")
+assert RECORD.size + NAMES.size == 3384, NAMES.size
 SRC = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("builddir", ".")
 SKIP = 77
@@ -76,11 +76,11 @@ def record(rec, kind, flow=0, **f):
 
 
 def named(raw, name=b"", sni=b"", assurance=0, ech=0, qtype=0, ttl=0, stripped=0,
-          secure=0, alpn=b"", chain=b"", ips=b""):
+          secure=0, urgent=0, alpn=b"", chain=b"", ips=b""):
     """The same record, with names."""
     return struct.pack("=I", NAMED) + raw[4:] + NAMES.pack(
         len(name), name, len(sni), sni, assurance, ech, qtype, ttl, stripped,
-        secure, alpn, chain, ips)
+        secure, urgent, 0, alpn, chain, ips)
 
 
 def open_(rec, flow, **f):
@@ -96,6 +96,17 @@ def close(rec, flow, **f):
 def deny(rec, flow=0, **f):
     f.setdefault("reason", DEFAULT_DENY)
     return record(rec, FLOW_DENY, flow, verdict=DENY, **f)
+
+
+def ask(rec, number, name=b"x.wild.example", qtype=A, **f):
+    """A question that waits for the disk before it leaves."""
+    return named(record(rec, DNS_ASK, number, proto=0, verdict=ALLOW, **f),
+                 name=name, qtype=qtype, urgent=1)
+
+
+def answer(rec, number, name=b"x.wild.example", qtype=A, **f):
+    f.setdefault("verdict", ALLOW)
+    return named(record(rec, DNS, number, proto=0, **f), name=name, qtype=qtype)
 
 
 def program():

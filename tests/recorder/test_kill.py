@@ -15,15 +15,16 @@ from drive import *
 
 
 class Broker:
-    """A load that survives its recorders: opens, closes, denies. Opens that
-    were not acknowledged are refused (a deny of that flow); what was not
-    acknowledged is sent again, the refused opens too, as the real one does."""
+    """A load that survives its recorders: opens, closes, denies, questions. Opens
+    that were not acknowledged are refused (a deny of that flow), and so are
+    questions (their end); what was not acknowledged is sent again, what was
+    refused too, as the real one does."""
 
     def __init__(self, seed):
         self.rng = random.Random(seed)
         self.rec = self.flow = 0
         self.wait = {}          # rec -> (kind, flow, bytes), not acknowledged
-        self.live = []
+        self.live, self.asked = [], []
         self.granted, self.refused = set(), set()
         self.denied = self.last = 0
         self.inst = inst()
@@ -31,6 +32,12 @@ class Broker:
     def make(self):
         self.rec += 1
         n = self.rng.random()
+        if n > .85:
+            if self.asked and n > .92:
+                flow = self.asked.pop(self.rng.randrange(len(self.asked)))
+                return DNS, flow, answer(self.rec, flow)
+            self.flow += 1
+            return DNS_ASK, self.flow, ask(self.rec, self.flow)
         if n < .5 or not self.live and n < .8:
             self.flow += 1
             return FLOW_OPEN, self.flow, open_(self.rec, self.flow)
@@ -43,10 +50,9 @@ class Broker:
     def acked(self, rec):
         for r in [r for r in self.wait if r <= rec]:
             kind, flow, _ = self.wait.pop(r)
-            if kind == FLOW_OPEN:
-                if flow not in self.refused:
-                    self.live.append(flow)
-                    self.granted.add(flow)
+            if kind in (FLOW_OPEN, DNS_ASK) and flow not in self.refused:
+                (self.live if kind == FLOW_OPEN else self.asked).append(flow)
+                self.granted.add(flow)
 
     def load(self, recorder, seconds):
         """False: the recorder is gone."""
@@ -71,10 +77,12 @@ class Broker:
     def undo(self, rec):
         del self.wait[self.rec]
         self.rec -= 1
-        if rec[0] == FLOW_OPEN:
+        if rec[0] in (FLOW_OPEN, DNS_ASK):
             self.flow -= 1
         elif rec[0] == FLOW_CLOSE:
             self.live.append(rec[1])
+        elif rec[0] == DNS:
+            self.asked.append(rec[1])
         else:
             self.denied -= 1
 
@@ -85,19 +93,24 @@ class Broker:
         self.last = last
         for r in sorted(self.wait):
             kind, flow, data = self.wait[r]
-            if kind == FLOW_OPEN:
-                if flow not in self.refused:
-                    refused.append(flow)
-                    self.refused.add(flow)
+            if kind in (FLOW_OPEN, DNS_ASK) and flow not in self.refused:
+                refused.append((kind, flow))
+                self.refused.add(flow)
             if r <= last:
                 del self.wait[r]
             else:
                 recorder.send(data)
-        for flow in refused:
+        for kind, flow in refused:
             self.rec += 1
             self.denied += 1
-            data = deny(self.rec, flow, reason=AUDIT_UNAVAILABLE)
-            self.wait[self.rec] = (FLOW_DENY, flow, data)
+            if kind == FLOW_OPEN:
+                kind = FLOW_DENY
+                data = deny(self.rec, flow, reason=AUDIT_UNAVAILABLE)
+            else:
+                kind = DNS
+                data = answer(self.rec, flow, verdict=DENY,
+                              reason=AUDIT_UNAVAILABLE)
+            self.wait[self.rec] = (kind, flow, data)
             recorder.send(data)
 
 
@@ -127,8 +140,9 @@ def kills(mode, times, seed, rotate=0):
         with open(os.path.join(directory, name)) as f:
             for line in f:
                 d = json.loads(line)
-                if d.get("type") == "flow.open" and not d.get("torn"):
-                    opens.add(d["flow"])
+                if d.get("type") in ("flow.open", "dns.ask") and \
+                        not d.get("torn"):
+                    opens.add(d.get("flow") or d["ask"])
     lost = broker.granted - opens
     assert not lost, f"granted without a record: {sorted(lost)[:5]}"
     assert len(broker.granted) > times, "no load"
@@ -156,15 +170,27 @@ def broker_dies():
         r.send(open_(i, i))
     r.wait_durable(300)
     r.send(close(301, 5))
+    for i in range(302, 332):
+        r.send(ask(i, i, rule=b"names"))
+    r.send(answer(332, 302))
+    r.send(named(record(333, DNS, proto=0, verdict=DENY), name=b"no.example",
+                 qtype=A))
     r.sock.close()
     assert r.process.wait(10) == 0
     path = os.path.join(directory, "audit.jsonl")
     validate(path)
     with open(path) as f:
-        reasons = [d["reason"] for d in map(json.loads, f)
-                   if d["type"] == "flow.close"]
+        lines = [json.loads(line) for line in f]
+    reasons = [d["reason"] for d in lines if d["type"] == "flow.close"]
     assert sorted(set(reasons)) == ["done", "unknown-crash"] and \
         len(reasons) == 300, len(reasons)
+    ends = {d["ask"]: d for d in lines if d["type"] == "dns" and "ask" in d}
+    assert ends.keys() == set(range(302, 332))
+    assert "reason" not in ends.pop(302)
+    for d in ends.values():
+        assert (d["reason"], d["name"], d["qtype"], d["rule"]) == (
+            "unknown-crash", "x.wild.example", "A", "names") and \
+            "verdict" not in d, d
     r = Recorder(directory)
     assert r.start(inst()) == 0
     r.send(record(1, DAEMON_STOP))
@@ -182,23 +208,31 @@ def everything_dies():
     r.start(first)
     for i in range(1, 11):
         r.send(open_(i, i))
-    r.wait_durable(10)
+    for i in range(11, 21):
+        r.send(ask(i, i))
+    r.send(answer(21, 11))
+    r.send(open_(22, 22))
+    r.wait_durable(22)
     r.kill()
     r.done()
     # and a line that was cut in the middle
     with open(path, "ab") as f:
-        f.write(b'{"v":1,"seq":12,"ts":"2026-01-01T00:00:00.000000Z","mono":1,"ty')
+        f.write(b'{"v":1,"seq":24,"ts":"2026-01-01T00:00:00.000000Z","mono":1,"ty')
     r = Recorder(directory)
     assert r.start(inst()) == 0
     validate(path)
     r.end()
     with open(path) as f:
         lines = [json.loads(line) for line in f]
+    ends = [d for d in lines if d.get("type") == "dns"]
+    assert [d["ask"] for d in ends if "rec" in d] == [11]
+    assert sorted(d["ask"] for d in ends if "rec" not in d) == list(range(12, 21))
+    assert {d["inst"].replace("-", "") for d in ends} == {first.hex()}
     closed = [d for d in lines if d.get("type") == "flow.close"]
-    assert len(closed) == 10 and len({d["inst"] for d in closed}) == 1 and \
+    assert len(closed) == 11 and len({d["inst"] for d in closed}) == 1 and \
         closed[0]["inst"].replace("-", "") == first.hex()
     gap = [d for d in lines if d.get("type") == "audit.gap"]
-    assert gap[0]["torn"] == 12 and gap[0]["reason"] == "unknown-crash", gap
+    assert gap[0]["torn"] == 24 and gap[0]["reason"] == "unknown-crash", gap
     shutil.rmtree(directory)
 
 

@@ -351,7 +351,7 @@ named_line(const struct record_named *n)
 	line_record(&j, &o, 42, &n->r, n, &body);
 	assert_false(j.over);
 	*j.p = '\0';
-	return strstr(buf, n->r.type == REC_DNS ? ",\"guest\"" :
+	return strstr(buf, n->qtype != 0 ? ",\"guest\"" :
 	    n->name.len > 0 ? ",\"name\"" : ",\"names\"");
 }
 
@@ -385,6 +385,15 @@ names_of_a_question(void **state)
 	(void)state;
 	n.r.gen = 0;
 	n.qtype = 1234;
+	assert_string_equal(named_line(&n), ",\"guest\":\"g\",\"ask\":77,"
+	    "\"name\":\"a.example\",\"qtype\":\"TYPE1234\",\"ttl\":0,"
+	    "\"gen\":0,\"pol\":\"cdcdcdcdcdcdcdcd\"}\n");
+	n.r.type = REC_DNS_ASK;
+	assert_string_equal(named_line(&n), ",\"guest\":\"g\",\"ask\":77,"
+	    "\"name\":\"a.example\",\"qtype\":\"TYPE1234\","
+	    "\"gen\":0,\"pol\":\"cdcdcdcdcdcdcdcd\"}\n");
+	n.r.type = REC_DNS;
+	n.r.flow = 0;
 	assert_string_equal(named_line(&n), ",\"guest\":\"g\","
 	    "\"name\":\"a.example\",\"qtype\":\"TYPE1234\",\"ttl\":0,"
 	    "\"gen\":0,\"pol\":\"cdcdcdcdcdcdcdcd\"}\n");

@@ -54,6 +54,18 @@ static const char	names[] = "{\"v\":1,\"seq\":3,\"type\":\"flow.open\","
 			    "\"alpn\":\"h2\",\"ech\":true,\"assurance\":\"sni\","
 			    "\"gen\":1,\"pol\":\"3\"}";
 
+static const char	asked[] = "{\"v\":1,\"seq\":17,\"type\":\"dns.ask\","
+			    "\"rec\":9,\"tenant\":\"a\",\"guest\":\"b\","
+			    "\"ask\":5,\"name\":\"n\",\"qtype\":\"A\","
+			    "\"rule\":\"r\",\"loc\":\"l\",\"gen\":1,"
+			    "\"pol\":\"3\",\"detail\":\"d\"}";
+static const char *const told[] = {
+	"{\"v\":1,\"seq\":17,\"type\":\"dns\",\"rec\":9,\"tenant\":\"a\","
+	"\"ask\":5,\"name\":\"n\",\"qtype\":\"A\",\"ips\":[\"1\",\"2\"]}",
+	"{\"v\":1,\"seq\":17,\"type\":\"dns\",\"rec\":9,\"tenant\":\"a\","
+	"\"name\":\"n\",\"qtype\":\"A\",\"ips\":[\"1\",\"2\"]}"
+};
+
 static void
 reads_back(void **state)
 {
@@ -76,6 +88,17 @@ reads_back(void **state)
 	assert_memory_equal(s.body.p + s.body.len - 3, "\"3\"", 3);
 	assert_int_equal(s.body.len, strstr(names, "\"3\"") + 3 -
 	    strstr(names, ",\"tenant"));
+	t = (struct text){ asked, sizeof(asked) - 1 };
+	assert_true(parse_line(t, &s));
+	assert_int_equal(s.flow, 5);
+	assert_int_equal(s.body.len, strstr(asked, "\"3\"") + 3 -
+	    strstr(asked, ",\"tenant"));
+	for (len = 0; len < 2; len++) {		/* what has lists, or no number */
+		t = (struct text){ told[len], strlen(told[len]) };
+		assert_true(parse_line(t, &s));
+		assert_int_equal(s.flow, len == 0 ? 5 : 0);
+		assert_true(parse_is(&s.type, "dns") && s.rec == 9);
+	}
 	t = (struct text){ lines[0], strlen(lines[0]) };
 	/* no part of it is a line, and none is read beyond its end */
 	for (len = 0; len < t.len; len++) {
@@ -102,9 +125,9 @@ openset(void **state)
 
 	(void)state;
 	for (i = 1; i <= 50000; i++)
-		assert_int_equal(openset_add(s, i % 2 ? inst_a : inst_b, i,
-		    i * 10, &body), 0);
-	assert_int_equal(openset_add(s, inst_a, 1, 7, &body), 0);
+		assert_int_equal(openset_add(s, OPEN_FLOW,
+		    i % 2 ? inst_a : inst_b, i, i * 10, &body), 0);
+	assert_int_equal(openset_add(s, OPEN_FLOW, inst_a, 1, 7, &body), 0);
 	assert_int_equal(openset_count(s), 50000);
 	assert_int_equal(openset_oldest(s), 7);
 	assert_null(openset_find(s, inst_b, 1));
@@ -135,8 +158,8 @@ openset_bounded(void **state)
 
 	(void)state;
 	for (i = 0; i < OPENS_MAX; i++)
-		assert_int_equal(openset_add(s, inst_a, i, 1, &body), 0);
-	assert_int_equal(openset_add(s, inst_a, i, 1, &body), -1);
+		assert_int_equal(openset_add(s, OPEN_FLOW, inst_a, i, 1, &body), 0);
+	assert_int_equal(openset_add(s, OPEN_FLOW, inst_a, i, 1, &body), -1);
 	assert_int_equal(openset_count(s), OPENS_MAX);
 	openset_free(s);
 }
