@@ -44,10 +44,11 @@ struct policy_limits {
 	uint32_t	dns_rate, dns_burst;	/* questions per second; bucket size */
 	uint32_t	names, names_per;	/* new names per rule that is a wildcard or
 					   `any`, within so many seconds */
+	uint32_t	kernel_memory;	/* KiB in the buffers of its sockets */
 };
 /* flows.md, 6: what holds without a `limits` line. */
 #define POLICY_LIMITS_DEFAULT \
-	{ 4096, 512, 128, 1000, 4000, 0, 0, 100, 1000, 500, 600 }
+	{ 4096, 512, 128, 1000, 4000, 0, 0, 100, 1000, 500, 600, 262144 }
 const struct policy_limits *policy_limits(const struct policy *,
 	    unsigned int tenant);
 

@@ -45,6 +45,7 @@ enum reason {
 	REASON_LIFETIME,
 	REASON_IDLE,
 	REASON_RESOURCE,
+	REASON_KERNEL_MEMORY,
 	REASON_AUDIT_UNAVAILABLE,
 	/* ends of an open flow */
 	REASON_DONE,		/* both sides sent FIN */

@@ -56,7 +56,8 @@ enum flow_state {
 	FLOW_WRITE,	/* the flight is on its way to the server */
 	FLOW_READY,	/* waits for room among the fds in flight */
 	FLOW_OPEN,	/* granted */
-	FLOW_REVOKED	/* the frame owes us its CLOSE */
+	FLOW_REVOKED,	/* the frame owes us its CLOSE */
+	FLOW_DRAIN	/* closed; only the kernel has something to send (drain.c) */
 };
 
 struct asked;
@@ -114,6 +115,7 @@ struct flow {
 	struct charge	charge;
 	uint64_t	up, down;	/* read before a revoke */
 	bool		metered;
+	uint64_t	held;		/* of the kernel's memory, at the last look */
 	int		fd;
 	struct event	*connecting;	/* or writing its flight, or waiting for one of
 					   the two to speak */
@@ -188,11 +190,14 @@ struct guest {
 	struct flow	**table;
 	uint32_t	table_mask;
 	struct flow_list flows, ready, hup, revoked;
+	struct flow_list drains;	/* over, but for what the kernel has to send */
 	struct flow_list unpeeked;	/* PEEK is not yet told */
 	struct flow_list peeking, glancing;	/* told; by the time it was */
 	uint32_t	nflows;
 	uint32_t	crossing;	/* PEEKs that we ended: a FLIGHT may be under way */
 	uint32_t	flights;	/* bytes held */
+	uint64_t	kmem;		/* bytes in its sockets' buffers */
+	bool		untested;	/* a CLOSE of its frame could not be tried */
 	STAILQ_HEAD(, owed) owed;
 	uint32_t	nowed;
 	struct pins	*pins;
@@ -382,11 +387,27 @@ void	ledger_watch(struct broker *);
 void	ledger_tick(struct guest *, uint64_t mono);
 void	ledger_move(struct flow *, struct flow_list *);
 
+void	ledger_free(struct flow *);
+
+/* drain.c */
+bool	drain_wanted(const struct flow *);
+void	drain_take(struct flow *);
+uint64_t drain_tick(struct guest *, uint64_t mono);
+uint64_t drain_reset(struct guest *);
+void	drain_end_all(struct guest *);
+
 /* cut.c */
 void	cut_flow(const struct flow *, bool at_once);
 bool	cut_wire(struct flow *);
 bool	cut_is_wire(const struct epoll_event *);
 void	cut_sprung(struct broker *, const struct epoll_event *);
+
+/* kmem.c */
+uint64_t kmem_held(int fd);
+uint64_t kmem_queued(int fd);
+void	kmem_tick(struct guest *, uint64_t mono);
+bool	kmem_room(const struct guest *);
+bool	kmem_urgent(const struct guest *);
 
 /* meter.c */
 struct meter {
@@ -431,6 +452,7 @@ void	deny_open(struct guest *, const struct wire_open *, enum reason,
 void	deny_question(struct guest *, struct record_named *);
 enum deny_code deny_code(uint32_t proto);
 void	deny_starved(struct guest *, int error);
+void	deny_limit(struct guest *, enum reason);
 void	deny_drops(struct guest *, enum reason, uint64_t n);
 void	deny_flush(struct guest *, uint64_t mono, bool all);
 

@@ -26,6 +26,13 @@
 /* inet_getname() answers ENOTCONN for port 0, so echo sockets get this one. */
 #define ECHO_PORT	1
 
+/*
+ * What may wait in a socket for a peer that does not read. What is on its way is
+ * not counted, so the kernel's own tuning of the send buffer (which SO_SNDBUF
+ * would end) goes on, and a fast path stays as full as it was.
+ */
+#define NOTSENT		(256 << 10)
+
 static int
 set(int fd, int level, int name, int value)
 {
@@ -41,6 +48,7 @@ options_tcp(int fd, bool v6)
 	if (v6 && set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1) == -1)
 		return -1;
 	if (set(fd, IPPROTO_TCP, TCP_NODELAY, 1) == -1 ||
+	    set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT) == -1 ||
 	    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1) == -1 ||
 	    set(fd, SOL_SOCKET, SO_OOBINLINE, 1) == -1)
 		return -1;

@@ -26,14 +26,14 @@ is_limit(enum reason why)
 {
 	return why == REASON_RATE || why == REASON_CONNS ||
 	    why == REASON_PENDING || why == REASON_RESOURCE ||
-	    why == REASON_DNS_BUDGET;
+	    why == REASON_DNS_BUDGET || why == REASON_KERNEL_MEMORY;
 }
 
-/* The transition only: the denials themselves have their own records. */
-static void
-limit_met(struct guest *g, enum reason why, uint64_t mono)
+/* The transition only: what was denied or ended has records of its own. */
+void
+deny_limit(struct guest *g, enum reason why)
 {
-	uint64_t	last = g->limit_told[why];
+	uint64_t	last = g->limit_told[why], mono = mono_now();
 	struct record	r;
 
 	g->limit_told[why] = mono;
@@ -73,7 +73,7 @@ deny_starved(struct guest *g, int error)
 	uint64_t	mono = mono_now(), last = g->starved_told;
 
 	if (audit_up(g->broker) && !audit_crowded(g->broker))
-		limit_met(g, REASON_RESOURCE, mono);
+		deny_limit(g, REASON_RESOURCE);
 	g->starved_told = mono;
 	if (last != 0 && mono - last < LIMIT_QUIET)
 		return;
@@ -91,7 +91,7 @@ denied(struct guest *g, enum reason why)
 
 	b->denied++;
 	if (is_limit(why) && full)
-		limit_met(g, why, mono_now());
+		deny_limit(g, why);
 	broker_want_tick(b);
 	return full;
 }

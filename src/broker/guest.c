@@ -78,6 +78,7 @@ guest_take(struct broker *b, const struct keeper_guest *conf)
 	TAILQ_INIT(&g->ready);
 	TAILQ_INIT(&g->hup);
 	TAILQ_INIT(&g->revoked);
+	TAILQ_INIT(&g->drains);
 	TAILQ_INIT(&g->unpeeked);
 	TAILQ_INIT(&g->peeking);
 	TAILQ_INIT(&g->glancing);
@@ -355,6 +356,7 @@ guest_kill(struct guest *g, enum reason reason)
 void
 guest_untested(struct guest *g)
 {
+	g->untested = false;
 	log_warn("guest %s: the end of a connection cannot be watched, so its "
 	    "frame is ended", g->conf.name);
 	guest_kill(g, REASON_RESOURCE);
@@ -389,6 +391,7 @@ void
 guest_free(struct guest *g)
 {
 	answer_reset(g);
+	drain_end_all(g);
 	chan_free(g->chan);
 	quota_free(g->quota);
 	aggregate_free(g->denied);
@@ -434,7 +437,7 @@ guest_urgent(const struct guest *g)
 	return g->unread_since != 0 || g->paused || g->dropped ||
 	    g->state == GUEST_GREETING || aggregate_busy(g->denied) ||
 	    aggregate_busy(g->unresolved) || !TAILQ_EMPTY(&g->peeking) ||
-	    !TAILQ_EMPTY(&g->glancing) ||
+	    !TAILQ_EMPTY(&g->glancing) || kmem_urgent(g) ||
 	    !TAILQ_EMPTY(&g->hup) || !TAILQ_EMPTY(&g->revoked) ||
 	    (g->nflows > 0 && limits(g->broker)->lifetime != 0);
 }
@@ -456,8 +459,11 @@ guest_tick(struct guest *g, uint64_t mono)
 	else if (g->unread_since != 0 &&
 	    mono - g->unread_since >= UNREAD_OVERDUE)
 		guest_violation(g, "never-reads");
+	else if (g->untested && g->state == GUEST_SERVED)
+		guest_untested(g);
 	else {
 		peek_tick(g, mono);
+		kmem_tick(g, mono);
 		ledger_tick(g, mono);
 		ping(g, mono);
 	}

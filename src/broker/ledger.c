@@ -124,9 +124,9 @@ ledger_unwatch(struct flow *f)
 	f->watched = false;
 }
 
-/* Off every list; the fd is closed last. */
+/* Off every list: nobody finds it by its id any more. */
 static void
-flow_free(struct flow *f)
+leave(struct flow *f)
 {
 	struct guest	*g = f->guest;
 	struct flow	**slot = bucket(g, f->id);
@@ -136,16 +136,32 @@ flow_free(struct flow *f)
 	*slot = f->chain;
 	TAILQ_REMOVE(&g->flows, f, all);
 	g->nflows--;
-	g->broker->nflows--;
 	ledger_move(f, NULL);
 	audit_forget(g->broker, &f->wait);
 	connect_drop(f);
 	peek_drop(f);
 	free(f->names);
+	f->names = NULL;
+}
+
+/* What it is charged for goes with its fd. */
+void
+ledger_free(struct flow *f)
+{
+	struct guest	*g = f->guest;
+
 	ledger_unwatch(f);
 	fd_drop(&f->fd);
+	g->broker->nflows--;
 	quota_refund(g->quota, &f->charge);
 	free(f);
+}
+
+static void
+flow_free(struct flow *f)
+{
+	leave(f);
+	ledger_free(f);
 }
 
 static bool
@@ -237,6 +253,11 @@ finish(struct flow *f, enum reason reason, int error,
 	    SO_LINGER, &orderly, sizeof(orderly)) == -1)
 		log_warn("linger: flow %llu", (unsigned long long)f->number);
 	record_put(b, f->named, f->names, &r);
+	if (fin && f->proto == PROTO_TCP && drain_wanted(f)) {
+		leave(f);
+		drain_take(f);
+		return true;
+	}
 	tested = !granted(f) || m == NULL || cut_wire(f);
 	flow_free(f);
 	return tested;

@@ -181,6 +181,8 @@ judge(struct guest *g, const struct wire_open *m, struct verdict *v,
 		why = REASON_ICMP_UNAVAILABLE;
 	else if (!audit_up(g->broker))
 		why = REASON_AUDIT_UNAVAILABLE;
+	else if (!kmem_room(g))
+		why = REASON_KERNEL_MEMORY;
 	else
 		why = admit(g, m, v, named, &charge);
 	if (why != REASON_NONE)

@@ -43,6 +43,7 @@ static const char *const names[] = {
 	[REASON_LIFETIME] = "lifetime",
 	[REASON_IDLE] = "idle",
 	[REASON_RESOURCE] = "resource",
+	[REASON_KERNEL_MEMORY] = "kernel-memory",
 	[REASON_AUDIT_UNAVAILABLE] = "audit-unavailable",
 	[REASON_DONE] = "done",
 	[REASON_GUEST_RST] = "guest-rst",

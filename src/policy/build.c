@@ -233,6 +233,9 @@ build_ports(struct parse *p, struct services *s, uint32_t proto,
 	}
 }
 
+#define ROTATE_MIN	(UINT64_C(64) << 10)
+#define MEMORY_MIN	(UINT64_C(1) << 20)	/* one socket may need as much */
+
 /* ---- settings ------------------------------------------------------------------ */
 
 void
@@ -254,8 +257,9 @@ build_setting(struct parse *p, unsigned int which, const struct item *w)
 {
 	static const char *const names[] = { "conns", "pending",
 	    "pending-per-destination", "rate", "burst", "idle", "lifetime", "dns",
-	    "burst of dns", "names", "per" };
+	    "burst of dns", "names", "per", "kernel-memory" };
 	struct policy_limits	*l = &p->limits->l;
+	uint64_t		 size;
 
 	if ((p->limits->seen & 1u << which) != 0)
 		report_error(p, &w->at, "%s is given twice", names[which]);
@@ -296,6 +300,10 @@ build_setting(struct parse *p, unsigned int which, const struct item *w)
 	case SET_NAMES_PER:
 		value_duration(p, w, &l->names_per);
 		break;
+	case SET_MEMORY:
+		if (value_size(p, w, MEMORY_MIN, &size) == 0)
+			l->kernel_memory = (uint32_t)(size >> 10);
+		break;
 	}
 }
 
@@ -320,7 +328,7 @@ build_audit_once(struct parse *p, unsigned int which, const struct where *at)
 void
 build_rotate(struct parse *p, const struct item *w)
 {
-	value_size(p, w, &p->m->audit.rotate);
+	value_size(p, w, ROTATE_MIN, &p->m->audit.rotate);
 }
 
 void

@@ -52,6 +52,7 @@ static const struct keyword	keywords[] = {
 	{ "idle", IDLE },
 	{ "include", INCLUDE },
 	{ "keep", UNSUPPORTED },
+	{ "kernel-memory", KERNEL_MEMORY },
 	{ "label", LABEL },
 	{ "lifetime", LIFETIME },
 	{ "limits", LIMITS },

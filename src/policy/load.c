@@ -14,6 +14,7 @@
 
 #include "law.h"
 
+#define KIB_MAX		(1u << 30)		/* 1T */
 #define UNIT_MAX	UINT32_C(1000000000)	/* of any limit */
 
 struct check {
@@ -244,7 +245,8 @@ limits_ok(const struct policy_limits *l)
 	    l->dns_rate > 0 && l->dns_burst > 0 && l->names > 0 &&
 	    l->names_per > 0 && l->dns_rate <= UNIT_MAX &&
 	    l->dns_burst <= UNIT_MAX && l->names <= UNIT_MAX &&
-	    l->names_per <= UNIT_MAX;
+	    l->names_per <= UNIT_MAX && l->kernel_memory > 0 &&
+	    l->kernel_memory <= KIB_MAX;
 }
 
 /* Tenants own their rules and exceptions: the runs follow each other. */

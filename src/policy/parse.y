@@ -72,7 +72,8 @@ marked(const char *text, struct where at, bool table)
 %token DENY "deny" DNS "dns" DNSSEC "dnssec" DURABLE "durable" ECH "ech"
 %token ECHO "echo" ENFORCE "enforce" EXCEPT "except" FILE_ "file"
 %token FLOOR "floor" FOR "for" HOST "host" HOST_SERVICE "host-service"
-%token ICMP "icmp" IDLE "idle" INCLUDE "include" LABEL "label"
+%token ICMP "icmp" IDLE "idle" INCLUDE "include"
+%token KERNEL_MEMORY "kernel-memory" LABEL "label"
 %token LIFETIME "lifetime" LIMITS "limits" MODE "mode" NAME "name"
 %token NAMES "names" NET "net" ON_FAILURE "on-failure" PENDING "pending"
 %token PENDING_DST "pending-per-destination" PER "per" PIN "pin" POLICY "policy"
@@ -202,6 +203,7 @@ setting_word	: CONNS				{ $$ = SET_CONNS; }
 		| PENDING_DST			{ $$ = SET_PENDING_DST; }
 		| IDLE				{ $$ = SET_IDLE; }
 		| LIFETIME			{ $$ = SET_LIFETIME; }
+		| KERNEL_MEMORY			{ $$ = SET_MEMORY; }
 		;
 
 audit		: AUDIT { build_audit(p, &@1); } LBRACE audit_settings RBRACE
@@ -411,6 +413,7 @@ word_means(int before)
 	case LIFETIME:
 	case PER:
 		return "a duration, as 5m";
+	case KERNEL_MEMORY:
 	case ROTATE:
 		return "a size, as 256M";
 	case VERSION:

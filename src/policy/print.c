@@ -188,6 +188,19 @@ print_duration(struct text *t, const char *word, uint32_t seconds)
 		text_add(t, " %s %us", word, seconds);
 }
 
+/* In the largest unit of which it is a whole number. */
+static void
+print_size(struct text *t, const char *word, uint64_t bytes)
+{
+	static const char	unit[] = "KMGT";
+	uint64_t		n = bytes >> 10;
+	size_t			u = 0;
+
+	for (; u < 3 && n % 1024 == 0; u++)
+		n /= 1024;
+	text_add(t, " %s %llu%c", word, (unsigned long long)n, unit[u]);
+}
+
 static void
 print_limits(struct text *t, const struct limits *l)
 {
@@ -201,6 +214,7 @@ print_limits(struct text *t, const struct limits *l)
 	text_add(t, " dns %u/s burst %u names %u", l->l.dns_rate,
 	    l->l.dns_burst, l->l.names);
 	print_duration(t, "per", l->l.names_per);
+	print_size(t, "kernel-memory", (uint64_t)l->l.kernel_memory << 10);
 	text_add(t, " }\n");
 }
 
@@ -209,16 +223,10 @@ print_audit(struct text *t, const struct policy_audit *a)
 {
 	static const char *const durable[] = { "before-data", "before-connect",
 				    "async" };
-	static const char	 unit[] = "KMGT";
-	uint64_t		 n = a->rotate >> 10;
-	size_t			 u = 0;
 
-	while (u < 3 && n % 1024 == 0) {
-		n /= 1024;
-		u++;
-	}
-	text_add(t, "audit { durable %s rotate %llu%c on-failure deny }\n",
-	    durable[a->durable], (unsigned long long)n, unit[u]);
+	text_add(t, "audit { durable %s", durable[a->durable]);
+	print_size(t, "rotate", a->rotate);
+	text_add(t, " on-failure deny }\n");
 }
 
 static void

@@ -10,8 +10,7 @@
 #include "read.h"
 
 #define TEN_YEARS	UINT64_C(315360000)	/* seconds */
-#define ROTATE_MIN	(UINT64_C(64) << 10)
-#define ROTATE_MAX	(UINT64_C(1) << 40)
+#define SIZE_LARGEST	(UINT64_C(1) << 40)
 
 /* Digits up to *end; false if there are none or too many. */
 static bool
@@ -83,8 +82,9 @@ value_duration(struct parse *p, const struct item *w, uint32_t *out)
 	return -1;
 }
 
+/* min: at least 1K, in whole K. */
 int
-value_size(struct parse *p, const struct item *w, uint64_t *out)
+value_size(struct parse *p, const struct item *w, uint64_t min, uint64_t *out)
 {
 	static const char	units[] = "KMGT";
 	const char		*end, *unit;
@@ -94,13 +94,14 @@ value_size(struct parse *p, const struct item *w, uint64_t *out)
 	    *end != '\0' && end[1] == '\0' &&
 	    (unit = strchr(units, *end)) != NULL) {
 		size = n << (10 * (unit - units + 1));
-		if (size >= ROTATE_MIN && size <= ROTATE_MAX) {
+		if (size >= min && size <= SIZE_LARGEST) {
 			*out = size;
 			return 0;
 		}
 	}
-	report_error(p, &w->at, "\"%.64s\" is not a size from 64K to 1T: a "
-	    "number and K, M, G or T, as 256M", w->text);
+	report_error(p, &w->at, "\"%.64s\" is not a size from %lluK to 1T: a "
+	    "number and K, M, G or T, as 256M", w->text,
+	    (unsigned long long)min >> 10);
 	return -1;
 }
 

@@ -24,8 +24,8 @@ LO = "127.0.0.1"
 
 def double_blob(durable=BEFORE_DATA, rotate=0, needs=0, pins=(60, 3600, 30),
                 upstreams=1, **lim):
-    return struct.pack("<8sI", b"DOUBLE01", durable) + limits(**lim) + \
-        struct.pack("<Q6I", rotate, needs, *pins, upstreams, 0)
+    return struct.pack("<8sQI", b"DOUBLE01", rotate, durable) + \
+        limits(**lim) + struct.pack("<5I", needs, *pins, upstreams)
 
 
 def bench(stack, durable=BEFORE_DATA, nofile=None, recorder=True, **lim):
