@@ -48,7 +48,7 @@ struct policy_limits {
 };
 /* flows.md, 6: what holds without a `limits` line. */
 #define POLICY_LIMITS_DEFAULT \
-	{ 4096, 512, 128, 1000, 4000, 0, 0, 100, 1000, 500, 600, 262144 }
+	{ 4096, 512, 128, 1000, 4000, 0, 0, 100, 1000, 500, 600, 524288 }
 const struct policy_limits *policy_limits(const struct policy *,
 	    unsigned int tenant);
 

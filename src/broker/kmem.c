@@ -6,7 +6,7 @@
  *
  * Trusts: SO_MEMINFO. Must not: end a flow while the guest is within its limit.
  *
- * From three quarters of the limit on there are no new flows; beyond it the flows
+ * From seven eighths of the limit on there are no new flows; beyond it the flows
  * that hold the most are taken back, the largest first, until the rest is within.
  * An honest guest's flows are small or move, so it does not come that far, and what
  * it has is not slowed down: a buffer of a fixed size would do that, for good. What
@@ -130,7 +130,7 @@ kmem_tick(struct guest *g, uint64_t mono)
 bool
 kmem_room(const struct guest *g)
 {
-	return g->kmem < limit(g) / 4 * 3;
+	return g->kmem < limit(g) / 8 * 7;
 }
 
 /* It may come to hold much within a moment. */

@@ -179,7 +179,7 @@ def pair():
 
 def limits(conns=4096, pending=512, pending_dst=128, rate=1000, burst=4000,
            idle=0, lifetime=0, dns_rate=0, dns_burst=0, names=500,
-           names_per=600, kernel_memory=262144):
+           names_per=600, kernel_memory=524288):
     return struct.pack("<12I", conns, pending, pending_dst, rate, burst, idle,
                        lifetime, dns_rate, dns_burst, names, names_per,
                        kernel_memory)
