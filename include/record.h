@@ -131,7 +131,8 @@ static_assert(sizeof(struct record_named) ==
 struct record_ack {
 	struct wire_head head;		/* id = rec */
 	uint32_t	err;		/* FAILED: errno */
-	uint32_t	zero;
+	uint32_t	harm;		/* 1: acknowledged lines are gone, or are not
+					   where the log is said to be; stays 1 */
 };
 static_assert(sizeof(struct record_ack) == 24, "record_ack");
 

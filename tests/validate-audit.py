@@ -31,7 +31,7 @@ ORDER = ("v seq ts mono type verdict reason host boot inst rec tenant guest flow
          "proto g.src g.sp g.dst g.dp h.src h.sp h.dst h.dp g.cid h.cid name names qtype "
          "chain ips ttl stripped secure sni alpn ech assurance rule loc gen pol up down pup pdown csrc dur rtt conn_ms errno n first last uniq "
          "pid signal status detail mode durable rotate reserve head prev oldest "
-         "from to opens closes denies other torn").split()
+         "from to opens closes denies other torn lost lost_from lost_to").split()
 PLACE = {key: place for place, key in enumerate(ORDER)}
 NOT_PRINTABLE = re.compile(rb"[^ -~]")
 MOST = 20       # of one kind are printed
@@ -44,6 +44,8 @@ class Check:
         self.schema = schema
         self.seq = None
         self.void = []          # ranges that a gap took back
+        self.lost = []          # ranges that a gap says were taken away
+        self.holes = []         # (where, last seq before, first after)
         self.lines = []         # (where, record)
         self.rec = {}
         self.segment = None
@@ -86,7 +88,7 @@ class Check:
         if not isinstance(seq, int) or seq < 1:
             self.bad(where, "no seq")
         elif self.seq is not None and seq != self.seq + 1:
-            self.bad(where, f"seq {seq} after {self.seq}", "seq")
+            self.holes.append((where, self.seq, seq))
         self.seq = seq if isinstance(seq, int) else self.seq
 
     def file(self, path):
@@ -107,6 +109,8 @@ class Check:
                 continue
             if r.get("type") == "audit.gap" and "from" in r:
                 self.void.append((r["from"], r["to"]))
+            if r.get("type") == "audit.gap" and "lost" in r:
+                self.lost.append((r.get("lost_from", 1), r.get("lost_to", 0)))
             self.lines.append((where, r))
         self.segment = path.name
 
@@ -123,7 +127,16 @@ class Check:
     def counts(self, r):
         return not any(a <= r["seq"] <= b for a, b in self.void)
 
+    def explained(self, before, after):
+        """Every line between these two was taken away, and that is told."""
+        return before < after and all(
+            any(a <= seq <= b for a, b in self.lost + self.void)
+            for seq in range(before + 1, after))
+
     def meaning(self, open_ok):
+        for where, before, after in self.holes:
+            if not (self.lost and self.explained(before, after)):
+                self.bad(where, f"seq {after} after {before}", "seq")
         opened, closed, denied = {}, {}, 0
         asked, ended, missing = {}, {}, 0
         for where, r in self.lines:
@@ -142,7 +155,7 @@ class Check:
                     self.bad(where, f"flow {key[1]} is opened twice", "opened twice")
                 opened[key] = where
             elif kind == "flow.close":
-                if key not in opened:
+                if key not in opened and not self.lost:
                     self.bad(where, f"flow {key[1]} is closed and has no open",
                              "no open")
                 if key in closed:
@@ -164,8 +177,12 @@ class Check:
                 missing += r["other"]
                 if "from" in r and not r["from"] <= r["to"] < r["seq"]:
                     self.bad(where, "the range of audit.gap makes no sense")
+                if "lost_from" in r and \
+                        not r["lost_from"] <= r["lost_to"] < r["seq"]:
+                    self.bad(where, "what audit.gap lost makes no sense")
             if kind != "flow.close" and kind[:6] != "audit." and "rec" in r:
                 self.rises(where, r)
+        open_ok = open_ok or bool(self.lost)    # the end may be what was lost
         if not open_ok:
             for key in opened.keys() - closed.keys():
                 self.bad(opened[key], f"flow {key[1]} has no close", "no close")
@@ -180,7 +197,7 @@ class Check:
                 self.bad(ended[key][0], f"question {key[1]} was another")
         # a log that could not be written may have counted some
         lost = sorted(ended.keys() - asked.keys())
-        for key in lost if len(lost) > missing else ():
+        for key in lost if len(lost) > missing and not self.lost else ():
             self.bad(ended[key][0], f"question {key[1]} was not asked",
                      "no question")
 

@@ -5,7 +5,8 @@
  *
  * Trusts: the recorder's acknowledgements, within their order.
  * Must not: forget a record, number one twice, or let anything through the gate
- * while the recorder is gone or cannot write.
+ * while the recorder is gone or cannot write; or let it wait for a recorder that
+ * does neither.
  */
 #include <sys/random.h>
 
@@ -19,6 +20,7 @@
 
 #define RECORDER_QUEUE	4u		/* START only: records wait here */
 #define CROWDED		8192u		/* unacknowledged: guests are read no more */
+#define HANGS_MS	4500u		/* unacknowledged; with a tick it is 5 s */
 
 enum audit_state {
 	AUDIT_NONE = 1 << 0,		/* no recorder */
@@ -31,6 +33,7 @@ enum audit_state {
 struct entry {
 	STAILQ_ENTRY(entry) entry;
 	uint64_t	rec;
+	uint64_t	since;		/* mono */
 	bool		named;
 	size_t		len;
 	unsigned char	bytes[];
@@ -41,6 +44,9 @@ struct audit {
 	struct chan	*chan;
 	enum audit_state state;
 	bool		failed;		/* it says it cannot write */
+	bool		hangs;		/* it says nothing: stopped, or its disk does */
+	bool		harmed;		/* lines that it had are gone, or elsewhere */
+	uint64_t	up_since;	/* no record has waited longer for it */
 	bool		was_up;		/* the log could be used, once */
 	bool		resume;		/* a recorder had been started before */
 	bool		begun;		/* the first one is ready, or gone */
@@ -96,7 +102,14 @@ audit_free(struct audit *a)
 bool
 audit_up(const struct broker *b)
 {
-	return b->audit->state == AUDIT_UP && !b->audit->failed;
+	return b->audit->state == AUDIT_UP && !b->audit->failed &&
+	    !b->audit->hangs;
+}
+
+bool
+audit_harmed(const struct broker *b)
+{
+	return b->audit->harmed;
 }
 
 /*
@@ -166,6 +179,7 @@ put(struct broker *b, void *msg, size_t len, bool named)
 	if (e == NULL)
 		fatal("a record");	/* flows end with us; none goes unrecorded */
 	e->rec = ++a->rec;
+	e->since = mono_now();
 	((struct wire_head *)msg)->id = e->rec;
 	e->named = named;
 	e->len = kept;
@@ -175,6 +189,7 @@ put(struct broker *b, void *msg, size_t len, bool named)
 	if (a->unsent == NULL)
 		a->unsent = e;
 	pump(a);
+	broker_want_tick(b);
 	return a->rec;
 }
 
@@ -251,14 +266,59 @@ shut_gate(struct audit *a)
 	guest_durable(a->broker, a->acked);	/* reads on, to refuse */
 }
 
+static bool
+waits_long(const struct audit *a, uint64_t mono)
+{
+	const struct entry	*e = STAILQ_FIRST(&a->queue);
+	uint64_t		 since;
+
+	if (e == NULL)
+		return false;
+	since = e->since > a->up_since ? e->since : a->up_since;
+	return mono > since && mono - since >= HANGS_MS * (SEC / 1000);
+}
+
+/* A recorder that has failed has said so, and has its own time to recover. */
+static void
+look_if_hangs(struct audit *a, uint64_t mono)
+{
+	bool	hangs = a->state == AUDIT_UP && !a->failed &&
+		    waits_long(a, mono);
+
+	if (hangs == a->hangs)
+		return;
+	a->hangs = hangs;
+	if (hangs) {
+		log_warnx("the audit log takes no record: the recorder is "
+		    "stopped, or its disk hangs; new flows are refused");
+		shut_gate(a);
+	} else if (a->state == AUDIT_UP && !a->failed)
+		log_warnx("the audit log takes records again");
+}
+
+void
+audit_tick(struct broker *b, uint64_t mono)
+{
+	look_if_hangs(b->audit, mono);
+}
+
+/* Somebody waits for the recorder, or will for the next one. */
+bool
+audit_urgent(const struct broker *b)
+{
+	return b->audit->state == AUDIT_UP && b->audit->backlog > 0;
+}
+
 /* ---- from the recorder --------------------------------------------------------- */
 
-/* All up to `rec` were written: true if they had been sent. */
+/* All up to its id were written: true if they had been sent. */
 static bool
-acknowledge(struct audit *a, uint64_t rec)
+acknowledge(struct audit *a, const struct record_ack *m)
 {
 	struct entry	*e;
+	uint64_t	 rec = m->head.id;
 
+	a->harmed |= m->harm != 0;
 	if (rec < a->acked || rec > a->rec || (a->unsent != NULL &&
 	    rec >= a->unsent->rec))
 		return false;
@@ -298,7 +358,7 @@ audit_ready(void *room, const void *msg, int fd)
 
 	(void)fd;
 	a->unsent = NULL;
-	if (m->head.id > a->acked && !acknowledge(a, m->head.id))
+	if (m->head.id > a->acked && !acknowledge(a, m))
 		return -1;
 	a->unsent = STAILQ_FIRST(&a->queue);
 	a->state = AUDIT_UP;
@@ -306,7 +366,8 @@ audit_ready(void *room, const void *msg, int fd)
 		keeper_logging(a->broker);
 	a->was_up = true;
 	a->begun = true;
-	a->failed = false;
+	a->failed = a->hangs = false;
+	a->up_since = mono_now();
 	pump(a);
 	open_gate(a);
 	return 0;
@@ -319,9 +380,10 @@ audit_durable(void *room, const void *msg, int fd)
 	struct audit		*a = room;
 
 	(void)fd;
-	if (!acknowledge(a, m->head.id))
+	if (!acknowledge(a, m))
 		return -1;
 	open_gate(a);
+	look_if_hangs(a, mono_now());
 	if (a->broker->stop != STOP_NO)
 		broker_stop_step(a->broker);
 	return 0;
@@ -334,12 +396,13 @@ audit_failed(void *room, const void *msg, int fd)
 	struct audit		*a = room;
 
 	(void)fd;
-	if (!acknowledge(a, m->head.id))
+	if (!acknowledge(a, m))
 		return -1;
 	errno = (int)m->err;
 	log_warn("the audit log cannot be written; new flows are refused");
 	open_gate(a);
 	a->failed = true;
+	a->hangs = false;
 	shut_gate(a);
 	return 0;
 }
@@ -351,10 +414,11 @@ audit_recovered(void *room, const void *msg, int fd)
 	struct audit		*a = room;
 
 	(void)fd;
-	if (!acknowledge(a, m->head.id))
+	if (!acknowledge(a, m))
 		return -1;
 	log_warnx("the audit log is written again");
 	a->failed = false;
+	a->up_since = mono_now();
 	open_gate(a);
 	return 0;
 }
@@ -378,6 +442,7 @@ hang_up(struct audit *a)
 	chan_free(a->chan);
 	a->chan = NULL;
 	a->state = AUDIT_NONE;
+	a->hangs = false;
 	a->begun = true;
 	a->unsent = STAILQ_FIRST(&a->queue);
 	shut_gate(a);

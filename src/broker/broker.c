@@ -137,6 +137,7 @@ broker_tick(int fd, short what, void *arg)
 	b->tick_soon = false;
 	resolver_tick(b, mono);
 	inspector_tick(b, mono);
+	audit_tick(b, mono);
 	for (i = 0; i < GUESTS_MAX; i++) {
 		if (b->guest[i] == NULL)
 			continue;
@@ -144,7 +145,8 @@ broker_tick(int fd, short what, void *arg)
 		urgent |= guest_urgent(b->guest[i]);
 		busy |= b->guest[i]->nflows > 0;
 	}
-	urgent |= resolver_urgent(b) || inspector_urgent(b);
+	urgent |= resolver_urgent(b) || inspector_urgent(b) ||
+	    audit_urgent(b);
 	if (urgent || busy)
 		tick_in(b, urgent);
 	if (b->stop != STOP_NO)
@@ -280,7 +282,7 @@ broker_stop_step(struct broker *b)
 		log_warnx("%llu records could not be written to the audit log",
 		    (unsigned long long)audit_backlog(b));
 	b->stop = STOP_DONE;
-	b->status = done ? 0 : 1;
+	b->status = done && !audit_harmed(b) ? 0 : 1;
 	if (!b->orphan)
 		keeper_summary(b);
 	event_base_loopbreak(b->base);

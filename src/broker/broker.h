@@ -445,6 +445,11 @@ void	audit_recorder(struct broker *, int fd);
 void	audit_died(struct broker *, const struct keeper_died *);
 bool	audit_end(struct broker *);
 uint64_t audit_backlog(const struct broker *);
+/* A record that waits too long shuts the gate: looked for now and then. */
+void	audit_tick(struct broker *, uint64_t mono);
+bool	audit_urgent(const struct broker *);
+/* The recorder said that lines it had acknowledged are gone, or elsewhere. */
+bool	audit_harmed(const struct broker *);
 
 /* deny.c */
 void	deny_open(struct guest *, const struct wire_open *, enum reason,

@@ -119,6 +119,8 @@ child_describe(const struct keeper *k, enum role role, struct spawn *s)
 	child_ids(k, role, &s->uid, &s->gid);
 	if (role == ROLE_RECORDER) {
 		s->argv[2] = k->opt.audit_name;
+		s->argv[3] = k->opt.audit_dir[0] == '/' ?
+		    k->opt.audit_dir : NULL;
 		s->object = k->audit_dir;
 	} else if (role == ROLE_FRAME) {
 		s->object = k->link.fd;

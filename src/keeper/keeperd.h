@@ -138,6 +138,7 @@ struct keeper {
 	struct event	*deadline;
 	struct keeper_summary summary;
 	bool		 was_ready, failed;
+	bool		 killed;	/* all, because a deadline was missed */
 };
 
 /* child.c */

@@ -22,6 +22,7 @@
 
 #define SYSTEM_CA_BUNDLE	"/etc/ssl/certs/ca-certificates.crt"
 #define START_SECONDS	15	/* for the broker, the log and the frame */
+#define DEATH_SECONDS	2	/* for who has been killed */
 
 /*
  * Opened once: a package upgrade under a running keeper cannot mix builds. Only
@@ -120,6 +121,19 @@ take_signals(struct keeper *k)
 		fatalx("no memory for events");
 }
 
+/*
+ * Whoever sleeps in the kernel, as on a disk that does not answer, dies when that
+ * wakes him. It is not waited for: the command is, too.
+ */
+static void
+leave(struct keeper *k)
+{
+	log_warnx("a process that was killed does not end; does a disk hang?");
+	k->failed = true;
+	command_end(k);
+	event_base_loopbreak(k->base);
+}
+
 /* Whoever is awaited has not come: the set cannot go on. */
 static void
 on_deadline(int fd, short what, void *arg)
@@ -128,6 +142,10 @@ on_deadline(int fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (k->killed) {
+		leave(k);
+		return;
+	}
 	if (k->state != KEEPER_S_ENDING)
 		log_warnx(k->state == KEEPER_S_STOPPING ?
 		    "the broker did not end in time; it is killed" :
@@ -138,6 +156,8 @@ on_deadline(int fd, short what, void *arg)
 	child_kill(k, ROLE_RECORDER);
 	child_kill(k, ROLE_RESOLVER);
 	child_kill(k, ROLE_INSPECTOR);
+	k->killed = k->failed = true;
+	life_deadline(k, DEATH_SECONDS);
 }
 
 static void

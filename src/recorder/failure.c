@@ -10,6 +10,9 @@
  *           written again there. fdatasync(2) is never tried twice on a file:
  *           after an error the kernel may have dropped the pages and would
  *           report success.
+ *            So it is with a segment that somebody removed, moved or changed:
+ *            what was on the disk of it is told as lost. And where only the
+ *            directory is elsewhere, lines are still written, but for opens.
  *
  * A probe with a growing interval looks for a way back.
  *
@@ -167,19 +170,16 @@ void_lines(struct writer *w, size_t cut)
 	}
 }
 
-int
-failure_segment(struct writer *w, int err, size_t cut)
+/* What was not acknowledged is to be written again, but for the opens. */
+static void
+take_back(struct writer *w, int err, size_t cut)
 {
-	errno = err;
-	log_warn("%s: writing failed; new flows are refused", w->name);
 	void_lines(w, cut);
 	w->len = 0;
 	w->gap_stated = false;
 	refuse_opens(w, err);
 	queue_rewind(&w->queue);
 	w->opens_written = 0;
-	if (w->seg.first != 0)	/* else writer_retire() has to remove it */
-		fd_drop(&w->seg.fd);
 	w->state = WRITER_BROKEN;
 	w->dry = false;
 	w->sync_at = 0;
@@ -188,7 +188,64 @@ failure_segment(struct writer *w, int err, size_t cut)
 		w->probe_at = writer_now();
 	} else
 		probe_later(w);
+}
+
+int
+failure_segment(struct writer *w, int err, size_t cut)
+{
+	errno = err;
+	log_warn("%s: writing failed; new flows are refused", w->name);
+	take_back(w, err, cut);
+	if (w->seg.first != 0)	/* else writer_retire() has to remove it */
+		fd_drop(&w->seg.fd);
 	return -1;
+}
+
+/* Several may be lost before one line tells of them. */
+static void
+lost_lines(struct writer *w, enum loss loss)
+{
+	struct gap	*g = &w->gap;
+
+	w->harmed = w->aside = true;
+	g->loss = loss;
+	if (w->seg.first == 0 || w->seg.first > w->durable_seq)
+		return;
+	if (g->lost_from == 0)
+		g->lost_from = w->seg.first;
+	g->lost_to = w->durable_seq;
+}
+
+/* One that was changed has our name and keeps it; the others have it no more. */
+int
+failure_lost(struct writer *w, enum loss loss)
+{
+	static const char *const	what[] = { "", "removed", "moved away",
+					    "changed by somebody else" };
+
+	log_warnx("%s was %s while it was written; new flows are refused until "
+	    "a new one is begun", w->name, what[loss]);
+	lost_lines(w, loss);
+	take_back(w, ESTALE, 0);
+	if (loss == LOSS_CHANGED && w->seg.first != 0)
+		fd_drop(&w->seg.fd);
+	else
+		segment_close(&w->seg);
+	return -1;
+}
+
+void
+failure_away(struct writer *w)
+{
+	log_warnx("%s: no longer the directory of the log, which was removed, "
+	    "moved or replaced; new flows are refused until it is back",
+	    w->path);
+	w->away = w->harmed = true;
+	if (w->state != WRITER_OK || writer_commit(w) == -1)
+		return;
+	w->state = WRITER_FULL;
+	refuse_opens(w, ESTALE);
+	probe_later(w);
 }
 
 int
@@ -199,7 +256,7 @@ failure_gap(struct writer *w)
 	struct json	 j;
 
 	if (g->opens + g->closes + g->denies + g->other + g->from +
-	    g->torn == 0 && !g->crash)
+	    g->torn == 0 && !g->crash && g->loss == LOSS_NONE)
 		return 0;
 	j = writer_line(w, &at);
 	line_gap(&j, &w->origin, &at,
@@ -227,11 +284,21 @@ finish_later(struct writer *w)
 static int
 revive(struct writer *w)
 {
+	if (w->seg.first != 0 && !segment_there(&w->seg, w->dir, w->name)) {
+		lost_lines(w, LOSS_MOVED);
+		segment_close(&w->seg);
+	}
+	if (w->aside && w->seg.first == 0 &&
+	    segment_aside(w->dir, w->name, w->seq + 1) == -1)
+		return -1;
 	if (w->reserve.size == 0 &&
 	    reserve_make(&w->reserve, w->dir, w->name) == -1)
 		return -1;
 	w->state = WRITER_FULL;
-	return use_reserve(w) == -1 ? -1 : failure_gap(w);
+	if (use_reserve(w) == -1)
+		return -1;
+	w->aside = false;
+	return failure_gap(w);
 }
 
 void
@@ -242,6 +309,8 @@ failure_probe(struct writer *w)
 	if (w->state == WRITER_BROKEN && revive(w) == -1)
 		return;
 	w->dry = false;
+	if ((w->away = watch_away(w)))
+		return;
 	if (openset_count(w->opens) >= OPENS_MAX || (w->reserve.size == 0 &&
 	    reserve_make(&w->reserve, w->dir, w->name) == -1))
 		return;

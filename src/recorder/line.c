@@ -559,6 +559,9 @@ void
 line_gap(struct json *j, const struct origin *o, const struct stamp *at,
     uint64_t rec, const struct gap *g)
 {
+	static const char *const	loss[] = { "", "removed", "moved",
+					    "changed" };
+
 	begin(j, at, "audit.gap");
 	WORD(j, "reason", reason_name(g->crash ? REASON_UNKNOWN_CRASH :
 	    REASON_AUDIT_UNAVAILABLE));
@@ -576,5 +579,11 @@ line_gap(struct json *j, const struct origin *o, const struct stamp *at,
 	NUMBER(j, "other", g->other);
 	if (g->torn != 0)
 		NUMBER(j, "torn", g->torn);
+	if (g->loss != LOSS_NONE)
+		WORD(j, "lost", loss[g->loss]);
+	if (g->lost_from != 0) {
+		NUMBER(j, "lost_from", g->lost_from);
+		NUMBER(j, "lost_to", g->lost_to);
+	}
 	finish(j);
 }

@@ -1,9 +1,10 @@
 /*
- * sallyport-recorder LEVEL FILENAME: the only holder of the audit log.
+ * sallyport-recorder LEVEL FILENAME [DIRECTORY]: the only holder of the audit log.
  *
- * fd 3 is the channel to the broker, fd 4 the directory of the log, fd 5 takes
- * diagnostics. A plain poll(2) loop: there is one peer and one timer, and
- * libevent would add four system calls to the filter for them.
+ * fd 3 is the channel to the broker, fd 4 the directory of the log (its path is only
+ * looked at, to see whether it is still there), fd 5 takes diagnostics. A plain
+ * poll(2) loop: there is one peer and one timer, and libevent would add four system
+ * calls to the filter for them.
  *
  * Trusts: the keeper for its fds; the broker for what happened, not for form.
  * Must not: see a socket or a packet, or end while something can still be
@@ -36,31 +37,34 @@ struct recorder {
 
 /* Acknowledgements are small and few: one that does not fit is tried again. */
 static int
-answer(uint32_t type, uint64_t rec, uint32_t err)
+answer(const struct writer *w, uint32_t type, uint64_t rec, uint32_t err)
 {
 	struct record_ack	ack;
 
 	wire_begin(&ack, sizeof(ack), type, rec);
 	ack.err = err;
+	ack.harm = w->harmed;
 	return fd_send(FD_CHANNEL, &ack, sizeof(ack), -1);
 }
 
 /* FAILED first: nothing else may tell the broker about later records. */
 static void
-send_outbox(struct outbox *o)
+send_outbox(struct writer *w)
 {
+	struct outbox	*o = &w->out;
+
 	if (o->failed) {
-		if (answer(RECORD_FAILED, o->failed_rec, o->failed_err) == -1)
+		if (answer(w, RECORD_FAILED, o->failed_rec, o->failed_err) == -1)
 			return;
 		o->failed = false;
 	}
 	if (o->durable) {
-		if (answer(RECORD_DURABLE, o->durable_rec, 0) == -1)
+		if (answer(w, RECORD_DURABLE, o->durable_rec, 0) == -1)
 			return;
 		o->durable = false;
 	}
 	if (o->recovered) {
-		if (answer(RECORD_RECOVERED, o->durable_rec, 0) == -1)
+		if (answer(w, RECORD_RECOVERED, o->durable_rec, 0) == -1)
 			return;
 		o->recovered = false;
 	}
@@ -84,7 +88,7 @@ on_start(void *arg, const void *msg, int fd)
 	if (writer_start(&r->writer, st) == -1)
 		fatalx("the audit log %s cannot be continued", r->writer.name);
 	r->state = ST_RUN;
-	if (answer(RECORD_READY, r->writer.acked, 0) == -1)
+	if (answer(&r->writer, RECORD_READY, r->writer.acked, 0) == -1)
 		fatal("answering the broker");
 	return 0;
 }
@@ -174,8 +178,6 @@ timeout_ms(const struct recorder *r, bool more)
 
 	if (more)
 		return 0;
-	if (at == 0)
-		return -1;
 	left = at - writer_now();
 	return left <= 0 ? 0 : (int)(left / 1000000) + 1;
 }
@@ -209,9 +211,9 @@ loop(struct recorder *r)
 			let_gather();
 			receive(r);
 		}
-		send_outbox(&w->out);
+		send_outbox(w);
 		more = writer_turn(w);
-		send_outbox(&w->out);
+		send_outbox(w);
 	}
 }
 
@@ -227,10 +229,14 @@ last_words(struct recorder *r, int result)
 		w->out.failed_rec = w->acked;
 		w->out.failed_err = (uint32_t)w->gap.err;
 	}
+	if (w->harmed) {		/* it may have been seen just now */
+		w->out.durable = true;
+		w->out.durable_rec = w->acked;
+	}
 	w->out.recovered = false;
-	send_outbox(&w->out);
+	send_outbox(w);
 	if (!outbox_empty(&w->out) && poll(&p, 1, 1000) == 1)
-		send_outbox(&w->out);
+		send_outbox(w);
 }
 
 static void
@@ -265,13 +271,14 @@ main(int argc, char **argv)
 	bool			ended;
 	int			result;
 
-	if (argc != 3)
+	if (argc < 3 || argc > 4)
 		fatalx("sallyportd starts this program; see sallyport(1)");
 	log_init_child("recorder", argc, argv);
 	check_channel();
 	signal(SIGPIPE, SIG_IGN);	/* a dead broker is no reason to die */
 	signal(SIGXFSZ, SIG_IGN);	/* EFBIG is handled like a full disk */
 	writer_open(&r.writer, FD_OBJECT, argv[2]);
+	watch_begin(&r.writer, argv[3]);
 	recorder_seal_self(r.writer.seg.fd);
 	greet();
 	loop(&r);
@@ -281,5 +288,5 @@ main(int argc, char **argv)
 	result = writer_end(&r.writer, REASON_UNKNOWN_CRASH);
 	if (ended)
 		last_words(&r, result);
-	_exit(result == 0 ? 0 : 1);
+	_exit(result == 0 && !r.writer.harmed ? 0 : 1);
 }

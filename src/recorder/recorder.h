@@ -7,6 +7,7 @@
  *                       v
  *                    segment, reserve          (files)
  *                    failure -> torn           (when they break)
+ *                    watch -> failure          (when somebody takes them away)
  *   start -> scan -> torn, openset             (what an earlier life left)
  */
 #ifndef SALLYPORT_RECORDER_H
@@ -30,6 +31,7 @@
 #define ROTATE_MIN	(64u << 10)
 #define RESERVE_MAX	(8u << 20)
 #define RESERVE_MIN	4096
+#define WATCH_NS	INT64_C(1000000000)	/* between two looks at our files */
 #define SYNC_NS		INT64_C(500000000)	/* closes, denies: durable in 1 s */
 #define PROBE_NS	INT64_C(1000000000)
 #define PROBE_MAX_NS	INT64_C(30000000000)
@@ -66,12 +68,15 @@ struct slice {				/* what a close at restart repeats of its open */
 	const char	*p;
 	size_t		 len;
 };
+enum loss { LOSS_NONE, LOSS_REMOVED, LOSS_MOVED, LOSS_CHANGED };
 struct gap {
 	uint64_t	opens, closes, denies, other;	/* not written */
 	uint64_t	from, to;	/* lines that count no longer; 0 = none */
 	int		err;
 	bool		crash;		/* an earlier recorder or broker died */
 	uint64_t	torn;		/* the line that was cut; 0 = none */
+	enum loss	loss;		/* of the file that had these: */
+	uint64_t	lost_from, lost_to;	/* they were on the disk; 0 = none */
 };
 struct stamp {
 	uint64_t	seq, ts, mono;
@@ -141,6 +146,7 @@ size_t	torn_finish(char out[TORN_ROOM], const char *cut, size_t len,
 /* ---- segment.c ------------------------------------------------------------- */
 struct segment {
 	int		fd;		/* -1 = none */
+	uint64_t	dev, ino;
 	uint64_t	first;		/* seq of its first line; 0 = empty */
 	uint64_t	size;
 	uint64_t	alloc;		/* blocks are there up to here */
@@ -159,6 +165,12 @@ int	segment_sync(const struct segment *);
 int	segment_retire(const struct segment *, int dir, const char *name,
 	    char to[NAME_ROOM]);
 void	segment_name(char out[NAME_ROOM], const char *name, uint64_t first);
+/* The file of that name is this one. */
+bool	segment_there(const struct segment *, int dir, const char *name);
+/* What somebody has done to it, or to its name. */
+enum loss segment_loss(const struct segment *, int dir, const char *name);
+/* Whatever has our name and is not ours becomes FILE.foreign.<seq>. */
+int	segment_aside(int dir, const char *name, uint64_t seq);
 
 /* ---- reserve.c --------------------------------------------------------------- */
 struct reserve {
@@ -170,6 +182,8 @@ int	reserve_make(struct reserve *, int dir, const char *name);
 int	reserve_take(struct reserve *, int dir, const char *name,
 	    struct segment *out);
 void	reserve_remove(struct reserve *, int dir, const char *name);
+/* False: it was taken away, and is none any more. */
+bool	reserve_kept(struct reserve *, int dir, const char *name);
 
 /* ---- parse.c ----------------------------------------------------------------- */
 struct text {
@@ -245,7 +259,7 @@ struct outbox {				/* to the broker, in this order */
 };
 struct writer {
 	int		 dir;
-	const char	*name;
+	const char	*name, *path;	/* the directory's; NULL = it cannot be watched */
 	struct origin	 origin;
 	uint32_t	 mode;		/* enum policy_durable */
 	uint64_t	 rotate;
@@ -266,7 +280,11 @@ struct writer {
 	uint64_t	 acked;		/* all up to it are accounted for */
 	uint64_t	 hold;		/* first that is only counted; 0 = none */
 	int64_t		 sync_at, probe_at, probe_wait;	/* 0 = no timer */
+	int64_t		 watch_at;
 	bool		 dry;		/* WRITER_FULL, and nothing fits */
+	bool		 aside;		/* our name may be somebody else's file */
+	bool		 away;		/* the directory is not at its path */
+	bool		 harmed;	/* so it was with some of the log, once */
 	int		 torn_fd;	/* a retired file whose end waits for space */
 	char		 torn[TORN_ROOM];
 	size_t		 torn_len;
@@ -280,7 +298,7 @@ void	writer_take(struct writer *, const struct record *,
 bool	writer_room(const struct writer *);
 /* Writes and commits one buffer of what waits. True: there is more to do. */
 bool	writer_turn(struct writer *);
-int64_t	writer_deadline(const struct writer *);		/* 0 = none */
+int64_t	writer_deadline(const struct writer *);
 /* Everything out, opens closed as `reason`. 0, or -1: something is missing. */
 int	writer_end(struct writer *, unsigned int reason);
 /* For the other files: a line of the recorder's own, and what carries it. */
@@ -301,8 +319,19 @@ void	failure_count(struct writer *, const struct record *, int err);
 int	failure_full(struct writer *, int err);
 /* The segment can no longer be trusted; `cut` bytes of buf got into it. */
 int	failure_segment(struct writer *, int err, size_t cut);
+/* The segment is gone, or is no longer what we wrote. Always -1. */
+int	failure_lost(struct writer *, enum loss);
+/* Its directory is not where it was: opens are refused. */
+void	failure_away(struct writer *);
 void	failure_probe(struct writer *);
 int	failure_gap(struct writer *);		/* states it, if there is one */
+
+/* ---- watch.c ------------------------------------------------------------------ */
+/* Once, before the seal. Fatal if the directory is not at `path'. */
+void	watch_begin(struct writer *, const char *path);
+/* Now and then: all of our files, and their directory. */
+void	watch_look(struct writer *);
+bool	watch_away(const struct writer *);
 
 /* ---- start.c ----------------------------------------------------------------- */
 /* Before the seal: the file is open, ours and locked. Fatal on failure. */

@@ -97,6 +97,10 @@ reserve_take(struct reserve *r, int dir, const char *name, struct segment *out)
 		errno = EEXIST;		/* renameat(2) would destroy it */
 		return -1;
 	}
+	if (!reserve_kept(r, dir, name)) {
+		errno = ESTALE;
+		return -1;
+	}
 	reserve_name(path, name);
 	if (renameat(dir, path, dir, name) == -1)
 		return -1;
@@ -117,4 +121,19 @@ reserve_remove(struct reserve *r, int dir, const char *name)
 	unlinkat(dir, path, 0);
 	segment_close(&r->seg);
 	r->size = 0;
+}
+
+bool
+reserve_kept(struct reserve *r, int dir, const char *name)
+{
+	char	path[NAME_ROOM];
+
+	if (r->size == 0)
+		return true;
+	reserve_name(path, name);
+	if (segment_loss(&r->seg, dir, path) == LOSS_NONE)
+		return true;
+	segment_close(&r->seg);
+	r->size = 0;
+	return false;
 }

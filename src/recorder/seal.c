@@ -54,6 +54,8 @@ static const struct seal_call	calls[] = {
 	    { SEAL_INT(3, AT_EMPTY_PATH) } },
 	{ SCMP_SYS(newfstatat), "segment.c: still the file of that name",
 	    { SEAL_INT(0, FD_OBJECT), SEAL_INT(3, AT_SYMLINK_NOFOLLOW) } },
+	{ SCMP_SYS(newfstatat), "watch.c: is the directory still at its path",
+	    { SEAL_INT(0, AT_FDCWD), SEAL_INT(3, 0) } },
 	{ SCMP_SYS(geteuid), "segment.c: ours", { { 0 } } },
 	{ SCMP_SYS(fstatfs), "reserve.c: an eighth of what is free", { { 0 } } },
 	{ SCMP_SYS(renameat), "segment.c, reserve.c",

@@ -4,7 +4,8 @@
  * Trusts: the directory behind its fd, as far as the kernel's permissions go.
  * Anything in it may have been put there by someone else: a file is used only
  * if it is regular, ours, not linked elsewhere and not a symlink's target.
- * Must not: truncate, overwrite, or name a path outside that directory.
+ * Must not: truncate, overwrite, or name a path outside that directory; or go on
+ * with a file that is no longer the one of its name.
  */
 #include "config.h"
 
@@ -48,15 +49,48 @@ check(int fd)
 	return 0;
 }
 
-/* After the lock: is this still the file of that name? */
-static bool
-same(int fd, int dir, const char *name)
+bool
+segment_there(const struct segment *s, int dir, const char *name)
 {
-	struct stat	a, b;
+	struct stat	st;
 
-	return fstat(fd, &a) == 0 &&
-	    fstatat(dir, name, &b, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    st.st_dev == s->dev && st.st_ino == s->ino;
+}
+
+/*
+ * More than we wrote is somebody else's, and where it stands among our lines is
+ * not known: that is no better than less.
+ */
+enum loss
+segment_loss(const struct segment *s, int dir, const char *name)
+{
+	struct stat	st;
+
+	if (s->fd == -1)
+		return LOSS_NONE;
+	if (fstat(s->fd, &st) == -1 || st.st_nlink == 0)
+		return LOSS_REMOVED;
+	if (!segment_there(s, dir, name))
+		return LOSS_MOVED;
+	return (uint64_t)st.st_size == s->size ? LOSS_NONE : LOSS_CHANGED;
+}
+
+int
+segment_aside(int dir, const char *name, uint64_t seq)
+{
+	char		to[NAME_ROOM];
+	struct stat	st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return errno == ENOENT ? 0 : -1;
+	snprintf(to, sizeof(to), "%s.foreign.%012llu", name,
+	    (unsigned long long)seq);
+	if (fstatat(dir, to, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		errno = EEXIST;
+		return -1;
+	}
+	return renameat(dir, name, dir, to);
 }
 
 static int
@@ -71,7 +105,9 @@ adopt(struct segment *s, int dir, const char *name, int fd)
 		fd_drop(&fd);
 		return -1;
 	}
-	if (!same(fd, dir, name)) {	/* its owner has just retired it */
+	s->dev = st.st_dev;
+	s->ino = st.st_ino;
+	if (!segment_there(s, dir, name)) {	/* its owner has just retired it */
 		close(fd);
 		errno = EWOULDBLOCK;
 		return -1;
@@ -196,6 +232,10 @@ segment_retire(const struct segment *s, int dir, const char *name,
 	struct stat	st;
 
 	segment_name(to, name, s->first);
+	if (!segment_there(s, dir, name)) {
+		errno = ESTALE;
+		return -1;
+	}
 	if (fstatat(dir, to, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		errno = EEXIST;
 		return -1;

@@ -239,6 +239,7 @@ int
 writer_commit(struct writer *w)
 {
 	struct queue	*q = &w->queue;
+	enum loss	 loss;
 	size_t		 i;
 	uint64_t	 rec = 0;
 
@@ -246,6 +247,8 @@ writer_commit(struct writer *w)
 		return -1;
 	if (segment_sync(&w->seg) == -1)
 		return failure_segment(w, errno, 0);
+	if ((loss = segment_loss(&w->seg, w->dir, w->name)) != LOSS_NONE)
+		return failure_lost(w, loss);
 	w->sync_at = 0;
 	w->durable_seq = w->file_seq;
 	if (w->state == WRITER_OK)
@@ -370,7 +373,9 @@ writer_turn(struct writer *w)
 
 	if (w->out.failed)
 		return false;		/* the broker must know first */
-	if (w->probe_at != 0 && now >= w->probe_at)
+	if (now >= w->watch_at)
+		watch_look(w);
+	if (w->probe_at != 0 && now >= w->probe_at && !w->out.failed)
 		failure_probe(w);
 	if (waiting(w))
 		pump(w);
@@ -383,9 +388,11 @@ writer_turn(struct writer *w)
 int64_t
 writer_deadline(const struct writer *w)
 {
-	if (w->sync_at == 0 || w->probe_at == 0)
-		return w->sync_at + w->probe_at;
-	return w->sync_at < w->probe_at ? w->sync_at : w->probe_at;
+	int64_t	at = w->watch_at;
+
+	if (w->sync_at != 0 && w->sync_at < at)
+		at = w->sync_at;
+	return w->probe_at != 0 && w->probe_at < at ? w->probe_at : at;
 }
 
 /* ---- segments --------------------------------------------------------------- */

@@ -670,6 +670,67 @@ def test_frame_not_started(b):
     assert b.of("frame.died") == b.of("guest.detach") == []
 
 
+def test_recorder_hangs(b):
+    """It is there and says nothing, as on a disk that does not answer: whoever waits
+    is refused within 5 s, and who comes then at once, until it speaks again."""
+    f = b.guest()
+    srv, port = listener()
+    srv.settimeout(5)
+    _, s = f.granted(LO, port)
+    b.settle()
+    b.hold = True
+    begun = time.monotonic()
+    waits = [f.open(LO, port) for _ in range(5)]
+    f.silent(3.5)
+    for ident in waits:
+        f.expect(DENY, ident, 2)
+    assert 4 < time.monotonic() - begun < 5.3, time.monotonic() - begun
+    assert "takes no record" in b.log_text()
+    begun = time.monotonic()
+    f.expect(DENY, f.open(LO, port))
+    assert time.monotonic() - begun < 0.5
+    conn = srv.accept()[0]
+    s.send(b"still here")           # a flow that has its record goes on
+    assert conn.recv(20) == b"still here"
+    assert not b.kills and b.alive()
+    b.release()
+    b.wait(lambda: "takes records again" in b.log_text())
+    opened = {r.flow for r in b.of("flow.open")}
+    refused = [r for r in b.of("flow.deny") if r.flow]
+    assert {r.flow for r in refused} <= opened and len(refused) == 5, refused
+    assert {r.reason for r in b.of("flow.deny")} == {"audit-unavailable"}
+    f.granted(LO, port)
+    assert b.stop() == 0
+
+
+def test_recorder_hangs_at_the_end(b):
+    """The end waits for it, and not for ever; the status says that it was in vain."""
+    f = b.guest()
+    srv, port = listener()
+    f.granted(LO, port)
+    b.hold = True
+    b.keeper.send(head(K_STOP))
+    begun = time.monotonic()
+    b.wait(lambda: b.summary is not None, 9)
+    assert time.monotonic() - begun < 8
+    status = os.waitstatus_to_exitcode(os.waitpid(b.pid, 0)[1])
+    b.pid = None
+    assert status == 1 and "could not be written" in b.log_text()
+
+
+def test_harm_to_the_log(b):
+    """The recorder wrote on in a new file, and yet something is missing."""
+    f = b.guest()
+    srv, port = listener()
+    f.granted(LO, port)
+    b.settle()
+    b.recorder.send(head(R_FAILED, b.acked) + struct.pack("<II", errno.ESTALE, 1))
+    b.recorder.send(head(R_RECOVERED, b.acked) + struct.pack("<II", 0, 1))
+    b.wait(lambda: "written again" in b.log_text())
+    f.granted(LO, port)
+    assert b.stop() == 1
+
+
 def test_recorder_speaks_nonsense(b):
     b.ack(R_DURABLE, 10 ** 6)
     b.wait(lambda: (ROLE_RECORDER, 0) in b.kills and not b.recorder)

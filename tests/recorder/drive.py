@@ -114,9 +114,11 @@ def program():
 
 
 class Recorder:
-    """One life of a recorder. `wrap`: words in front of it (strace ...)."""
+    """One life of a recorder. `wrap`: words in front of it (strace ...); `path`: it
+    is to see whether the directory stays there."""
 
-    def __init__(self, directory, name="audit.jsonl", wrap=(), level="0"):
+    def __init__(self, directory, name="audit.jsonl", wrap=(), level="0",
+                 path=None):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sock = ours
         log_r, log_w = os.pipe()
@@ -135,7 +137,8 @@ class Recorder:
                 os.dup2(null, fd)
             os.closerange(6, 65536)
 
-        argv = [program(), level, name]
+        self.harm = False
+        argv = [program(), level, name] + ([path] if path else [])
         if wrap:
             argv = list(wrap) + argv
         else:
@@ -158,8 +161,9 @@ class Recorder:
         if not data:
             return None
         if len(data) == ACK.size:
-            kind, zero, rec, err, _ = ACK.unpack(data)
-            assert zero == 0
+            kind, zero, rec, err, harm = ACK.unpack(data)
+            assert zero == 0 and harm in (self.harm, True), (zero, harm)
+            self.harm = bool(harm)
             return kind, rec, err
         kind, zero, rec = struct.unpack("=IIQ", data[:16])
         return kind, rec, 0
