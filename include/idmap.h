@@ -18,10 +18,17 @@ struct idmap {
 	bool		setgroups;	/* the namespace may call setgroups(2) */
 };
 
-/* True if we may map and become ids other than our own. */
+/* True if we are root: may map and become ids other than our own, and have some. */
 bool	idmap_privileged(void);
+/* True if a map of ours may name uid 0, be it our own (since Linux 5.12). */
+bool	idmap_may_name_root(void);
+/* True if a map, the text of /proc/PID/uid_map, is of more than one id. */
+bool	idmap_many(const char *map);
 /* True if this namespace knows the id. */
 bool	idmap_has_uid(uid_t);
+/* True if it knows no uid 0: root's files then show IDMAP_NOBODY. */
+bool	idmap_lacks_root(void);
+#define IDMAP_NOBODY	65534	/* the kernel's default, sysctl kernel.overflowuid */
 
 /* 0, or -1 with errno. The process must be dumpable while this runs. */
 int	idmap_write(pid_t, const struct idmap *);

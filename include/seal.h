@@ -70,6 +70,14 @@ void	seal_rlimits(const struct seal_limits *);	/* CORE 0 always */
 void	seal_caps(void);
 /* Keeps exactly these (effective, permitted), bounding set empty. */
 void	seal_caps_keep(const unsigned int *caps, size_t n);
+/*
+ * seal_caps() for somebody else's program: it may say PR_SET_KEEPCAPS, as ping(8)
+ * and setpriv(1) do and fail without. With nothing permitted it keeps nothing. In
+ * two steps: another uid is taken in between, which then costs no capability that
+ * the second one needs.
+ */
+void	seal_securebits_cmd(void);
+void	seal_caps_cmd(void);
 /* PR_SET_NAME, DUMPABLE 0, PDEATHSIG (0 = none), NO_NEW_PRIVS; verified. */
 void	seal_process(const char *name, int pdeathsig);
 /* One thread, and no fd but those below `first` and those in `extra`. */

@@ -16,7 +16,7 @@ allowed() {
 	case $1 in
 	lib)      echo "$ground place.h idmap.h" ;;
 	wire)     echo "$wire record.h keeper.h" ;;
-	policy)   echo "$ground policy.h wire.h record.h" ;;
+	policy)   echo "$ground policy.h wire.h record.h idmap.h" ;;
 	recorder) echo "$wire record.h keeper.h" ;;
 	frame)    echo "$wire" ;;
 	broker)   echo "$wire keeper.h record.h policy.h resolve.h inspect.h" ;;
@@ -68,7 +68,7 @@ only '(^|[^_a-z])seal_filter\(' lib/seal.c frame/main.c broker/seal.c \
     recorder/seal.c keeper/seal.c policy/seal.c resolver/seal.c inspector/seal.c
 only '(^|[^_a-z])(getaddrinfo|gethostbyname|inet_aton|inet_addr)\(' none
 only '(^|[^_a-z])(system|popen|strcpy|strcat|sprintf|gets|alloca|atoi)\(' none
-only '(^|[^_a-z.>])getenv\(' cli/where.c cli/covers.c cli/vault.c cli/demo.c cli/init.c
+only '(^|[^_a-z.>])getenv\(' cli/where.c cli/covers.c cli/vault.c cli/demo.c cli/begin.c
 
 # Each sealed room seals exactly once.
 for room in frame broker recorder keeper policy resolver inspector; do

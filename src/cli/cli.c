@@ -3,6 +3,8 @@
  *
  * Trusts: the user. Must not: know what a command does.
  */
+#include <sys/personality.h>
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,8 +20,9 @@ static const struct command commands[] = {
 	{ "run", cmd_run,
 	    "[-46qv] [-p POLICY] [--tenant NAME] [--audit FILE]\n"
 	    "           [--durable before-data|before-connect|async] [--mtu N]\n"
-	    "           [--user NAME] [--keep-fd N] [--expose PATH]\n"
-	    "           [--ca-bundle FILE] [--no-offload] [--] CMD [ARGUMENT ...]\n"
+	    "           [--user NAME] [--keep-fd N [--unsafe-fd]] [--expose PATH]\n"
+	    "           [--ca-bundle FILE] [--no-offload] [--no-userns]\n"
+	    "           [--] CMD [ARGUMENT ...]\n"
 	    "       sallyport run --learn FILE [OPTION ...] [--] CMD [ARGUMENT ...]",
 	    "run one command with the network that a policy allows" },
 	{ "serve", cmd_serve,
@@ -95,12 +98,30 @@ fill_standard_fds(void)
 		close(fd);
 }
 
+/*
+ * setarch(8) -R and its like are inherited through exec(2): the rooms would all have
+ * their memory at known addresses, CMD too. What else a personality says stays
+ * (linux32).
+ */
+static void
+restore_randomness(void)
+{
+	int	p = personality(0xffffffff);	/* asks */
+
+	if (p != -1 && (p & (ADDR_NO_RANDOMIZE | READ_IMPLIES_EXEC |
+	    ADDR_COMPAT_LAYOUT | MMAP_PAGE_ZERO)) != 0)
+		(void)personality((unsigned long)p & ~(unsigned long)
+		    (ADDR_NO_RANDOMIZE | READ_IMPLIES_EXEC |
+		    ADDR_COMPAT_LAYOUT | MMAP_PAGE_ZERO));
+}
+
 int
 main(int argc, char **argv)
 {
 	const struct command	*c;
 
 	fill_standard_fds();
+	restore_randomness();
 	log_init("sallyport", STDERR_FILENO, LOG_LEVEL_WARN);
 	if (argc < 2) {
 		print_usage(stderr);

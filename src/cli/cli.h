@@ -5,6 +5,7 @@
 #ifndef SALLYPORT_CLI_H
 #define SALLYPORT_CLI_H
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <signal.h>
@@ -128,6 +129,7 @@ int	tap_open(bool offload, uint32_t *flags);
 /* identity.c: who CMD is */
 struct identity {
 	bool		other;		/* --user: not ourselves */
+	bool		root;		/* uid 0 of a machine's or container's ids */
 	uid_t		uid;
 	gid_t		gid;
 	gid_t		*groups;
@@ -136,11 +138,24 @@ struct identity {
 };
 int	identity_find(struct identity *, const char *user);
 int	identity_become(const struct identity *);
+/* What CMD may do as root, and no more: in a namespace that owns nothing. */
+int	identity_root_caps(void);
+
+/* confine.c: how much of the user's accounts CMD may have */
+#define CONFINE_HALVED	4
+#define CONFINE_WATCHES	4
+struct confine {
+	struct rlimit	limit[CONFINE_HALVED];		/* the caller's */
+	uint64_t	watches[CONFINE_WATCHES];	/* CMD's */
+};
+/* In the command, first of all; our own soft limit of fds is the hard one then. */
+void	confine_read(struct confine *);
+uint64_t confine_half(uint64_t);
 
 struct run {
 	const char	*policy, *tenant, *audit, *durable, *user, *learn;
 	uint32_t	mtu;
-	bool		v4, v6, quiet, offload;
+	bool		v4, v6, quiet, offload, unsafe, no_userns;
 	int		level;
 	int		*keep;		/* descriptors for CMD */
 	size_t		nkeep;
@@ -149,9 +164,20 @@ struct run {
 	char		**cmd;
 	char		policy_path[4096], audit_path[4096];
 	struct identity	who;
+	struct confine	limits;
 	sigset_t	mask;		/* as we were called with */
 	bool		ignored[NSIG];
 };
+
+/* In init and in CMD's process; each says what is wrong. */
+int	confine_namespaces(const struct run *);
+int	confine_rlimits(const struct confine *);
+
+/* inherit.c: descriptors that CMD would inherit */
+/* Why CMD is not to have it, or NULL. */
+const char *inherit_refusal(int fd);
+/* 0-2 and --keep-fd. Says what is wrong. */
+int	inherit_check(const struct run *);
 
 /* learn.c: a policy from what CMD did */
 /* Before CMD runs: may FILE be made? Says what is wrong. */
@@ -202,9 +228,13 @@ struct wait {
 void	wait_signals(struct run *);
 void	wait_for(struct wait *);
 void	wait_terminal_back(struct wait *);
+bool	wait_group_gone(pid_t group);
 
 /* init.c: pid 1 in there */
 _Noreturn void init_main(const struct run *, int ctl);
+/* begin.c: CMD itself */
+/* Forks CMD, in a user namespace of its own if it is root's. -1: said why. */
+pid_t	begin_cmd(const struct run *);
 /* inside.c: its network */
 int	inside_network(const struct run *, int ctl);
 /* world.c: its files */

@@ -6,16 +6,23 @@
  * net namespace, or are attack surface for nothing. io_uring makes sockets behind
  * a filter's back. request_key(2) has the kernel start a program outside, which
  * resolves names (request-key(8)); the caller's keyrings hold the caller's keys.
- * TIOCSTI and TIOCLINUX type into the caller's terminal.
+ * TIOCSTI and TIOCLINUX type into the caller's terminal; TIOCSETD loads a kernel
+ * module to give the terminal another line discipline, some of them networks.
+ *
+ * setpriority(2) and ioprio_set(2) of a group reach whoever is in CMD's, which is the
+ * caller's: no namespace stands in the way. Of a user they stop at the pid namespace,
+ * as the kernel is now; that is not left to it.
  *
  * Trusts: libseccomp's knowledge of the other ABIs of this machine.
  * Must not: compare 64 bits of what the kernel takes 32 of, unless a set upper
  * half leads to EPERM.
  */
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <errno.h>
+#include <linux/ioprio.h>
 #include <seccomp.h>
 #include <stdint.h>
 
@@ -40,18 +47,51 @@ permitted(unsigned int family)
 	return false;
 }
 
+/* socket(2), and socketpair(2), which other families may learn. */
 static int
-sockets(scmp_filter_ctx c)
+sockets(scmp_filter_ctx c, int call)
 {
 	unsigned int	f;
 	int		r;
 
-	r = seccomp_rule_add(c, DENY, SCMP_SYS(socket), 1,
+	r = seccomp_rule_add(c, DENY, call, 1,
 	    SCMP_A0(SCMP_CMP_GT, FAMILY_TOP, 0));
 	for (f = 0; r == 0 && f <= FAMILY_TOP; f++)
 		if (!permitted(f))
-			r = seccomp_rule_add(c, DENY, SCMP_SYS(socket), 1,
-			    EQUAL32(0, f));
+			r = seccomp_rule_add(c, DENY, call, 1, EQUAL32(0, f));
+	return r;
+}
+
+/* The first argument says whose: a process' is left, as all of CMD's are inside. */
+static int
+priorities(scmp_filter_ctx c)
+{
+	static const struct { int call, whose; } of[] = {
+		{ SCMP_SYS(setpriority), PRIO_PGRP },
+		{ SCMP_SYS(setpriority), PRIO_USER },
+		{ SCMP_SYS(ioprio_set), IOPRIO_WHO_PGRP },
+		{ SCMP_SYS(ioprio_set), IOPRIO_WHO_USER },
+	};
+	size_t		i;
+	int		r = 0;
+
+	for (i = 0; r == 0 && i < sizeof(of) / sizeof(of[0]); i++)
+		r = seccomp_rule_add(c, DENY, of[i].call, 1,
+		    EQUAL32(0, of[i].whose));
+	return r;
+}
+
+static int
+typing(scmp_filter_ctx c)
+{
+	static const unsigned int	requests[] = { TIOCSTI, TIOCLINUX,
+					    TIOCSETD };
+	size_t				i;
+	int				r = 0;
+
+	for (i = 0; r == 0 && i < sizeof(requests) / sizeof(requests[0]); i++)
+		r = seccomp_rule_add(c, DENY, SCMP_SYS(ioctl), 1,
+		    EQUAL32(1, requests[i]));
 	return r;
 }
 
@@ -68,12 +108,6 @@ others(scmp_filter_ctx c)
 
 	for (i = 0; r == 0 && i < sizeof(calls) / sizeof(calls[0]); i++)
 		r = seccomp_rule_add(c, DENY, calls[i], 0);
-	if (r == 0)
-		r = seccomp_rule_add(c, DENY, SCMP_SYS(ioctl), 1,
-		    EQUAL32(1, TIOCSTI));
-	if (r == 0)
-		r = seccomp_rule_add(c, DENY, SCMP_SYS(ioctl), 1,
-		    EQUAL32(1, TIOCLINUX));
 	return r;
 }
 
@@ -119,7 +153,13 @@ guard_load(void)
 		return -1;
 	r = more_abis(c);
 	if (r == 0)
-		r = sockets(c);
+		r = sockets(c, SCMP_SYS(socket));
+	if (r == 0)
+		r = sockets(c, SCMP_SYS(socketpair));
+	if (r == 0)
+		r = priorities(c);
+	if (r == 0)
+		r = typing(c);
 	if (r == 0)
 		r = others(c);
 	if (r == 0)

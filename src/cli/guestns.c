@@ -77,7 +77,12 @@ map(pid_t pid)
 
 	if (idmap_write(pid, &m) == 0)
 		return 0;
-	log_warn("the id maps of CMD's user namespace");
+	if (root && errno == EPERM)	/* since Linux 5.12 */
+		log_warn("the id maps of CMD's user namespace; root needs "
+		    "CAP_SETFCAP for them: let the container have it, or run "
+		    "as an ordinary user");
+	else
+		log_warn("the id maps of CMD's user namespace");
 	return -1;
 }
 

@@ -1,10 +1,15 @@
 /*
- * Who CMD runs as: the caller, or, when root asks for it, another user.
+ * Who CMD runs as: the caller, or, when root asks for it, another user; and what it
+ * may do as that.
  *
  * Trusts: getpwnam(3). Must not: keep a group of root's for another user.
  */
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
 #include <errno.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +41,7 @@ identity_find(struct identity *who, const char *user)
 	memset(who, 0, sizeof(*who));
 	who->uid = geteuid();
 	who->gid = getegid();
+	who->root = idmap_privileged();
 	if (user == NULL)
 		return 0;
 	if ((pw = getpwnam(user)) == NULL) {
@@ -44,12 +50,13 @@ identity_find(struct identity *who, const char *user)
 	}
 	if (pw->pw_uid == who->uid)
 		return 0;
-	if (!idmap_privileged()) {
+	if (!who->root) {
 		log_warnx("--user %s: only root can run CMD as another user",
 		    user);
 		return -1;
 	}
 	who->other = true;
+	who->root = false;
 	who->uid = pw->pw_uid;
 	who->gid = pw->pw_gid;
 	who->name = strdup(pw->pw_name);
@@ -76,4 +83,40 @@ identity_become(const struct identity *who)
 	    setenv("LOGNAME", who->name, 1) == -1)
 		return -1;
 	return 0;
+}
+
+/*
+ * What root needs to be root for files and ids: that is what package managers, su(1)
+ * and tar(1) ask for, and uid 0 has the files anyway. Not what would count for
+ * devices, the kernel or other processes, if a namespace of the host's or of init's
+ * were ever within reach: SYS_ADMIN, NET_ADMIN, NET_RAW, MKNOD, SYS_PTRACE, ...
+ */
+static const unsigned int root_caps[] = { CAP_CHOWN, CAP_DAC_OVERRIDE,
+	CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_KILL, CAP_SETGID,
+	CAP_SETUID, CAP_SETPCAP, CAP_NET_BIND_SERVICE, CAP_SYS_CHROOT,
+	CAP_SETFCAP };
+
+/*
+ * The securebits stay as a new user namespace has them, all 0: su(1) must lose its
+ * capabilities by becoming another user.
+ */
+int
+identity_root_caps(void)
+{
+	struct __user_cap_header_struct	head = {
+					    .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct	data[2];
+	uint64_t			keep = 0;
+	unsigned long			cap;
+
+	for (cap = 0; cap < sizeof(root_caps) / sizeof(root_caps[0]); cap++)
+		keep |= UINT64_C(1) << root_caps[cap];
+	for (cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) != -1; cap++)
+		if ((cap >= 64 || (keep >> cap & 1) == 0) &&
+		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == -1)
+			return -1;
+	memset(data, 0, sizeof(data));
+	data[0].effective = data[0].permitted = (uint32_t)keep;
+	data[1].effective = data[1].permitted = (uint32_t)(keep >> 32);
+	return (int)syscall(SYS_capset, &head, data);
 }

@@ -22,7 +22,7 @@
 #include "place.h"
 
 enum { OPT_TENANT = 256, OPT_AUDIT, OPT_DURABLE, OPT_MTU, OPT_USER, OPT_KEEP,
-	OPT_EXPOSE, OPT_PLAIN, OPT_LEARN, OPT_CA };
+	OPT_EXPOSE, OPT_UNSAFE, OPT_NO_USERNS, OPT_PLAIN, OPT_LEARN, OPT_CA };
 
 static const struct option longopts[] = {
 	{ "policy",	required_argument,	NULL, 'p' },
@@ -32,6 +32,8 @@ static const struct option longopts[] = {
 	{ "mtu",	required_argument,	NULL, OPT_MTU },
 	{ "user",	required_argument,	NULL, OPT_USER },
 	{ "keep-fd",	required_argument,	NULL, OPT_KEEP },
+	{ "unsafe-fd",	no_argument,		NULL, OPT_UNSAFE },
+	{ "no-userns",	no_argument,		NULL, OPT_NO_USERNS },
 	{ "expose",	required_argument,	NULL, OPT_EXPOSE },
 	{ "learn",	required_argument,	NULL, OPT_LEARN },
 	{ "ca-bundle",	required_argument,	NULL, OPT_CA },
@@ -47,7 +49,7 @@ static const struct option longopts[] = {
 static int
 keep_fd(struct run *r, const char *text)
 {
-	long	n = parse_number("--keep-fd", text, 3, 1 << 20);
+	long	n = parse_number("--keep-fd", text, 0, 1 << 20);
 
 	if (n == -1)
 		return -1;
@@ -91,6 +93,10 @@ one_option(struct run *r, int c, char *arg)
 		r->learn = arg;
 	else if (c == OPT_CA)
 		r->ca_bundle = arg;
+	else if (c == OPT_UNSAFE)
+		r->unsafe = true;
+	else if (c == OPT_NO_USERNS)
+		r->no_userns = true;
 	else if (c == OPT_PLAIN)
 		r->offload = false;
 	else if (c == '4')
@@ -267,7 +273,9 @@ cmd_run(int argc, char **argv)
 		return EXIT_MACHINERY;
 	log_set_level((enum log_level)r.level);
 	log_wait_briefly();	/* CMD's end is not to depend on who reads */
-	if (identity_find(&r.who, r.user) == -1 ||
+	confine_read(&r.limits);
+	if (inherit_check(&r) == -1 ||
+	    identity_find(&r.who, r.user) == -1 ||
 	    find_policy(&r) == -1 ||
 	    where_audit(r.audit, r.audit_path, sizeof(r.audit_path)) == -1)
 		return EXIT_MACHINERY;

@@ -57,11 +57,26 @@ terminal_find(struct wait *w)
 		fd_drop(&w->tty);
 }
 
-/* A shell that was CMD may have died with the terminal in its hands. */
+/*
+ * True if the group has no process left, not even one that is another user's. 1 and
+ * less are no groups that can be asked for: the foreground may be outside of our
+ * pid namespace, or nobody's.
+ */
+bool
+wait_group_gone(pid_t group)
+{
+	return group > 1 && kill(-group, 0) == -1 && errno == ESRCH;
+}
+
+/*
+ * A shell that was CMD may have died with the terminal in its hands. All of CMD's
+ * groups are gone by now; one that is not is the shell's that we were started from,
+ * which took the terminal when we were stopped, or what it runs since.
+ */
 void
 wait_terminal_back(struct wait *w)
 {
-	if (w->tty != -1 && tcgetpgrp(w->tty) != getpgrp())
+	if (w->tty != -1 && wait_group_gone(tcgetpgrp(w->tty)))
 		(void)tcsetpgrp(w->tty, getpgrp());
 	fd_drop(&w->tty);
 }
@@ -144,9 +159,10 @@ from_machine(struct wait *w)
 		break;
 	case MACHINE_UP:
 		w->began = true;
-		if (w->run->who.uid == 0 && !w->run->quiet)
-			log_warnx("CMD runs as root and can open what root "
-			    "may open; --user NAME makes it less");
+		if (w->run->who.root && !w->run->quiet)
+			log_warnx("CMD is root for files: it can leave the "
+			    "network through /etc/cron.d and the like; --user "
+			    "NAME makes it less");
 		(void)ctl_send(w->guest->ctl, CTL_GO, 0);
 		break;
 	default:

@@ -175,5 +175,7 @@ void	life_check_end(struct keeper *);
 /* seal.c */
 void	seal_keeper_limits(void);
 void	seal_keeper(const struct keeper *);
+/* What is left to one whose children are of this uid. */
+void	seal_keeper_caps(const struct keeper *, uid_t child);
 
 #endif

@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -119,16 +118,15 @@ take_place(int chan, int exe, int ca)
 		fatal("close_range");
 }
 
-/* What an id map of another id needs, as the keeper keeps it; see seal_keeper(). */
+/* What an id map of another id needs, as the keeper keeps it. */
 static void
 lock(const struct keeper *k)
 {
-	static const unsigned int	ids[] = { CAP_SETGID, CAP_SETUID };
+	uid_t	uid;
+	gid_t	gid;
 
-	if (k->privileged)
-		seal_caps_keep(ids, 2);
-	else
-		seal_caps();
+	child_ids(k, ROLE_RESOLVER, &uid, &gid);
+	seal_keeper_caps(k, uid);
 	seal_process("sp-nursery", SIGKILL);
 }
 

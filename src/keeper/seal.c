@@ -18,6 +18,7 @@
 #include <sched.h>
 #include <signal.h>
 
+#include "idmap.h"
 #include "keeperd.h"
 #include "seal.h"
 
@@ -167,24 +168,34 @@ seal_keeper_limits(void)
 }
 
 /*
- * Root keeps what an id map of another id needs, and nothing else
- * (CAP_SETFCAP where the log's directory, and so the recorder, is root's: without
- * it a map may not name uid 0); a child in its new user namespace has its own full
- * set to give up.
+ * Root keeps what an id map of another id needs, and nothing else (CAP_SETFCAP where
+ * a child is uid 0, as the recorder is if the log's directory is root's: without it
+ * a map may not name that). A uid 0 without other ids has only itself to map, but
+ * that takes CAP_SETFCAP too. A child in its new user namespace has its own full set
+ * to give up.
  */
 void
-seal_keeper(const struct keeper *k)
+seal_keeper_caps(const struct keeper *k, uid_t child)
 {
 	static const unsigned int	ids[] = { CAP_SETGID, CAP_SETUID,
 					    CAP_SETFCAP };
-	uid_t				uid;
-	gid_t				gid;
 
-	child_ids(k, ROLE_RECORDER, &uid, &gid);
 	if (k->privileged)
-		seal_caps_keep(ids, uid == 0 ? 3 : 2);
+		seal_caps_keep(ids, child == 0 ? 3 : 2);
+	else if (child == 0 && idmap_may_name_root())
+		seal_caps_keep(ids + 2, 1);
 	else
 		seal_caps();
+}
+
+void
+seal_keeper(const struct keeper *k)
+{
+	uid_t	uid;
+	gid_t	gid;
+
+	child_ids(k, ROLE_RECORDER, &uid, &gid);
+	seal_keeper_caps(k, uid);
 	seal_process("sallyportd", 0);
 	seal_filter(&keeper_seal);
 }

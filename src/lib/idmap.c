@@ -19,23 +19,6 @@
 
 #define MAP_MAX	4096	/* what one write(2) to a map may be: a page */
 
-/*
- * By the system call: libcap-ng keeps the pid that it was first asked in, and a
- * forked child that seals itself would ask for its parent's.
- */
-bool
-idmap_privileged(void)
-{
-	struct __user_cap_header_struct	head = {
-					    .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct	data[2];
-	uint32_t			need = 1u << CAP_SETUID | 1u << CAP_SETGID;
-
-	memset(data, 0, sizeof(data));
-	return syscall(SYS_capget, &head, data) == 0 &&
-	    (data[0].effective & need) == need;
-}
-
 /* A whole small file of /proc. Its length, or -1. */
 static ssize_t
 slurp(const char *path, char *buf, size_t size)
@@ -68,6 +51,55 @@ extent(const char **p, uint32_t *first, uint32_t *count)
 	return true;
 }
 
+/* True if the map (its text) is of more than one id. */
+bool
+idmap_many(const char *map)
+{
+	uint32_t	first, count;
+	uint64_t	sum = 0;
+
+	while (extent(&map, &first, &count))
+		sum += count;
+	return sum > 1;
+}
+
+/*
+ * By the system call: libcap-ng keeps the pid that it was first asked in, and a
+ * forked child that seals itself would ask for its parent's.
+ */
+static bool
+effective(uint32_t need)
+{
+	struct __user_cap_header_struct	head = {
+					    .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct	data[2];
+
+	memset(data, 0, sizeof(data));
+	return syscall(SYS_capget, &head, data) == 0 &&
+	    (data[0].effective & need) == need;
+}
+
+bool
+idmap_may_name_root(void)
+{
+	return effective(1u << CAP_SETFCAP);
+}
+
+/*
+ * "root" with one id (unshare -r, a rootless container's without subordinate ids)
+ * has every capability and nobody to become: it goes the ordinary user's way.
+ */
+bool
+idmap_privileged(void)
+{
+	char	text[MAP_MAX];
+
+	return geteuid() == 0 &&
+	    effective(1u << CAP_SETUID | 1u << CAP_SETGID) &&
+	    slurp("/proc/self/uid_map", text, sizeof(text)) != -1 &&
+	    idmap_many(text);
+}
+
 bool
 idmap_has_uid(uid_t uid)
 {
@@ -81,6 +113,21 @@ idmap_has_uid(uid_t uid)
 		if (uid >= first && uid - first < count)
 			return true;
 	return false;
+}
+
+bool
+idmap_lacks_root(void)
+{
+	char		text[MAP_MAX];
+	const char	*p = text;
+	uint32_t	first, count;
+
+	if (slurp("/proc/self/uid_map", text, sizeof(text)) <= 0)
+		return false;
+	while (extent(&p, &first, &count))
+		if (first == 0 && count > 0)
+			return false;
+	return true;
 }
 
 int

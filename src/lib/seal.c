@@ -62,28 +62,48 @@ seal_rlimits(const struct seal_limits *l)
 }
 
 /*
- * capng_lock() sets the securebits and needs CAP_SETPCAP, so it comes before the
- * capabilities go; a process that never had any needs no locking.
+ * It needs CAP_SETPCAP, so it comes before the capabilities go; a process that never
+ * had any needs no locking.
  */
-void
-seal_caps_keep(const unsigned int *caps, size_t n)
+static void
+lock_securebits(int more)
+{
+	int	bits = prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
+
+	if (prctl(PR_SET_SECUREBITS, bits | SECBIT_NOROOT |
+	    SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
+	    SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
+	    SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED | more, 0, 0, 0) == -1 &&
+	    errno != EPERM)
+		fatal("securebits");
+}
+
+static void
+verify(const unsigned int *caps, size_t n)
+{
+	size_t	i, k;
+
+	if (capng_get_caps_process() == -1)
+		fatalx("the capabilities cannot be read back");
+	for (i = 0; i <= CAP_LAST_CAP; i++) {
+		for (k = 0; k < n && caps[k] != i; k++)
+			;
+		if (k == n && capng_have_capability(CAPNG_PERMITTED,
+		    (unsigned int)i) != 0)
+			fatalx("capability %zu is still there", i);
+	}
+}
+
+static void
+keep(const unsigned int *caps, size_t n)
 {
 	size_t	i;
-	int	bits;
 
 	capng_clear(CAPNG_SELECT_ALL);
 	for (i = 0; i < n; i++)
 		if (capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
 		    caps[i]) == -1)
 			fatalx("capability %u cannot be kept", caps[i]);
-	bits = prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
-	if (prctl(PR_SET_SECUREBITS, bits | SECBIT_NOROOT |
-	    SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
-	    SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
-	    SECBIT_NO_CAP_AMBIENT_RAISE |
-	    SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED, 0, 0, 0) == -1 &&
-	    errno != EPERM)
-		fatal("securebits");
 	for (i = 0; prctl(PR_CAPBSET_DROP, i, 0, 0, 0) == 0; i++)
 		;
 	if (errno != EINVAL && errno != EPERM)	/* EINVAL: past the last one */
@@ -91,17 +111,26 @@ seal_caps_keep(const unsigned int *caps, size_t n)
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
 		fatal("capabilities");
-	if (capng_get_caps_process() == -1)
-		fatalx("the capabilities cannot be read back");
-	for (i = 0; i <= CAP_LAST_CAP; i++) {
-		size_t	k;
+	verify(caps, n);
+}
 
-		for (k = 0; k < n && caps[k] != i; k++)
-			;
-		if (k == n && capng_have_capability(CAPNG_PERMITTED,
-		    (unsigned int)i) != 0)
-			fatalx("capability %zu is still there", i);
-	}
+void
+seal_caps_keep(const unsigned int *caps, size_t n)
+{
+	lock_securebits(SECBIT_KEEP_CAPS_LOCKED);
+	keep(caps, n);
+}
+
+void
+seal_securebits_cmd(void)
+{
+	lock_securebits(0);
+}
+
+void
+seal_caps_cmd(void)
+{
+	keep(NULL, 0);
 }
 
 void

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "idmap.h"
 #include "log.h"
 #include "read.h"
 
@@ -115,6 +116,18 @@ kind_of(mode_t mode)
 	return "a device";
 }
 
+/*
+ * In a user namespace without uid 0, as CMD's is, root's files are nobody's. So are
+ * those of others whom it does not know; but none of ours can be, and the mode has to
+ * keep us, and all whom it does know, from writing.
+ */
+static bool
+trusted(const struct parse *p, uid_t uid)
+{
+	return uid == 0 || uid == getuid() ||
+	    (p->no_root && uid == IDMAP_NOBODY);
+}
+
 static int
 file_check(struct parse *p, const struct where *at, const char *path,
     const struct stat *st)
@@ -124,7 +137,7 @@ file_check(struct parse *p, const struct where *at, const char *path,
 	if (!S_ISREG(st->st_mode))
 		report_error(p, at, "%sthis is %s; name a regular file", name,
 		    kind_of(st->st_mode));
-	else if (st->st_uid != 0 && st->st_uid != getuid())
+	else if (!trusted(p, st->st_uid))
 		report_error(p, at, "%sit belongs to uid %u, who could change "
 		    "it: it must belong to root or to uid %u (chown)", name,
 		    (unsigned int)st->st_uid, (unsigned int)getuid());

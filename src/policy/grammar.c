@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "idmap.h"
 #include "read.h"
 #include "parse.h"
 
@@ -188,7 +189,8 @@ grammar_parse_text(const char *name, const char *text, size_t len,
 struct model *
 grammar_parse(const char *path, struct grammar_sink *sink)
 {
-	struct parse	 p = { .m = model_new(), .sink = sink, .files = true };
+	struct parse	 p = { .m = model_new(), .sink = sink, .files = true,
+			    .no_root = idmap_lacks_root() };
 	struct source	 s = { .path = model_string(p.m, path, strlen(path)) };
 	struct where	 whole = { s.path, 0, 0 };
 	char		*text;

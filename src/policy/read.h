@@ -42,6 +42,7 @@ struct parse {
 	struct model		*m;
 	struct grammar_sink	*sink;
 	bool			 files;		/* other files may be named */
+	bool			 no_root;	/* idmap_lacks_root() */
 	const struct source	*source;
 	const char		*dir[GRAMMAR_DIRS_MAX];	/* where files may be */
 	size_t			 ndirs;

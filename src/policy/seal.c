@@ -35,7 +35,7 @@
 #define OPEN_CHANGES	(O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND)
 
 static const struct seal_call	calls[] = {
-	{ SCMP_SYS(openat), "policy, includes, tables, directories: to read",
+	{ SCMP_SYS(openat), "policy, includes, tables, directories: to read; our uid_map",
 	    { SEAL_BITS(2, OPEN_CHANGES, O_RDONLY) } },
 	{ SCMP_SYS(newfstatat), "fstat of what was opened",
 	    { SEAL_INT(3, AT_EMPTY_PATH) } },

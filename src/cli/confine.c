@@ -1,0 +1,165 @@
+/*
+ * How much CMD may have of what the kernel counts per user: always less than the
+ * rest of that user, Sallyport's rooms among it, can have. The kernel compares the
+ * user's sum with the limit of who asks. So CMDs, however many, that may fill half
+ * of an account leave the other half to whoever may fill it all.
+ *
+ * Descriptors in flight over AF_UNIX are such an account, and a grant is one: the
+ * broker's limit is the caller's whole.
+ *
+ * Trusts: the caller's limits. Must not: let CMD raise one again (hard is soft), or
+ * touch a limit of the caller's own.
+ */
+#include <sys/resource.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "fd.h"
+
+#define NAMESPACES_MAX	64	/* of each kind that CMD's user namespace may hold */
+#define USER		"/proc/sys/user/"
+
+/* Halved. Whose account is the user's: getrlimit(2). */
+static const __rlimit_resource_t halved[CONFINE_HALVED] = { RLIMIT_NOFILE,
+	RLIMIT_NPROC, RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE };
+
+static const char *const namespaces[] = { "user", "pid", "net", "mnt", "ipc",
+	"uts", "cgroup", "time" };
+#define NNAMESPACES	(sizeof(namespaces) / sizeof(namespaces[0]))
+
+/* Counted in the first user namespace, and in each: the lower one is in force. */
+static const struct {
+	const char	*name, *host;
+} watches[CONFINE_WATCHES] = {
+	{ "max_inotify_instances",	"inotify/max_user_instances" },
+	{ "max_inotify_watches",	"inotify/max_user_watches" },
+	{ "max_fanotify_groups",	"fanotify/max_user_groups" },
+	{ "max_fanotify_marks",		"fanotify/max_user_marks" },
+};
+
+/* A number of /proc/sys; what this kernel does not have is no limit. */
+static uint64_t
+read_number(const char *dir, const char *name)
+{
+	char		path[64], text[32];
+	uint64_t	n;
+	ssize_t		len;
+	int		fd;
+
+	snprintf(path, sizeof(path), "%s%s", dir, name);
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) == -1)
+		return UINT64_MAX;
+	len = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	if (len <= 0)
+		return UINT64_MAX;
+	text[len] = '\0';
+	return sscanf(text, "%" SCNu64, &n) == 1 ? n : UINT64_MAX;
+}
+
+/*
+ * The half of a limit, at least 1: 0 would be another thing than little. No limit
+ * has no half.
+ */
+uint64_t
+confine_half(uint64_t n)
+{
+	return n == (uint64_t)RLIM_INFINITY || n < 2 ? n : n / 2;
+}
+
+void
+confine_read(struct confine *c)
+{
+	struct rlimit	rl;
+	uint64_t	host, own;
+	size_t		i;
+
+	for (i = 0; i < CONFINE_HALVED; i++)
+		if (getrlimit(halved[i], &c->limit[i]) == -1)
+			fatal("getrlimit");
+	for (i = 0; i < CONFINE_WATCHES; i++) {
+		host = read_number("/proc/sys/fs/", watches[i].host);
+		own = read_number(USER, watches[i].name);
+		c->watches[i] = confine_half(host < own ? host : own);
+	}
+	/* Our own fds in flight must not fail when CMDs have filled their half. */
+	rl.rlim_cur = rl.rlim_max = c->limit[0].rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &rl) == -1)
+		log_debug("RLIMIT_NOFILE: %s", strerror(errno));
+}
+
+/* A kernel that does not know the account has nothing to fill. */
+static int
+put(const char *what, const char *name, uint64_t n)
+{
+	char	path[64], text[32];
+	int	fd, rc;
+
+	snprintf(path, sizeof(path), USER "%s%s", what, name);
+	if ((fd = open(path, O_WRONLY | O_CLOEXEC)) == -1 && errno == ENOENT)
+		return 0;
+	/* The kernel takes no more than an int. */
+	snprintf(text, sizeof(text), "%" PRIu64, n > INT_MAX ? INT_MAX : n);
+	rc = fd == -1 ? -1 : fd_write_all(fd, text, strlen(text));
+	if (rc == -1)
+		log_warn("%s: a limit of CMD's", path);
+	fd_drop(&fd);
+	return rc;
+}
+
+/*
+ * In init, which has the capability that CMD will lack; before /proc/sys becomes
+ * read-only. Nested namespaces are counted here too.
+ */
+int
+confine_namespaces(const struct run *r)
+{
+	uint64_t	max = r->no_userns ? 0 : NAMESPACES_MAX;
+	char		name[32];
+	size_t		i;
+
+	for (i = 0; i < NNAMESPACES; i++) {
+		snprintf(name, sizeof(name), "%s_namespaces", namespaces[i]);
+		/* root's CMD is in one of these itself */
+		if (put("max_", name, i == 0 ? max + r->who.root :
+		    NAMESPACES_MAX) == -1)
+			return -1;
+	}
+	for (i = 0; i < CONFINE_WATCHES; i++)
+		if (r->limits.watches[i] != UINT64_MAX &&
+		    put("", watches[i].name, r->limits.watches[i]) == -1)
+			return -1;
+	return 0;
+}
+
+/*
+ * In CMD's process. Of a core, 1 is the only limit that also keeps the kernel from
+ * starting the program of core_pattern(5), outside and as root: for that 0 is none.
+ */
+int
+confine_rlimits(const struct confine *c)
+{
+	struct rlimit	rl = { 1, 1 };
+	size_t		i;
+
+	if (getrlimit(RLIMIT_CORE, &rl) == -1)
+		return -1;
+	rl.rlim_cur = rl.rlim_max = rl.rlim_max < 1 ? rl.rlim_max : 1;
+	if (setrlimit(RLIMIT_CORE, &rl) == -1)
+		return -1;
+	for (i = 0; i < CONFINE_HALVED; i++) {
+		rl.rlim_max = confine_half(c->limit[i].rlim_max);
+		rl.rlim_cur = c->limit[i].rlim_cur < rl.rlim_max ?
+		    c->limit[i].rlim_cur : rl.rlim_max;
+		if (setrlimit(halved[i], &rl) == -1)
+			return -1;
+	}
+	return 0;
+}
