@@ -188,7 +188,7 @@ row_hand_out(struct row *r, void (*sum)(void *, const struct aggregate_sum *),
 
 /* True if the row was quiet and is spare again. */
 static bool
-row_flush(struct aggregate *a, uint32_t *link, bool all,
+row_flush(struct aggregate *a, uint32_t *link, bool due,
     void (*sum)(void *, const struct aggregate_sum *), void *arg)
 {
 	uint32_t	 i = *link;
@@ -197,7 +197,7 @@ row_flush(struct aggregate *a, uint32_t *link, bool all,
 
 	if (!quiet)
 		row_hand_out(r, sum, arg);
-	if (!quiet && !all)
+	if (!quiet || !due)
 		return false;
 	*link = r->next;
 	r->next = a->spare;
@@ -211,15 +211,18 @@ aggregate_flush(struct aggregate *a, uint64_t now, bool all,
     void (*sum)(void *arg, const struct aggregate_sum *), void *arg)
 {
 	uint32_t	i, *link;
+	bool		due;
 
 	if (a->due == 0)
 		a->due = now + AGGREGATE_PERIOD;
-	if (!all && now < a->due)
+	due = now >= a->due;
+	if (!all && !due)
 		return;
-	a->due = now + AGGREGATE_PERIOD;
+	if (due)
+		a->due = now + AGGREGATE_PERIOD;
 	for (i = 0; i < BUCKETS; i++)
 		for (link = &a->head[i]; *link != NONE; )
-			if (!row_flush(a, link, all, sum, arg))
+			if (!row_flush(a, link, due, sum, arg))
 				link = &a->row[*link].next;
 	for (i = 0; i < REASON_MAX; i++)
 		if (a->other[i].n > 0)

@@ -39,7 +39,10 @@ bool	aggregate_deny(struct aggregate *, enum reason, uint32_t proto,
 /* The same of a denied question. */
 bool	aggregate_name(struct aggregate *, enum reason, const struct name *,
 	    uint64_t ts, bool full);
-/* Hands out every sum that is due at `now` (monotonic ns), or all of them. */
+/*
+ * Hands out every sum that is due at `now` (monotonic ns), or all of them; what was
+ * told of a kind in full stays known for its period.
+ */
 void	aggregate_flush(struct aggregate *, uint64_t now, bool all,
 	    void (*sum)(void *arg, const struct aggregate_sum *), void *arg);
 /* There is something to flush, now or later. */

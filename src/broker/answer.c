@@ -345,7 +345,7 @@ answer_message(void *arg, const void *buf, size_t len, int fd)
 	struct guest	*g = arg;
 	enum wire_fault	 fault;
 
-	if (!bucket_take(&g->messages, mono_now())) {
+	if (!bucket_take(&g->account->messages, mono_now())) {
 		g->flooding = true;
 		guest_pause(g);
 	}

@@ -61,6 +61,7 @@ broker_new(struct event_base *base, int keeper, struct policy *policy,
 	if (b == NULL)
 		fatal("broker");
 	hash_init();
+	accounts_init(&b->accounts);
 	b->base = base;
 	b->policy = policy;
 	b->tenant = tenant;
@@ -138,6 +139,7 @@ broker_tick(int fd, short what, void *arg)
 	resolver_tick(b, mono);
 	inspector_tick(b, mono);
 	audit_tick(b, mono);
+	accounts_tick(&b->accounts, mono, boot_now());
 	for (i = 0; i < GUESTS_MAX; i++) {
 		if (b->guest[i] == NULL)
 			continue;
@@ -299,6 +301,7 @@ broker_free(struct broker *b)
 			question_end_all(b->guest[i], REASON_SHUTDOWN);
 			guest_free(b->guest[i]);
 		}
+	accounts_free(&b->accounts);
 	resolver_free(b);
 	inspector_free(b);
 	event_free(b->tick);

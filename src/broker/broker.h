@@ -9,16 +9,13 @@
 
 #include <sys/queue.h>
 
-#include "aggregate.h"
-#include "budget.h"
+#include "account.h"
 #include "chan.h"
 #include "child.h"
 #include "inspect.h"
 #include "keeper.h"
 #include "locals.h"
-#include "pins.h"
 #include "policy.h"
-#include "quota.h"
 #include "record.h"
 #include "resolve.h"
 #include "wire.h"
@@ -158,10 +155,6 @@ struct reply {
 	struct endpoint	addr[];
 };
 
-struct drops {			/* of one reason, told by the frame */
-	uint64_t	n, first, last, told;
-};
-
 enum guest_state {		/* masks of answer.c's table */
 	GUEST_ASKED = 1 << 0,	/* its frame is to be started */
 	GUEST_GREETING = 1 << 1,	/* started, no HELLO yet */
@@ -180,8 +173,10 @@ struct guest {
 	uint64_t	hello_due, unread_since;
 	uint64_t	crowded;	/* since when no fd could be sent; 0 = it can */
 	uint64_t	attach_rec;	/* READY waits for it; 0 = said */
+	struct account	*account;	/* its name's; what follows is in it */
 	struct quota	*quota;
-	struct bucket	messages;
+	struct pins	*pins;
+	struct budget	*budget;
 	bool		paused, flooding;
 	uint64_t	deaf;		/* when it last was not read for the log's sake */
 	const char	*why;		/* a handler's word for its refusal */
@@ -200,17 +195,11 @@ struct guest {
 	bool		untested;	/* a CLOSE of its frame could not be tried */
 	STAILQ_HEAD(, owed) owed;
 	uint32_t	nowed;
-	struct pins	*pins;
-	struct budget	*budget;
 	struct question_list questions;
 	STAILQ_HEAD(, reply) replies;
 	uint32_t	nquestions;	/* both of these */
 	uint64_t	inflight[WIRE_INFLIGHT_MAX];	/* ids, oldest first */
 	uint32_t	ninflight;
-	struct aggregate *denied, *unresolved;	/* flows, questions */
-	struct drops	drops[REASON_MAX];
-	bool		dropped;	/* one of them is not yet told */
-	uint64_t	limit_told[REASON_MAX], starved_told;
 	struct keeper_died died;	/* role 0: alive, as far as we know */
 };
 
@@ -240,6 +229,7 @@ struct broker {
 	int		watch;		/* epoll: HUPs of granted sockets */
 	bool		echo4, echo6, echo_warned;
 	struct guest	*guest[GUESTS_MAX];
+	struct accounts	accounts;
 	struct childlog	*childlog;
 	uint64_t	flow_number;
 	uint32_t	nflows;		/* of all guests */

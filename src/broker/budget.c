@@ -129,6 +129,21 @@ hash_of(uint32_t rule, const struct name *name)
 	return hash_bytes(&key, sizeof(key));
 }
 
+static void
+forget_old(struct budget *n, uint64_t now)
+{
+	while (n->begin < n->end &&
+	    now - asked_at(n, n->begin)->since >= n->period)
+		forget_first(n);
+}
+
+bool
+budget_at_rest(struct budget *n, uint64_t now)
+{
+	forget_old(n, now);
+	return n->begin == n->end && bucket_full(&n->questions, now);
+}
+
 bool
 budget_charge(struct budget *n, uint32_t rule, const struct name *name,
     uint64_t now)
@@ -139,9 +154,7 @@ budget_charge(struct budget *n, uint32_t rule, const struct name *name,
 		return true;
 	if (rule >= n->rules)
 		rule = n->rules;
-	while (n->begin < n->end &&
-	    now - asked_at(n, n->begin)->since >= n->period)
-		forget_first(n);
+	forget_old(n, now);
 	hash = hash_of(rule, name);
 	if (known(n, hash))
 		return true;

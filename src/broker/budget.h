@@ -21,6 +21,8 @@ struct budget *budget_new(const struct policy_limits *, uint32_t rules,
 void	budget_free(struct budget *);
 /* One question: false = over the rate. */
 bool	budget_rate(struct budget *, uint64_t now);
+/* No name is counted, and nothing of the rate used up. */
+bool	budget_at_rest(struct budget *, uint64_t now);
 /*
  * May this name be asked under this rule (or POLICY_NO_RULE)? One that was
  * counted within the period costs nothing.

@@ -33,10 +33,10 @@ is_limit(enum reason why)
 void
 deny_limit(struct guest *g, enum reason why)
 {
-	uint64_t	last = g->limit_told[why], mono = mono_now();
+	uint64_t	last = g->account->limit_told[why], mono = mono_now();
 	struct record	r;
 
-	g->limit_told[why] = mono;
+	g->account->limit_told[why] = mono;
 	if (last != 0 && mono - last < LIMIT_QUIET)
 		return;
 	record_init(g->broker, g, REC_LIMIT, &r);
@@ -70,11 +70,11 @@ advice(int error)
 void
 deny_starved(struct guest *g, int error)
 {
-	uint64_t	mono = mono_now(), last = g->starved_told;
+	uint64_t	mono = mono_now(), last = g->account->starved_told;
 
 	if (audit_up(g->broker) && !audit_crowded(g->broker))
 		deny_limit(g, REASON_RESOURCE);
-	g->starved_told = mono;
+	g->account->starved_told = mono;
 	if (last != 0 && mono - last < LIMIT_QUIET)
 		return;
 	log_warnx("guest %s: a connection is refused, for the host has not what "
@@ -105,7 +105,7 @@ deny_open(struct guest *g, const struct wire_open *m, enum reason why,
 	struct record	r;
 	char		*names;
 
-	if (aggregate_deny(g->denied, why, m->proto, &m->dst, record_time(),
+	if (aggregate_deny(g->account->denied, why, m->proto, &m->dst, record_time(),
 	    full)) {
 		record_init(g->broker, g, REC_FLOW_DENY, &r);
 		r.verdict = VERDICT_DENY;
@@ -129,8 +129,8 @@ deny_question(struct guest *g, struct record_named *r)
 {
 	bool	full = denied(g, (enum reason)r->r.reason);
 
-	if (r->r.flow != 0 || aggregate_name(g->unresolved, (enum reason)r->r.reason, &r->name,
-	    record_time(), full))
+	if (r->r.flow != 0 || aggregate_name(g->account->unresolved,
+	    (enum reason)r->r.reason, &r->name, record_time(), full))
 		audit_put_named(g->broker, r);
 }
 
@@ -160,13 +160,13 @@ put_sum(void *arg, const struct aggregate_sum *s)
 void
 deny_drops(struct guest *g, enum reason why, uint64_t n)
 {
-	struct drops	*d = &g->drops[why];
+	struct drops	*d = &g->account->drops[why];
 
 	if (d->n == 0)
 		d->first = record_time();
 	d->last = record_time();
 	d->n = d->n + n < n ? UINT64_MAX : d->n + n;
-	g->dropped = true;
+	g->account->dropped = true;
 	broker_want_tick(g->broker);
 }
 
@@ -174,7 +174,7 @@ deny_drops(struct guest *g, enum reason why, uint64_t n)
 static void
 put_drops(struct guest *g, enum reason why, uint64_t mono)
 {
-	struct drops	*d = &g->drops[why];
+	struct drops	*d = &g->account->drops[why];
 	struct record	 r;
 
 	record_init(g->broker, g, REC_DENY_AGG, &r);
@@ -197,15 +197,15 @@ deny_flush(struct guest *g, uint64_t mono, bool all)
 
 	if (!all && (!audit_up(g->broker) || audit_crowded(g->broker)))
 		return;
-	aggregate_flush(g->denied, mono, all, put_sum, g);
-	aggregate_flush(g->unresolved, mono, all, put_sum, g);
-	g->dropped = false;
+	aggregate_flush(g->account->denied, mono, all, put_sum, g);
+	aggregate_flush(g->account->unresolved, mono, all, put_sum, g);
+	g->account->dropped = false;
 	for (i = 0; i < REASON_MAX; i++) {
-		if (g->drops[i].n == 0)
+		if (g->account->drops[i].n == 0)
 			continue;
-		if (all || mono - g->drops[i].told >= SEC)
+		if (all || mono - g->account->drops[i].told >= SEC)
 			put_drops(g, (enum reason)i, mono);
 		else
-			g->dropped = true;
+			g->account->dropped = true;
 	}
 }

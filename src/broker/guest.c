@@ -1,6 +1,6 @@
 /*
- * A guest: its link's frame, from one frame to the next, and what is charged to
- * it. The frame's channel is its identity.
+ * A guest: its link's frame, from one frame to the next. What is charged to it is
+ * its name's account. The frame's channel is its identity.
  *
  * Trusts: the keeper's word on addresses, deaths and slots.
  * Must not: give a frame anything before its HELLO, or let a new frame inherit
@@ -18,10 +18,6 @@
 #define PING_EVERY	(10 * SEC)
 #define PATIENCE	(2 * SEC)	/* to hear what was said meanwhile */
 
-/* Above this a frame is flooding: each OPEN has an ACK and a CLOSE. */
-#define MESSAGES_PER_OPEN	8u
-#define MESSAGES_MORE		20000u
-
 /* flows.md, 6 */
 #define HALF_IDLE	600u
 #define UDP_IDLE	30u
@@ -37,25 +33,21 @@ limits(const struct broker *b)
 static int
 tables_new(struct guest *g, uint64_t now)
 {
-	const struct policy_limits	*l = limits(g->broker);
-	uint32_t			 size = 64, rate = l->rate;
+	struct broker	*b = g->broker;
+	uint32_t	 size = 64;
 
-	g->quota = quota_new(l, g->broker->conns_max, now);
-	g->denied = aggregate_new();
-	g->unresolved = aggregate_new();
-	g->pins = pins_new();
-	g->budget = budget_new(l, policy_rules(g->broker->policy), now);
-	if (g->quota == NULL || g->denied == NULL || g->unresolved == NULL ||
-	    g->pins == NULL || g->budget == NULL)
+	accounts_tick(&b->accounts, now, boot_now());
+	g->account = account_take(&b->accounts, g->conf.name, limits(b),
+	    b->conns_max, policy_rules(b->policy), now);
+	if (g->account == NULL)
 		return -1;
+	g->quota = g->account->quota;
+	g->pins = g->account->pins;
+	g->budget = g->account->budget;
 	while (size < quota_conns_max(g->quota))
 		size *= 2;
 	g->table_mask = size - 1;
 	g->table = calloc(size, sizeof(*g->table));
-	if (rate > UINT32_MAX / MESSAGES_PER_OPEN - MESSAGES_MORE)
-		rate = UINT32_MAX / MESSAGES_PER_OPEN - MESSAGES_MORE;
-	rate = rate == 0 ? 0 : rate * MESSAGES_PER_OPEN + MESSAGES_MORE;
-	bucket_init(&g->messages, rate, rate, now);
 	return g->table == NULL ? -1 : 0;
 }
 
@@ -86,7 +78,7 @@ guest_take(struct broker *b, const struct keeper_guest *conf)
 	STAILQ_INIT(&g->owed);
 	STAILQ_INIT(&g->replies);
 	if (tables_new(g, mono_now()) == -1)
-		fatal("guest");
+		fatal("guest %s", g->conf.name);
 	b->guest[slot] = g;
 	g->state = GUEST_ASKED;
 	g->attach_rec = UINT64_MAX;	/* READY is owed */
@@ -393,11 +385,7 @@ guest_free(struct guest *g)
 	answer_reset(g);
 	drain_end_all(g);
 	chan_free(g->chan);
-	quota_free(g->quota);
-	aggregate_free(g->denied);
-	aggregate_free(g->unresolved);
-	pins_free(g->pins);
-	budget_free(g->budget);
+	account_leave(&g->broker->accounts, g->account, mono_now());
 	free(g->table);
 	free(g);
 }
@@ -434,9 +422,9 @@ guest_heard(const struct guest *g, uint64_t mono)
 bool
 guest_urgent(const struct guest *g)
 {
-	return g->unread_since != 0 || g->paused || g->dropped ||
-	    g->state == GUEST_GREETING || aggregate_busy(g->denied) ||
-	    aggregate_busy(g->unresolved) || !TAILQ_EMPTY(&g->peeking) ||
+	return g->unread_since != 0 || g->paused || g->account->dropped ||
+	    g->state == GUEST_GREETING || aggregate_busy(g->account->denied) ||
+	    aggregate_busy(g->account->unresolved) || !TAILQ_EMPTY(&g->peeking) ||
 	    !TAILQ_EMPTY(&g->glancing) || kmem_urgent(g) ||
 	    !TAILQ_EMPTY(&g->hup) || !TAILQ_EMPTY(&g->revoked) ||
 	    (g->nflows > 0 && limits(g->broker)->lifetime != 0);

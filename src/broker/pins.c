@@ -66,6 +66,18 @@ pins_count(const struct pins *p)
 	return p->count;
 }
 
+uint64_t
+pins_end(const struct pins *p)
+{
+	uint64_t	end = 0;
+	uint32_t	i;
+
+	for (i = p->oldest; i != 0; i = p->pin[i].newer)
+		if (p->pin[i].until > end)
+			end = p->pin[i].until;
+	return end;
+}
+
 static struct endpoint
 key_of(const struct endpoint *addr)
 {

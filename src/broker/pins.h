@@ -1,6 +1,6 @@
 /*
  * What one guest was told of names: (name, address) until a time. A pin is a
- * grant to this guest alone; it is gone when the guest is.
+ * grant to this guest alone, by its name, and to each of its links until then.
  *
  * Times are the caller's, in ns of a clock that runs on while the host sleeps,
  * so that a pin does not outlive the TTL that made it.
@@ -33,6 +33,8 @@ void	pins_put(struct pins *, const struct name *, const struct endpoint *,
 /* p may be NULL: nothing is pinned. */
 void	pins_bound(struct pins *, const struct endpoint *, uint64_t now,
 	    struct bound *);
+/* When the last of them ends; 0: there is none. */
+uint64_t pins_end(const struct pins *);
 uint32_t pins_count(const struct pins *);	/* old ones included */
 
 #endif

@@ -60,6 +60,15 @@ bucket_take(struct bucket *b, uint64_t now)
 	return true;
 }
 
+bool
+bucket_full(const struct bucket *b, uint64_t now)
+{
+	uint64_t	full = b->burst * NSEC, gone;
+
+	gone = now > b->last ? now - b->last : 0;
+	return b->rate == 0 || gone >= (full - b->level) / b->rate;
+}
+
 static uint32_t
 smaller(uint32_t a, uint32_t b)
 {
@@ -133,6 +142,12 @@ uint32_t
 quota_pending(const struct quota *q)
 {
 	return q->pending;
+}
+
+bool
+quota_at_rest(const struct quota *q, uint64_t now)
+{
+	return q->conns == 0 && q->pending == 0 && bucket_full(&q->opens, now);
 }
 
 bool

@@ -1,5 +1,5 @@
 /*
- * What one guest may hold at once and ask per second. One tier: everything is
+ * What one guest, by its name, may hold at once and ask per second. One tier: everything is
  * charged to the guest (security.md, E4). A charge is a member of what it pays
  * for, and quota_refund() takes back whatever of it is left.
  */
@@ -18,6 +18,7 @@ struct bucket {
 void	bucket_init(struct bucket *, uint32_t rate, uint32_t burst,
 	    uint64_t now);
 bool	bucket_take(struct bucket *, uint64_t now);
+bool	bucket_full(const struct bucket *, uint64_t now);
 
 /* Nobody needs more connects under way to be called a busy guest. */
 #define QUOTA_PENDING_MAX	16384u
@@ -36,6 +37,9 @@ void		 quota_free(struct quota *);
 uint32_t	 quota_conns_max(const struct quota *);
 uint32_t	 quota_conns(const struct quota *);
 uint32_t	 quota_pending(const struct quota *);
+
+/* Nothing is charged, and nothing of the rate used up. */
+bool		 quota_at_rest(const struct quota *, uint64_t now);
 
 /* One OPEN: false = over the rate. */
 bool		 quota_rate(struct quota *, uint64_t now);

@@ -292,6 +292,33 @@ def test_rate(b):
     assert sum(r.n for r in b.of("deny.agg", reason="rate")) in (34, 35)
 
 
+@needs(rate=5, burst=10, conns=100)
+def test_reconnects(b):
+    """Twenty links within seconds are one guest: its rate, and what of its denials
+    is told in full."""
+    srv, port = listener()
+    allowed, begun = 0, time.monotonic()
+    for _ in range(20):
+        f = b.guest()
+        for _ in range(5):
+            f.open("192.0.2.1", 1)
+            f.open(LO, port)
+            for _ in range(2):
+                kind, ident, _, fd = f.recv()
+                if kind == GRANT:
+                    allowed += 1
+                    os.close(fd)
+                    f.ack(ident)
+        b.hang_up(f)
+    took = time.monotonic() - begun
+    denied = len(b.of("flow.deny", reason="default-deny"))
+    assert 4 <= allowed + denied <= 10 + 5 * took + 1, (allowed, denied, took)
+    assert len(b.of("flow.deny", reason="rate")) <= 20, "ten of a kind, twice at most"
+    assert len(b.of("guest.attach")) == len(b.of("guest.detach")) == 20
+    assert len(b.of("limit", reason="rate")) == 1
+    assert b.stop() == 0
+
+
 @needs(pending=8, pending_dst=4)
 def test_pending(b):
     """before-data with the log held: connects are over at once, so they do

@@ -762,6 +762,31 @@ def test_wildcard_budget(b):
     assert len(b.of("dns", reason="dns-budget")) == 45
 
 
+@needs(names=3, names_per=3600, dns_rate=5, dns_burst=60)
+def test_reconnects(b):
+    """Hanging up is no new budget, and no new name reaches anybody; a pin is its
+    name's, on each of its links."""
+    f = world(b)
+    for i in range(3):
+        assert resolve(b, f, f"n{i}.wild.test", ["192.0.2.7"])[0] == ADDRESSES
+    srv, port = listener()
+    resolve(b, f, "exact.test", [LO])
+    begun, asked, limited = time.monotonic(), 4, 0
+    for i in range(20):
+        b.hang_up(f)
+        f = b.guest()
+        for n in range(5):
+            code = f.ask(f"x{i}-{n}.wild.test")[0]
+            assert code == REFUSED, (i, n, code)
+        f.granted(LO, port)[1].close()
+        f.close(f.next, HOW_RST, "guest-rst")
+    assert all(r.name == "exact.test" for r in b.of("flow.open"))
+    assert not select.select([b.res.chan.sock], [], [], 0.1)[0]
+    # 104 questions, of which the bucket had 60 and 5 more a second
+    limit = b.of("limit", reason="dns-budget")
+    assert len(limit) == 1, limit
+
+
 @needs(names=1, names_per=1)
 def test_wildcard_period(b):
     f = world(b)
@@ -872,7 +897,8 @@ def test_pins_are_of_one_guest(b):
     assert b.one("flow.deny").reason == "no-pin"
 
 
-def test_pins_go_with_the_guest(b):
+def test_pins_are_the_names(b):
+    """Of each frame and each link of this guest, and of no other guest."""
     f = world(b)
     srv, port = listener(NAMED_NET)
     resolve(b, f, "plain.test", [NAMED_NET])
@@ -884,6 +910,9 @@ def test_pins_go_with_the_guest(b):
     b.died(ROLE_FRAME, 0, 0, 3)         # its link is gone
     b.wait(lambda: b.of("guest.detach"))
     f = b.guest()
+    f.granted(NAMED_NET, port)
+    b.hang_up(f)
+    f = b.guest(1)
     assert f.expect(DENY, f.open(NAMED_NET, port)) == RESET
 
 

@@ -567,6 +567,14 @@ class Bench:
         self.attach(slot)
         return self.frame(slot, greet)
 
+    def hang_up(self, frame):
+        """Its link's other end is gone, and so is the guest."""
+        n = len(self.of("guest.detach"))
+        self.spawned = [s for s in self.spawned if s != (ROLE_FRAME, frame.slot)]
+        frame.chan.close()
+        self.died(ROLE_FRAME, frame.slot, status=3)
+        self.wait(lambda: len(self.of("guest.detach")) > n)
+
     def frame(self, slot=0, greet=True):
         self.spawned = [s for s in self.spawned if s != (ROLE_FRAME, slot)]
         frame = Frame(self, self.child(ROLE_FRAME, slot), slot)

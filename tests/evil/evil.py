@@ -724,6 +724,8 @@ def evil_name_bytes(b):
         b.died(ROLE_FRAME, 0, 9)
         b.wait(lambda: (ROLE_FRAME, 0) in b.spawned)
         f = victim(b)
+        if byte % 32 == 0:
+            serves(b)               # and has its PINGs answered
     serves(b)
 
 

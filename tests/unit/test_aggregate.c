@@ -57,7 +57,9 @@ ten_in_full(void **state)
 	assert_int_equal(last.last, 99);
 	assert_int_equal(last.dst.addr[3], 0);
 	assert_int_equal(last.dst.port, 80);
-	assert_false(aggregate_busy(agg));
+	assert_true(aggregate_busy(agg));	/* the ten are not forgotten */
+	assert_false(aggregate_deny(agg, REASON_DENY_RULE, PROTO_TCP, &e, 100,
+	    true));
 }
 
 static void
@@ -142,6 +144,7 @@ too_many_kinds(void **state)
 		}
 	aggregate_flush(agg, 0, true, take, NULL);
 	assert_int_equal(full + summed, n);
+	aggregate_flush(agg, ++n * AGGREGATE_PERIOD, false, take, NULL);
 	assert_false(aggregate_busy(agg));
 }
 

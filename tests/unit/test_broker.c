@@ -679,7 +679,7 @@ judged_again_with_its_name(void **state)
 	rig.hold = true;
 	show(id, "hello", "sni.test");
 	pins_free(rig.g->pins);
-	rig.g->pins = pins_new();
+	rig.g->pins = rig.g->account->pins = pins_new();
 	rig.b->epoch++;
 	rig.hold = false;
 	guest_report(rig.g, "for the acknowledgement");
