@@ -101,5 +101,12 @@ void	seal_landlock_street(void);
  * no abstract socket leads out. CMD's, which shares its caller's process group.
  */
 void	seal_landlock_scope(void);
+/*
+ * No socket of the file system that a process outside has bound (Landlock ABI 9;
+ * without it, nothing at all), but those at or below the open files `except`. Who is
+ * under it cannot mount anything.
+ */
+void	seal_landlock_sockets(const int *except, size_t n);
+bool	seal_landlock_has_sockets(void);
 
 #endif

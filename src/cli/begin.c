@@ -151,6 +151,7 @@ cmd_main(const struct run *r, int sync)
 	    guard_load() == -1)
 		cannot("its filter");
 	seal_landlock_scope();
+	sockets_close(r);
 	pass_fds(r);
 	restore_signals(r);
 	execvp(r->cmd[0], r->cmd);

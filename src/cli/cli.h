@@ -152,6 +152,31 @@ struct confine {
 void	confine_read(struct confine *);
 uint64_t confine_half(uint64_t);
 
+/* private.c: directories of the host's that CMD has its own of */
+enum private_kind { PRIVATE_DEV, PRIVATE_RUN, PRIVATE_TMP, PRIVATE_RUNTIME };
+struct private_dirs {
+	struct private_dir {
+		char			path[4096], name[4096];
+		enum private_kind	kind;
+	} of[6];
+	size_t	n;
+};
+/* expose.c: what CMD is to see all the same */
+struct exposed {
+	char	*path, *given;		/* without links, and as it was named */
+	dev_t	dev;
+	ino_t	ino;
+	mode_t	mode;
+};
+/* outside.c: sockets of programs outside */
+struct outside {
+	struct outside_socket {
+		char	*path;
+		bool	named;		/* CMD was told of it */
+	} *sock;
+	size_t	n;
+};
+
 struct run {
 	const char	*policy, *tenant, *audit, *durable, *user, *learn;
 	uint32_t	mtu;
@@ -161,6 +186,12 @@ struct run {
 	size_t		nkeep;
 	const char	**expose, *ca_bundle;
 	size_t		nexpose;
+	bool		share_tmp, ssh_agent, nested;
+	struct private_dirs own;
+	struct exposed	*exposed;
+	size_t		nexposed;
+	struct outside	outside;
+	char		*passwd;	/* with CMD's line; NULL: as it is */
 	char		**cmd;
 	char		policy_path[4096], audit_path[4096];
 	struct identity	who;
@@ -237,8 +268,25 @@ _Noreturn void init_main(const struct run *, int ctl);
 pid_t	begin_cmd(const struct run *);
 /* inside.c: its network */
 int	inside_network(const struct run *, int ctl);
+/* CMD's home directory; "/" if nobody knows. */
+const char *run_home(const struct run *);
+/* private.c: in the order in which they are made */
+void	private_find(const struct run *, struct private_dirs *);
+/* The one that a path is in, by its real name or the usual one; or NULL. */
+const struct private_dir *private_over(const struct private_dirs *,
+	    const char *path);
+/* expose.c: --expose and --ssh-agent; says what is wrong */
+int	expose_find(struct run *);
+/* etc.c: while getpwuid(3) still reaches whom it asks */
+void	etc_remember(struct run *);
+/* outside.c: which sockets there are */
+void	outside_look(struct run *);
+/* After CMD has failed: what it may have missed. */
+void	outside_hint(const struct run *);
 /* world.c: its files */
 int	world_make(const struct run *);
+/* sockets.c: in CMD's process, those that no mount hides; if the kernel can */
+void	sockets_close(const struct run *);
 /* guard.c: CMD's filter */
 int	guard_load(void);
 /* drain.c: until CMD's last bytes have left */

@@ -20,9 +20,11 @@
 #include "cli.h"
 #include "fd.h"
 #include "place.h"
+#include "seal.h"
 
 enum { OPT_TENANT = 256, OPT_AUDIT, OPT_DURABLE, OPT_MTU, OPT_USER, OPT_KEEP,
-	OPT_EXPOSE, OPT_UNSAFE, OPT_NO_USERNS, OPT_PLAIN, OPT_LEARN, OPT_CA };
+	OPT_EXPOSE, OPT_SHARE_TMP, OPT_AGENT, OPT_NESTED, OPT_UNSAFE,
+	OPT_NO_USERNS, OPT_PLAIN, OPT_LEARN, OPT_CA };
 
 static const struct option longopts[] = {
 	{ "policy",	required_argument,	NULL, 'p' },
@@ -35,6 +37,9 @@ static const struct option longopts[] = {
 	{ "unsafe-fd",	no_argument,		NULL, OPT_UNSAFE },
 	{ "no-userns",	no_argument,		NULL, OPT_NO_USERNS },
 	{ "expose",	required_argument,	NULL, OPT_EXPOSE },
+	{ "share-tmp",	no_argument,		NULL, OPT_SHARE_TMP },
+	{ "ssh-agent",	no_argument,		NULL, OPT_AGENT },
+	{ "nested",	no_argument,		NULL, OPT_NESTED },
 	{ "learn",	required_argument,	NULL, OPT_LEARN },
 	{ "ca-bundle",	required_argument,	NULL, OPT_CA },
 	{ "no-offload",	no_argument,		NULL, OPT_PLAIN },
@@ -89,6 +94,12 @@ one_option(struct run *r, int c, char *arg)
 		r->user = arg;
 	else if (c == OPT_EXPOSE)
 		r->expose[r->nexpose++] = arg;
+	else if (c == OPT_SHARE_TMP)
+		r->share_tmp = true;
+	else if (c == OPT_AGENT)
+		r->ssh_agent = true;
+	else if (c == OPT_NESTED)
+		r->nested = true;
 	else if (c == OPT_LEARN)
 		r->learn = arg;
 	else if (c == OPT_CA)
@@ -221,6 +232,9 @@ finish(struct run *r, struct machine *m, struct wait *w)
 		say_unwell(r, w);
 	if (well && w->began && !r->quiet)
 		machine_report(m, r->audit_path);
+	if (w->ended && w->status != 0 && w->status < EXIT_MACHINERY &&
+	    !r->quiet)
+		outside_hint(r);
 	if (well && w->began && r->learn != NULL && learn_write(r, w->status) == -1)
 		return EXIT_MACHINERY;
 	return well || !w->began ? w->status : EXIT_MACHINERY;
@@ -264,6 +278,23 @@ find_policy(struct run *r)
 	return learn_check(r->learn);
 }
 
+/* What CMD's world depends on, as it is now. */
+static int
+look_around(struct run *r)
+{
+	if (r->share_tmp && !r->quiet)
+		log_warnx("--share-tmp: CMD can reach whatever listens in /tmp: "
+		    "tmux, the X server, agents");
+	if (r->nested && !r->quiet && seal_landlock_has_sockets())
+		log_warnx("--nested: a socket that is made from now on, in a "
+		    "directory of the host's that is not known to hold any, is "
+		    "open to CMD");
+	private_find(r, &r->own);
+	outside_look(r);
+	etc_remember(r);
+	return expose_find(r);
+}
+
 int
 cmd_run(int argc, char **argv)
 {
@@ -278,6 +309,8 @@ cmd_run(int argc, char **argv)
 	    identity_find(&r.who, r.user) == -1 ||
 	    find_policy(&r) == -1 ||
 	    where_audit(r.audit, r.audit_path, sizeof(r.audit_path)) == -1)
+		return EXIT_MACHINERY;
+	if (look_around(&r) == -1)
 		return EXIT_MACHINERY;
 	wait_signals(&r);
 	return run_in(&r);

@@ -1,7 +1,8 @@
 /*
  * The files of CMD's world: what world.c does in order, and the steps that it does
- * it by. All of them run in init, with the capabilities of CMD's namespaces, before
- * CMD; each says what is wrong and returns -1.
+ * it by. What is found out first, in the command's own process, is in `struct run';
+ * the rest runs in init, with the capabilities of CMD's namespaces, before CMD. Each
+ * step says what is wrong and returns -1.
  */
 #ifndef SALLYPORT_WORLD_H
 #define SALLYPORT_WORLD_H
@@ -12,33 +13,74 @@
 #include "cli.h"
 
 /* mounts.c */
-/* A tmpfs for the sources of binds; over /proc until /proc is made anew. */
-#define SCRATCH		"/proc"
-#define RESOLV		SCRATCH "/resolv.conf"
-/* The scratch tmpfs, with an empty file and CMD's resolv.conf. */
-int	mounts_scratch(const struct run *);
+/* A tmpfs for the sources of binds. It is gone when CMD starts. */
+#define SCRATCH		"/dev/.sallyport"
+#define SCRATCH_EMPTY	SCRATCH "/empty"	/* a file */
+#define SCRATCH_LOWER	SCRATCH "/lower"	/* an empty directory */
+int	mounts_scratch(void);
+void	mounts_scratch_gone(void);
+int	mounts_scratch_file(const char *path, const char *text, size_t len);
+/* The path itself, through no symlink: somebody may be changing it. O_PATH. */
+int	mounts_open(const char *path);
+int	mounts_tmpfs(const char *path, const char *options);
+/* A clone of what is there, to be put elsewhere; -1 with errno. */
+int	mounts_clone(const char *path);
+/* Attaches `tree' there and closes it; -1 with errno. */
+int	mounts_put(int *tree, const char *path);
 int	mounts_readonly(const char *path, unsigned int flags);
+/* `file' of the scratch tmpfs, read-only at `path'. */
+int	mounts_file_over(const char *file, const char *path);
 /* The path is read-only, as is what is mounted below it; no such path: 0. */
 int	mounts_freeze(const char *path);
 /* A directory disappears under an empty one, anything else under a file. */
 int	mounts_cover(const char *path);
-/* A place to mount on: below a cover there is none left. */
+/* A place to mount on, in a directory of CMD's own. */
 void	mounts_point(const char *path, bool dir);
 /* True if `dir' is `path' or above it. */
 bool	mounts_above(const char *dir, const char *path);
 
-/* expose.c: --expose */
+/* kept.c: taken before anything is covered, put back upon it */
 struct kept {
-	char	path[PATH_MAX];
+	char	*path;
 	bool	dir;
 	int	tree;
 };
-/* Before anything is covered: as a mount to put back. */
-int	expose_keep(const struct run *, struct kept *);
-int	expose_put_back(const struct run *, struct kept *);
+struct world {
+	const struct run	*run;
+	char			cwd[PATH_MAX];
+	char			program[PATH_MAX];	/* "" if not found */
+	struct kept		back[4];	/* home, cwd, program */
+	size_t			nback;
+	struct kept		*exposed;	/* one for each of run's */
+};
+/* Where CMD works, if that would be below a /tmp of its own. */
+int	kept_work(struct world *);
+int	kept_exposed(struct world *);
+int	kept_put_work(struct world *);
+int	kept_put_exposed(struct world *);
 
-/* covers.c: what programs outside serve */
-int	covers_all(const struct run *);
+/* private.c: directories of CMD's own */
+int	private_make(const struct run *);
+
+/* devices.c: its /dev; terminal.c: the caller's terminal in it */
+#define TERMINALS	4	/* 0, 1, 2, and the controlling one */
+struct terminals {
+	struct terminal {
+		char	path[64];
+		int	tree;
+	} of[TERMINALS];
+	size_t	n;
+};
+int	devices_make(void);
+void	terminals_keep(struct terminals *);
+int	terminals_put(struct terminals *);
+
+/* overlay.c: its files, not its sockets; -1 with errno. */
+int	overlay_over(const char *path, const char *home);
+/* pieces.c: each file of `from' into the empty directory that is there now. */
+int	pieces_put(int from, const char *path, bool *all);
+/* sockets.c: those of programs outside, in directories that are not CMD's own */
+int	sockets_cover(const struct world *);
 
 /*
  * vault.c: the log and the policy, after every other cover and everything that was
@@ -47,7 +89,12 @@ int	covers_all(const struct run *);
  */
 int	vault_guard(const struct run *, const char *cwd);
 
+/* etc.c: resolv.conf, and CMD's own line of passwd */
+int	etc_make(const struct run *, const char *resolv);
+/* Where /etc/resolv.conf leads; "" if nowhere. */
+void	etc_resolv(char *buf, size_t size);
+
 /* kernelfs.c: /proc, /sys */
-int	kernelfs_make(void);
+int	kernelfs_make(const struct run *);
 
 #endif

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -38,6 +39,7 @@ struct ll_path_beneath {
 #define LL_FS_REFER		(1u << 13)	/* ABI 2 */
 #define LL_FS_TRUNCATE		(1u << 14)	/* ABI 3 */
 #define LL_FS_IOCTL_DEV		(1u << 15)	/* ABI 5 */
+#define LL_FS_RESOLVE_UNIX	(1u << 16)	/* ABI 9 */
 #define LL_FS_ABI1		((1u << 13) - 1)
 #define LL_NET_BIND		1u
 #define LL_NET_ALL		3u		/* bind and connect TCP */
@@ -152,4 +154,47 @@ seal_landlock_scope(void)
 
 	if (abi != 0)
 		restrict_self(&attr, abi, NULL, 0);
+}
+
+bool
+seal_landlock_has_sockets(void)
+{
+	return version(9) != 0;
+}
+
+static void
+rule(int set, int fd, uint64_t allowed)
+{
+	struct ll_path_beneath	b = { .parent_fd = fd, .allowed = allowed };
+
+	if (syscall(SYS_landlock_add_rule, set, LL_RULE_PATH, &b, 0) == -1)
+		fatal("landlock: rule");
+}
+
+/*
+ * A domain that handles any right of a file refuses to rename between directories
+ * unless REFER is allowed, so it is, everywhere.
+ */
+void
+seal_landlock_sockets(const int *except, size_t n)
+{
+	struct ll_ruleset	attr = { .fs = LL_FS_REFER |
+				    LL_FS_RESOLVE_UNIX };
+	int			abi = version(9), root, set;
+	size_t			i;
+
+	if (abi == 0)
+		return;
+	root = open("/", O_PATH | O_CLOEXEC);
+	set = (int)syscall(SYS_landlock_create_ruleset, &attr,
+	    ruleset_size(abi), 0);
+	if (root == -1 || set == -1)
+		fatal("landlock: ruleset");
+	rule(set, root, LL_FS_REFER);
+	for (i = 0; i < n; i++)
+		rule(set, except[i], LL_FS_RESOLVE_UNIX);
+	if (syscall(SYS_landlock_restrict_self, set, 0) == -1)
+		fatal("landlock");
+	close(set);
+	close(root);
 }

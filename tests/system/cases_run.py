@@ -426,7 +426,7 @@ def cmd_is_confined(t):
         t.check(shown in ([], "EACCES", "ENOENT", "EPERM"),
                 f"the log's directory shows {shown}")
         t.equal(guest.call("try_write", "/proc/sys/net/ipv4/ip_forward"),
-                "EROFS", "/proc/sys")
+                "EACCES" if t.lab.user else "EROFS", "/proc/sys")
 
 
 @case(quick=True, gateways=OURS)
@@ -444,7 +444,7 @@ def ways_out_are_hidden(t):
                          f"DBUS_SESSION_BUS_ADDRESS=unix:path={path},guid=1"):
             code, _, err = place.run(*quiet(place), "test", "-S", path,
                                      prefix=["env", variable])
-            t.equal((code, err), (1, ""), variable)
+            t.check(code == 1 and "makes it anew" in err, f"{variable}: {err!r}")
     os.mkdir(os.path.join(runtime, "deep"))
     place.own(os.path.join(runtime, "deep"), 0o700)
     code, out, err = place.run(

@@ -1,0 +1,154 @@
+/*
+ * Two files of CMD's /etc: resolv.conf names the gateway; passwd has CMD's own line
+ * where the host keeps that elsewhere (sssd, systemd-homed), behind sockets that CMD
+ * does not reach.
+ *
+ * Trusts: getpwuid(3), before anything is hidden.
+ * Must not: change a file of the host's.
+ */
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "world.h"
+
+#define RESOLV_CONF	"/etc/resolv.conf"
+#define PASSWD		"/etc/passwd"
+#define RESOLV_SOURCE	SCRATCH "/resolv.conf"
+#define PASSWD_SOURCE	SCRATCH "/passwd"
+#define PASSWD_MAX	(1u << 20)
+
+/* A link whose end is missing, as where systemd-resolved is not running. */
+static bool
+dangling(char *buf, size_t size)
+{
+	char		link[PATH_MAX];
+	const char	*rest = link;
+	ssize_t		n = readlink(RESOLV_CONF, link, sizeof(link) - 1);
+
+	if (n == -1)
+		return false;
+	link[n] = '\0';
+	if (strncmp(link, "../", 3) == 0)
+		rest = link + 2;
+	snprintf(buf, size, "%s%s", *rest == '/' ? "" : "/etc/", rest);
+	return strstr(buf, "/..") == NULL;
+}
+
+void
+etc_resolv(char *buf, size_t size)
+{
+	char	real[PATH_MAX];
+
+	if (realpath(RESOLV_CONF, real) != NULL)
+		snprintf(buf, size, "%s", real);
+	else if (!dangling(buf, size))
+		*buf = '\0';
+}
+
+static int
+name_server(const struct run *r, const char *target)
+{
+	char	text[256];
+	int	n;
+
+	n = snprintf(text, sizeof(text), "# sallyport: the gateway\n%s%s%s",
+	    r->v4 ? "nameserver " RUN_GATEWAY4 "\n" : "",
+	    r->v6 ? "nameserver " RUN_GATEWAY6 "\n" : "",
+	    "options attempts:1\n");
+	if (private_over(&r->own, target) != NULL)
+		mounts_point(target, false);
+	if (*target == '\0' || access(target, F_OK) == -1) {
+		log_warnx("no " RESOLV_CONF " here, so CMD has none that names "
+		    "the gateway; make an empty file");
+		return 0;
+	}
+	if (mounts_scratch_file(RESOLV_SOURCE, text, (size_t)n) == 0 &&
+	    mounts_file_over(RESOLV_SOURCE, target) == 0)
+		return 0;
+	log_warn("%s: pointing CMD at the gateway", target);
+	return -1;
+}
+
+/* Its whole text, and room for a line; NULL if that is not to be had. */
+static char *
+read_passwd(size_t *len)
+{
+	char	*text = malloc(PASSWD_MAX);
+	int	 fd = open(PASSWD, O_RDONLY | O_CLOEXEC);
+	ssize_t	 n;
+
+	*len = 0;
+	while (text != NULL && fd != -1 && *len < PASSWD_MAX - 1 &&
+	    (n = read(fd, text + *len, PASSWD_MAX - 1 - *len)) > 0)
+		*len += (size_t)n;
+	if (text != NULL && (fd == -1 || *len == PASSWD_MAX - 1)) {
+		free(text);
+		text = NULL;
+	} else if (text != NULL)
+		text[*len] = '\0';
+	fd_drop(&fd);
+	return text;
+}
+
+/* name:password:uid: */
+static bool
+has_uid(const char *text, uid_t uid)
+{
+	const char	*p;
+	char		*end;
+
+	for (p = text; p != NULL && *p != '\0'; p = strchr(p, '\n')) {
+		p += *p == '\n';
+		p += strcspn(p, ":\n");
+		if (*p == ':')
+			p += 1 + strcspn(p + 1, ":\n");
+		if (*p == ':' && strtoul(p + 1, &end, 10) == uid &&
+		    end > p + 1 && *end == ':')
+			return true;
+	}
+	return false;
+}
+
+void
+etc_remember(struct run *r)
+{
+	struct passwd	*pw;
+	size_t		 len;
+	char		*text = read_passwd(&len);
+
+	if (text != NULL && !has_uid(text, r->who.uid) &&
+	    (pw = getpwuid(r->who.uid)) != NULL &&
+	    asprintf(&r->passwd, "%s%s%s:x:%u:%u:%s:%s:%s\n", text,
+	    len > 0 && text[len - 1] != '\n' ? "\n" : "", pw->pw_name,
+	    pw->pw_uid, pw->pw_gid, pw->pw_gecos, pw->pw_dir,
+	    pw->pw_shell) == -1)
+		r->passwd = NULL;
+	free(text);
+}
+
+static int
+own_line(const struct run *r)
+{
+	if (r->passwd == NULL ||
+	    (mounts_scratch_file(PASSWD_SOURCE, r->passwd,
+	    strlen(r->passwd)) == 0 &&
+	    mounts_file_over(PASSWD_SOURCE, PASSWD) == 0))
+		return 0;
+	log_warn(PASSWD ": with CMD's own line");
+	return -1;
+}
+
+int
+etc_make(const struct run *r, const char *resolv)
+{
+	return name_server(r, resolv) == -1 ? -1 : own_line(r);
+}

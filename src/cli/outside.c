@@ -1,0 +1,161 @@
+/*
+ * The sockets of programs outside, as far as they can be found: those that listen
+ * now, those that the environment or the command's own words name.
+ *
+ * A help, never the boundary: the kernel lists the sockets of the reader's net
+ * namespace only, a relative name as it was given, and one that was renamed under
+ * its old name; and what listens later is in no list. What holds without it are the
+ * directories of CMD's own, and those that are known to hold sockets.
+ *
+ * Trusts: nothing that a name says before lstat(2) has found a socket there.
+ * Must not: flood the terminal with what it has found.
+ */
+#include <sys/stat.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "world.h"
+
+#define NAMED_MAX	3	/* said by name */
+#define ACCEPTS		0x10000u	/* __SO_ACCEPTCON: it listens */
+#define DATAGRAM	2u	/* SOCK_DGRAM: anybody may send */
+
+extern char	**environ;
+
+static void
+add(struct outside *o, const char *path, bool named)
+{
+	struct outside_socket	*more;
+	struct stat		 st;
+	size_t			 i;
+
+	if (lstat(path, &st) == -1 ||
+	    (S_ISLNK(st.st_mode) && stat(path, &st) == -1) ||
+	    !S_ISSOCK(st.st_mode))
+		return;
+	for (i = 0; i < o->n && o->sock[i].named; i++)
+		if (strcmp(o->sock[i].path, path) == 0)
+			return;
+	if (o->n % 64 == 0) {
+		more = reallocarray(o->sock, o->n + 64, sizeof(*more));
+		if (more == NULL)
+			fatal("no memory");
+		o->sock = more;
+	}
+	if ((o->sock[o->n].path = strdup(path)) == NULL)
+		fatal("no memory");
+	o->sock[o->n++].named = named;
+}
+
+/*
+ * Every path in a value, up to what ends one in some variable or other: "/a,1,0" in
+ * TMUX, "unix:path=/a,guid=…;unix:path=/b" for D-Bus, "unix:///a", "/a:1:1".
+ */
+static void
+look_in(struct outside *o, const char *value)
+{
+	char	path[PATH_MAX];
+	size_t	len;
+
+	add(o, value, true);
+	while ((value = strchr(value, '/')) != NULL) {
+		while (value[1] == '/')
+			value++;
+		len = strcspn(value, ",;: \t\n");
+		if (len < sizeof(path)) {
+			memcpy(path, value, len);
+			path[len] = '\0';
+			add(o, path, true);
+		}
+		value += len;
+	}
+}
+
+/* DISPLAY=:N is a socket without its name. */
+static void
+look_for_display(struct outside *o)
+{
+	const char	*display = getenv("DISPLAY");
+	char		 path[64];
+
+	if (display == NULL || *display != ':')
+		return;
+	snprintf(path, sizeof(path), "/tmp/.X11-unix/X%.*s",
+	    (int)strspn(display + 1, "0123456789"), display + 1);
+	add(o, path, true);
+}
+
+/* "Num: RefCount Protocol Flags Type St Inode Path", see proc(5). */
+static void
+one_line(struct outside *o, char *line)
+{
+	uint32_t	flags, type;
+	int		at = 0;
+
+	if (sscanf(line, "%*[^:]: %*x %*x %" SCNx32 " %" SCNx32
+	    " %*x %*u %n", &flags, &type, &at) != 2 || line[at] != '/')
+		return;
+	line[at + (int)strcspn(line + at, "\n")] = '\0';
+	if ((flags & ACCEPTS) != 0 || type == DATAGRAM)
+		add(o, line + at, false);
+}
+
+void
+outside_look(struct run *r)
+{
+	FILE	*f = fopen("/proc/net/unix", "re");
+	char	*line = NULL;
+	char	**arg;
+	size_t	 size = 0;
+
+	for (arg = environ; *arg != NULL; arg++)
+		if (strchr(*arg, '/') != NULL && strchr(*arg, '=') != NULL)
+			look_in(&r->outside, strchr(*arg, '=') + 1);
+	for (arg = r->cmd + 1; *r->cmd != NULL && *arg != NULL; arg++)
+		look_in(&r->outside, *arg);
+	look_for_display(&r->outside);
+	while (f != NULL && getline(&line, &size, f) != -1)
+		one_line(&r->outside, line);
+	free(line);
+	if (f != NULL)
+		fclose(f);
+}
+
+static bool
+is_exposed(const struct run *r, const char *path)
+{
+	char	real[PATH_MAX];
+	size_t	i;
+
+	if (realpath(path, real) == NULL)
+		return true;		/* gone: nothing to miss */
+	for (i = 0; i < r->nexposed; i++)
+		if (mounts_above(r->exposed[i].path, real))
+			return true;
+	return r->share_tmp && (mounts_above("/tmp", real) ||
+	    mounts_above("/var/tmp", real));
+}
+
+/* Named ones come first: the list begins with them. */
+void
+outside_hint(const struct run *r)
+{
+	const struct outside	*o = &r->outside;
+	const char		*missed[NAMED_MAX] = { NULL };
+	size_t			 i, n = 0;
+
+	for (i = 0; i < o->n; i++)
+		if (!is_exposed(r, o->sock[i].path) && n++ < NAMED_MAX)
+			missed[n - 1] = o->sock[i].path;
+	if (n == 0)
+		return;
+	log_warnx("%zu socket%s of this host %s hidden from CMD: %s%s%s%s%s%s; "
+	    "--expose PATH brings one back", n, n == 1 ? "" : "s",
+	    n == 1 ? "was" : "were", missed[0], n > 1 ? ", " : "",
+	    n > 1 ? missed[1] : "", n > 2 ? ", " : "",
+	    n > 2 ? missed[2] : "", n > NAMED_MAX ? ", …" : "");
+}
