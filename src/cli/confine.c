@@ -29,6 +29,8 @@
 /* Halved. Whose account is the user's: getrlimit(2). */
 static const __rlimit_resource_t halved[CONFINE_HALVED] = { RLIMIT_NOFILE,
 	RLIMIT_NPROC, RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE };
+#define NOFILE	0		/* of these */
+#define NPROC	1
 
 static const char *const namespaces[] = { "user", "pid", "net", "mnt", "ipc",
 	"uts", "cgroup", "time" };
@@ -74,25 +76,51 @@ confine_half(uint64_t n)
 	return n == (uint64_t)RLIM_INFINITY || n < 2 ? n : n / 2;
 }
 
+/* Who may have all of the machine's processes may have half of that many. */
+static void
+bound_processes(struct rlimit *rl)
+{
+	uint64_t	most = read_number("/proc/sys/kernel/", "threads-max");
+
+	if (rl->rlim_max == RLIM_INFINITY && most != UINT64_MAX) {
+		rl->rlim_max = most;
+		if (rl->rlim_cur > most)
+			rl->rlim_cur = most;
+	}
+}
+
+/*
+ * Our own fds in flight must not fail when CMDs have filled their half. CMD's limit of
+ * cores has to be 1 (below), to which only root raises a hard one of 0.
+ */
+static void
+raise_ours(rlim_t nofile)
+{
+	const struct rlimit	files = { nofile, nofile }, core = { 1, 1 };
+	struct rlimit		now;
+
+	if (setrlimit(RLIMIT_NOFILE, &files) == -1)
+		log_debug("RLIMIT_NOFILE: %s", strerror(errno));
+	if (getrlimit(RLIMIT_CORE, &now) == 0 && now.rlim_max == 0)
+		(void)setrlimit(RLIMIT_CORE, &core);
+}
+
 void
 confine_read(struct confine *c)
 {
-	struct rlimit	rl;
 	uint64_t	host, own;
 	size_t		i;
 
 	for (i = 0; i < CONFINE_HALVED; i++)
 		if (getrlimit(halved[i], &c->limit[i]) == -1)
 			fatal("getrlimit");
+	bound_processes(&c->limit[NPROC]);
 	for (i = 0; i < CONFINE_WATCHES; i++) {
 		host = read_number("/proc/sys/fs/", watches[i].host);
 		own = read_number(USER, watches[i].name);
 		c->watches[i] = confine_half(host < own ? host : own);
 	}
-	/* Our own fds in flight must not fail when CMDs have filled their half. */
-	rl.rlim_cur = rl.rlim_max = c->limit[0].rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &rl) == -1)
-		log_debug("RLIMIT_NOFILE: %s", strerror(errno));
+	raise_ours(c->limit[NOFILE].rlim_max);
 }
 
 /* A kernel that does not know the account has nothing to fill. */
@@ -139,20 +167,32 @@ confine_namespaces(const struct run *r)
 	return 0;
 }
 
+/* To at most this. */
+static int
+lower(__rlimit_resource_t what, rlim_t most)
+{
+	struct rlimit	rl;
+
+	if (getrlimit(what, &rl) == -1)
+		return -1;
+	if (rl.rlim_max > most)
+		rl.rlim_max = most;
+	rl.rlim_cur = rl.rlim_max;
+	return setrlimit(what, &rl);
+}
+
 /*
  * In CMD's process. Of a core, 1 is the only limit that also keeps the kernel from
  * starting the program of core_pattern(5), outside and as root: for that 0 is none.
+ * A real-time process (some users may) leaves 5 % of a processor to everybody else.
  */
 int
 confine_rlimits(const struct confine *c)
 {
-	struct rlimit	rl = { 1, 1 };
+	struct rlimit	rl;
 	size_t		i;
 
-	if (getrlimit(RLIMIT_CORE, &rl) == -1)
-		return -1;
-	rl.rlim_cur = rl.rlim_max = rl.rlim_max < 1 ? rl.rlim_max : 1;
-	if (setrlimit(RLIMIT_CORE, &rl) == -1)
+	if (lower(RLIMIT_CORE, 1) == -1 || lower(RLIMIT_RTPRIO, 0) == -1)
 		return -1;
 	for (i = 0; i < CONFINE_HALVED; i++) {
 		rl.rlim_max = confine_half(c->limit[i].rlim_max);

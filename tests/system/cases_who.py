@@ -3,6 +3,7 @@ the user's accounts it can use up, and whose the terminal is when it is over.
 """
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -214,7 +215,8 @@ def descriptors_in_flight(t):
     and its connections are granted."""
     place = t.keep(Place(t))
     server = t.serve(servers.greet(b"x"))
-    prefix = ["prlimit", "--nofile=1024:20000"]
+    hard = min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 20000)
+    prefix = ["prlimit", f"--nofile=1024:{hard}"]
     filler = subprocess.Popen(
         [*prefix, *t.lab.as_user(), os.path.join(t.bindir, "sallyport"),
          *quiet(place), *python(FILL)], stdin=subprocess.PIPE,
@@ -239,7 +241,8 @@ def descriptors_in_flight(t):
 
 LIMITS = """
 import resource as r
-for what in (r.RLIMIT_NOFILE, r.RLIMIT_NPROC, r.RLIMIT_SIGPENDING, r.RLIMIT_CORE):
+for what in (r.RLIMIT_NOFILE, r.RLIMIT_NPROC, r.RLIMIT_SIGPENDING, r.RLIMIT_CORE,
+             r.RLIMIT_RTPRIO):
     soft, hard = r.getrlimit(what)
     try:
         r.setrlimit(what, (hard + 1, hard + 1))
@@ -254,13 +257,14 @@ for what in (r.RLIMIT_NOFILE, r.RLIMIT_NPROC, r.RLIMIT_SIGPENDING, r.RLIMIT_CORE
 def limits_are_half(t):
     """Hard, so that CMD cannot raise them; a soft one that is lower stays."""
     place = t.keep(Place(t))
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     code, out, err = place.run(
         *quiet(place), *python(LIMITS), prefix=[
-            "prlimit", "--nofile=1000:4000", "--nproc=3000:6000",
+            "prlimit", f"--nofile=1000:{hard}", "--nproc=3000:6000",
             "--sigpending=2000:2000", "--core=unlimited"])
     t.equal((code, err), (0, ""))
     t.equal(out.decode().splitlines(),
-            ["1000 2000", "3000 3000", "1000 1000", "1 1"])
+            [f"1000 {hard // 2}", "3000 3000", "1000 1000", "1 1", "0 0"])
 
 
 # How many of 80 processes get a user namespace at the same time.

@@ -257,6 +257,130 @@ guard_refuses_priorities(void **state)
 	assert_int_equal(under_guard(SYS_ioctl, 0, TIOCSETD, 0), EPERM);
 }
 
+#if defined(__x86_64__)
+#define X32	0x40000000
+
+/*
+ * The i386 way of a call, from 64-bit code. -1: not in this kernel. It is an errno,
+ * or 0, as with under_guard().
+ */
+static int
+by_int80(long nr, long a, long b, long c)
+{
+	int	status;
+	long	r;
+	pid_t	pid = fork();
+
+	if (pid == 0) {
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1 ||
+		    guard_load() == -1)
+			_exit(200);
+		__asm__ volatile("int $0x80" : "=a"(r) : "a"(nr), "b"(a),
+		    "c"(b), "d"(c), "S"(0), "D"(0)
+		    : "memory", "r8", "r9", "r10", "r11");
+		_exit(r < 0 ? (int)-r : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* asm/unistd_32.h; its numbers are ABI */
+#define I386_GETPID	20
+#define I386_SETPRIORITY 97
+#define I386_SOCKETCALL	102
+#define I386_IOPRIO_SET	289
+#define I386_SOCKET	359
+#define I386_SOCKETPAIR	360
+
+static void
+guard_knows_other_abis(void **state)
+{
+	(void)state;
+	assert_int_equal(under_guard(X32 | SYS_socketpair, AF_VSOCK,
+	    SOCK_STREAM, 0), EPERM);
+	assert_int_equal(under_guard(X32 | SYS_socket, AF_VSOCK, SOCK_STREAM,
+	    0), EPERM);
+	assert_int_equal(under_guard(X32 | SYS_setpriority, PRIO_PGRP, 0, 19),
+	    EPERM);
+	assert_int_equal(under_guard(X32 | SYS_ioprio_set, IOPRIO_WHO_PGRP, 0,
+	    0), EPERM);
+	if (by_int80(I386_GETPID, 0, 0, 0) == -1)
+		skip();
+	assert_int_equal(by_int80(I386_SOCKET, AF_VSOCK, SOCK_STREAM, 0), EPERM);
+	assert_int_equal(by_int80(I386_SOCKETPAIR, AF_VSOCK, SOCK_STREAM, 0),
+	    EPERM);
+	assert_int_not_equal(by_int80(I386_SOCKETPAIR, AF_UNIX, SOCK_STREAM, 0),
+	    EPERM);
+	assert_int_equal(by_int80(I386_SOCKETCALL, 8, 0, 0), EPERM);
+	assert_int_equal(by_int80(I386_SETPRIORITY, PRIO_USER, 0, 19), EPERM);
+	assert_int_equal(by_int80(I386_IOPRIO_SET, IOPRIO_WHO_USER, 0, 0),
+	    EPERM);
+	assert_int_equal(by_int80(I386_SETPRIORITY, PRIO_PROCESS, 0, 19), 0);
+}
+#endif
+
+/* ---- the border: a signal by way of a descriptor's owner ----------------------- */
+
+/*
+ * A group of two. One makes the other an owner of its descriptor (F_SETOWN of the
+ * group), and has the kernel signal it. True if the other died of it.
+ */
+static int
+signals_the_group(bool border)
+{
+	int	pair[2], status;
+	pid_t	other, self;
+
+	setpgid(0, 0);
+	if ((other = fork()) == 0) {
+		pause();
+		_exit(0);
+	}
+	signal(SIGIO, SIG_IGN);
+	if ((self = fork()) == 0) {
+		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+		if (border)
+			seal_landlock_scope();
+		if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == -1 ||
+		    fcntl(pair[0], F_SETOWN, -getpgrp()) == -1 ||
+		    fcntl(pair[0], F_SETFL, O_ASYNC) == -1 ||
+		    write(pair[1], "x", 1) != 1)
+			_exit(1);
+		_exit(0);
+	}
+	if (waitpid(self, &status, 0) != self || status != 0)
+		_exit(2);
+	usleep(100000);
+	status = waitpid(other, NULL, WNOHANG) == other;
+	kill(other, SIGKILL);
+	return status;
+}
+
+static int
+behind_the_border(void)
+{
+	return signals_the_group(true);
+}
+
+static int
+without_a_border(void)
+{
+	return signals_the_group(false);
+}
+
+static int	apart(int (*)(void));
+
+/* landlock_create_ruleset(NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) */
+static void
+border_stops_owners(void **state)
+{
+	(void)state;
+	if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 6)
+		skip();
+	assert_int_equal(apart(without_a_border), 1);
+	assert_int_equal(apart(behind_the_border), 0);
+}
+
 /* ---- capabilities and limits ----------------------------------------------------- */
 
 /* Runs it in a fork; its exit status. */
@@ -370,6 +494,9 @@ limits(void)
 	struct confine	c;
 	struct rlimit	before = { 100, 500 }, rl;
 
+	/* root's; others keep theirs */
+	rl.rlim_cur = rl.rlim_max = RLIM_INFINITY;
+	(void)setrlimit(RLIMIT_NPROC, &rl);
 	if (setrlimit(RLIMIT_NOFILE, &before) == -1)
 		return 1;
 	confine_read(&c);
@@ -383,6 +510,11 @@ limits(void)
 	if (getrlimit(RLIMIT_CORE, &rl) == -1 || rl.rlim_max > 1 ||
 	    rl.rlim_cur != rl.rlim_max)
 		return 5;
+	if (getrlimit(RLIMIT_RTPRIO, &rl) == -1 || rl.rlim_max != 0)
+		return 6;
+	if (getrlimit(RLIMIT_NPROC, &rl) == -1 ||
+	    rl.rlim_max == RLIM_INFINITY)
+		return 7;
 	return 0;
 }
 
@@ -444,6 +576,10 @@ main(void)
 		cmocka_unit_test(all_are_looked_at),
 		cmocka_unit_test(guard_refuses_pairs),
 		cmocka_unit_test(guard_refuses_priorities),
+#if defined(__x86_64__)
+		cmocka_unit_test(guard_knows_other_abis),
+#endif
+		cmocka_unit_test(border_stops_owners),
 		cmocka_unit_test(keepcaps_is_cmds),
 		cmocka_unit_test(roots_list_is_short),
 		cmocka_unit_test(halves),
