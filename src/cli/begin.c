@@ -94,9 +94,6 @@ not_run(const char *name)
 	errno = error;
 	if (error == ENOENT && strchr(name, '/') == NULL)
 		log_warnx("%s: no such program in PATH", name);
-	else if (error == EPERM)
-		log_warn("%s: cannot be run; has it file capabilities (getcap(8)), "
-		    "which CMD cannot have?", name);
 	else
 		log_warn("%s: cannot be run", name);
 	_exit(exec_status(error));

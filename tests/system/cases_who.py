@@ -365,6 +365,17 @@ def setpriv_works(t):
 
 
 @case(quick=True, gateways=OURS)
+def ping_runs(t):
+    """Debian's: a program with a capability in its file, which it then drops."""
+    place = t.keep(Place(t))
+    for where in (lab.LIVE4, gateway.GATEWAY4):
+        code, out, err = place.run(*quiet(place), "ping", "-n", "-c", "1", "-W",
+                                   "5", where)
+        t.equal((code, err), (0, ""), f"{where}: {out.decode()}")
+        t.check(b" 1 received" in out, out)
+
+
+@case(quick=True, gateways=OURS)
 def root_of_one_id(t):
     """unshare -r: uid 0, every capability, nobody to become. The user's way."""
     place = t.keep(Place(t))
