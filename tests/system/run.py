@@ -26,8 +26,9 @@ SKIPPED = 77
 LINE_MAX = 400                          # of why a case failed; -v has all
 
 
-def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def parser(text):
+    """The options; other suites of cases (tests/attack/) add theirs."""
+    parser = argparse.ArgumentParser(description=text.split("\n")[0])
     parser.add_argument("--bindir", default=".", help="where the programs are")
     parser.add_argument("--gateway", default="sallyport",
                         choices=["sallyport", "pasta", "direct"])
@@ -44,13 +45,17 @@ def arguments():
                         help="a traceback for each failure")
     parser.add_argument("--keep", metavar="DIR",
                         help="copy a failed case's files there")
-    return parser.parse_args()
+    return parser
 
 
-def selected(options):
+def cases():
     for path in sorted(glob.glob(os.path.join(HERE, "cases_*.py"))):
         importlib.import_module(os.path.basename(path)[:-3])
-    return [c for c in trial.cases
+    return trial.cases
+
+
+def selected(every, options):
+    return [c for c in every
             if (not options.only or
                 any(fnmatch.fnmatch(c.name, g) for g in options.only))
             and (c.quick or options.only or not options.quick)]
@@ -172,13 +177,12 @@ def on_alarm(_signal, _frame):
     raise TimeoutError("the case's time is over")
 
 
-def main():
-    options = arguments()
-    wanted = selected(options)
-    if options.list:
-        for case in wanted:
-            print(case.name + (" (quick)" if case.quick else ""))
-        return 0
+def run(wanted, options, kind=Runner, extra=()):
+    """The cases, each said as it ends; the counts, or an exit status.
+
+    Returns in a child of the caller's, in namespaces of its own. `extra`: files
+    that the guests run, beside agent.py.
+    """
     bindir = os.path.abspath(options.bindir)
     if options.gateway == "sallyport" and \
             not os.path.exists(os.path.join(bindir, "sallyport")):
@@ -197,11 +201,23 @@ def main():
     signal.signal(signal.SIGALRM, on_alarm)
     # A shell's background jobs ignore it, and so would every ^C in the cases.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    runner = Runner(options, lab,
-                    lab.install(bindir, [os.path.join(HERE, "agent.py")]))
+    runner = kind(options, lab, lab.install(
+        bindir, [os.path.join(HERE, "agent.py"), *extra]))
     for case in wanted:
         runner.run(case)
-    count = runner.count
+    return runner.count
+
+
+def main():
+    options = parser(__doc__).parse_args()
+    wanted = selected(cases(), options)
+    if options.list:
+        for case in wanted:
+            print(case.name + (" (quick)" if case.quick else ""))
+        return 0
+    count = run(wanted, options)
+    if isinstance(count, int):
+        return count
     print(f"{count['ok']} passed, {count['FAIL']} failed, "
           f"{count['skip']} skipped")
     return 1 if count["FAIL"] else 0

@@ -82,9 +82,8 @@ class Trial:
         return self.keep(servers.Sniffer(self.lab.host, "wan"))
 
     def close(self):
-        for thing in reversed(self.open):
-            thing.close()
-        self.open.clear()
+        while self.open:
+            self.open.pop().close()
 
     @staticmethod
     def reference(operation, *args, **kw):
