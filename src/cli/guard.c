@@ -47,18 +47,22 @@ permitted(unsigned int family)
 	return false;
 }
 
-/* socket(2), and socketpair(2), which other families may learn. */
 static int
-sockets(scmp_filter_ctx c, int call)
+sockets(scmp_filter_ctx c)
 {
 	unsigned int	f;
 	int		r;
 
-	r = seccomp_rule_add(c, DENY, call, 1,
+	r = seccomp_rule_add(c, DENY, SCMP_SYS(socket), 1,
 	    SCMP_A0(SCMP_CMP_GT, FAMILY_TOP, 0));
 	for (f = 0; r == 0 && f <= FAMILY_TOP; f++)
 		if (!permitted(f))
-			r = seccomp_rule_add(c, DENY, call, 1, EQUAL32(0, f));
+			r = seccomp_rule_add(c, DENY, SCMP_SYS(socket), 1,
+			    EQUAL32(0, f));
+	/* of what is permitted, only this one has pairs; others may learn it */
+	if (r == 0)
+		r = seccomp_rule_add(c, DENY, SCMP_SYS(socketpair), 1,
+		    SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0));
 	return r;
 }
 
@@ -153,9 +157,7 @@ guard_load(void)
 		return -1;
 	r = more_abis(c);
 	if (r == 0)
-		r = sockets(c, SCMP_SYS(socket));
-	if (r == 0)
-		r = sockets(c, SCMP_SYS(socketpair));
+		r = sockets(c);
 	if (r == 0)
 		r = priorities(c);
 	if (r == 0)

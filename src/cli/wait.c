@@ -76,7 +76,10 @@ wait_group_gone(pid_t group)
 void
 wait_terminal_back(struct wait *w)
 {
-	if (w->tty != -1 && wait_group_gone(tcgetpgrp(w->tty)))
+	pid_t	group = w->tty == -1 ? -1 : tcgetpgrp(w->tty);
+
+	/* once more: the shell may be about to take it from a job that is over */
+	if (wait_group_gone(group) && tcgetpgrp(w->tty) == group)
 		(void)tcsetpgrp(w->tty, getpgrp());
 	fd_drop(&w->tty);
 }
