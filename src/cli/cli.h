@@ -55,6 +55,8 @@ long	parse_number(const char *option, const char *text, long min, long max);
 int	where_policy(const char *given, char *buf, size_t size);
 /* The audit log to use; makes the default directory. Says what is wrong. */
 int	where_audit(const char *given, char *buf, size_t size);
+/* The same for `run': in a directory that is the log's alone, made if need be. */
+int	where_own_audit(const char *given, char *buf, size_t size);
 
 /* "before-data", "before-connect", "async" */
 bool	durable_word(const char *);
@@ -194,6 +196,8 @@ struct run {
 	char		*passwd;	/* with CMD's line; NULL: as it is */
 	char		**cmd;
 	char		policy_path[4096], audit_path[4096];
+	int		log_dir;	/* the log's, held since before CMD */
+	int		learn_dir;	/* --learn FILE's; -1 = none */
 	struct identity	who;
 	struct confine	limits;
 	sigset_t	mask;		/* as we were called with */
@@ -209,6 +213,14 @@ int	confine_rlimits(const struct confine *);
 const char *inherit_refusal(int fd);
 /* 0-2 and --keep-fd. Says what is wrong. */
 int	inherit_check(const struct run *);
+
+/* held.c: what was opened before CMD, for what is done when CMD is dead */
+/* The directory of the log, and that of --learn FILE. Says what is wrong. */
+int	held_open(struct run *);
+/* The log's path leads to the log. Says so if it does not. */
+bool	held_log(const struct run *);
+/* The name of a path's last part. */
+const char *held_name(const char *path);
 
 /* learn.c: a policy from what CMD did */
 /* Before CMD runs: may FILE be made? Says what is wrong. */

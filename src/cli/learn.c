@@ -4,9 +4,10 @@
  * The log is the source because it is complete: no connection exists without its
  * record, and in audit mode that has the name which the flow's first bytes showed.
  *
- * Trusts: the recorder. What it took from CMD is checked again all the same: a
- * name must be a name and an address an address before it is written.
- * Must not: be reached unless the policy was ours, and CMD is gone.
+ * Trusts: nothing of a line. A name must be a name, an address an address, a reason
+ * and a protocol words that we know, before anything of them is written.
+ * Must not: be reached unless the policy was ours, and CMD is gone; or reach the log
+ * by a path, which CMD may have led elsewhere: its directory is held since before.
  */
 #include <sys/stat.h>
 
@@ -16,11 +17,13 @@
 #include <jansson.h>
 #include <libgen.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "fd.h"
 #include "learn.h"
 
 void *
@@ -122,8 +125,8 @@ field_names(const char *s, struct observed *o)
 		}
 		if (at > 0)
 			o->names[at++] = ',';
-		memcpy(o->names + at, name, n);
-		at += n;
+		memcpy(o->names + at, name, strlen(name));
+		at += strlen(name);
 	}
 }
 
@@ -162,7 +165,8 @@ learn_open(struct learned *l, const json_t *r)
 	memset(&o, 0, sizeof(o));
 	o.proto = field_proto(r);
 	o.port = o.proto == PROTO_ECHO ? 0 : (uint32_t)port;
-	if (o.proto == PROTO_NONE || port < 0 || port > UINT16_MAX ||
+	if (o.proto == PROTO_NONE || port < (o.proto != PROTO_ECHO) ||
+	    port > UINT16_MAX ||
 	    !field_address(text(r, "g.dst"), o.addr))
 		return;
 	if (!field_name(text(r, "name"), o.name)) {
@@ -246,20 +250,29 @@ learn_limit(struct learned *l, const json_t *r)
 	l->limited[reason] += n > 0 ? (uint64_t)n : 0;
 }
 
+static bool
+is_floor(int reason)
+{
+	return reason == REASON_FLOOR_SPECIAL || reason == REASON_FLOOR_LOCAL ||
+	    reason == REASON_FLOOR_METADATA || reason == REASON_FLOOR_PORT;
+}
+
 static void
 learn_denial(struct learned *l, const json_t *r)
 {
 	struct floored	f;
 	char		addr[ENDPOINT_STRLEN];
-	const char	*reason = text(r, "reason");
+	int		reason = reason_parse(text(r, "reason"));
+	uint32_t	proto = field_proto(r);
+	json_int_t	port = json_integer_value(json_object_get(r, "g.dp"));
 
-	if (strncmp(reason, "floor-", 6) != 0 ||
-	    !field_address(text(r, "g.dst"), addr))
+	if (!is_floor(reason) || proto == PROTO_NONE || port < 0 ||
+	    port > UINT16_MAX || !field_address(text(r, "g.dst"), addr))
 		return;
 	memset(&f, 0, sizeof(f));
-	snprintf(f.what, sizeof(f.what), "%.5s %s port %d: %.30s",
-	    text(r, "proto"), addr,
-	    (int)json_integer_value(json_object_get(r, "g.dp")), reason);
+	snprintf(f.what, sizeof(f.what), "%s %s port %d: %s",
+	    proto == PROTO_TCP ? "tcp" : proto == PROTO_UDP ? "udp" : "icmp",
+	    addr, (int)port, reason_name((unsigned int)reason));
 	list_add(&l->floored, &f);
 }
 
@@ -302,19 +315,37 @@ learn_record(struct learned *l, const json_t *r)
 
 /* ---- the log ------------------------------------------------------------------- */
 
-static int
-learn_segment(struct learned *l, const char *path)
+/* What is there is the recorder's, or it is not read: no FIFO is waited on. */
+static FILE *
+open_segment(int dir, const char *name)
 {
-	FILE	*f = fopen(path, "re");
+	int		 fd = openat(dir, name, O_RDONLY | O_NOFOLLOW |
+			    O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	struct stat	 st;
+	FILE		*f = NULL;
+
+	if (fd != -1 && (fstat(fd, &st) == -1 || !S_ISREG(st.st_mode)))
+		errno = EINVAL;
+	else if (fd != -1)
+		f = fdopen(fd, "r");
+	if (f == NULL) {
+		log_warn("--learn: %s", name);
+		fd_drop(&fd);
+	}
+	return f;
+}
+
+static int
+learn_segment(struct learned *l, int dir, const char *name)
+{
+	FILE	*f = open_segment(dir, name);
 	char	*line = NULL;
 	size_t	 size = 0;
 	ssize_t	 n;
 	json_t	*r;
 
-	if (f == NULL) {
-		log_warn("--learn: %s", path);
+	if (f == NULL)
 		return -1;
-	}
 	while ((n = getline(&line, &size, f)) > 0) {
 		if ((r = json_loadb(line, (size_t)n, 0, NULL)) == NULL)
 			l->bad++;
@@ -327,39 +358,68 @@ learn_segment(struct learned *l, const char *path)
 	return 0;
 }
 
-static const char	*segment_of;	/* the log's name, for scandir() */
-
 /* NAME.FIRST-SEQ: what a log that grew too long was put aside as. */
-static int
-is_segment(const struct dirent *e)
+static bool
+is_segment(const char *file, const char *name)
 {
-	size_t	len = strlen(segment_of);
-	const char *p = e->d_name + len;
+	size_t		 len = strlen(name);
+	const char	*p = file + len;
 
-	return strncmp(e->d_name, segment_of, len) == 0 && p[0] == '.' &&
+	return strncmp(file, name, len) == 0 && p[0] == '.' &&
 	    p[1] != '\0' && strspn(p + 1, "0123456789") == strlen(p + 1);
 }
 
 static int
-learn_log(struct learned *l, const char *path)
+by_bytes(const void *a, const void *b)
 {
-	char		 dir[PATH_MAX], base[PATH_MAX], segment[2 * PATH_MAX];
-	struct dirent	**e;
-	int		 i, n;
+	return strcmp(a, b);
+}
 
-	snprintf(dir, sizeof(dir), "%s", path);
-	snprintf(base, sizeof(base), "%s", path);
-	segment_of = basename(base);
-	/* the numbers have leading zeros: the order of bytes is that of time */
-	n = scandir(dirname(dir), &e, is_segment, alphasort);
-	for (i = 0; i < n; i++) {
-		snprintf(segment, sizeof(segment), "%s/%s", dir, e[i]->d_name);
-		(void)learn_segment(l, segment);
-		free(e[i]);
+struct segment_name {
+	char	text[NAME_MAX + 1];
+};
+
+/* The numbers have leading zeros: the order of bytes is that of time. */
+static size_t
+list_segments(int dir, const char *name, struct list *l)
+{
+	struct segment_name	 s;
+	const struct dirent	*e;
+	int			 fd = openat(dir, ".", O_RDONLY | O_DIRECTORY |
+				    O_CLOEXEC);
+	DIR			*d = fd == -1 ? NULL : fdopendir(fd);
+
+	if (d == NULL) {
+		log_warn("--learn: the log's directory");
+		fd_drop(&fd);
+		return 0;
 	}
-	if (n >= 0)
-		free(e);
-	return learn_segment(l, path);
+	while ((e = readdir(d)) != NULL) {
+		if (!is_segment(e->d_name, name))
+			continue;
+		memset(&s, 0, sizeof(s));
+		memcpy(s.text, e->d_name, strlen(e->d_name));
+		list_add(l, &s);
+	}
+	closedir(d);
+	if (l->n > 0)
+		qsort(l->item, l->n, l->size, by_bytes);
+	return l->n;
+}
+
+int
+learn_log(struct learned *l, int dir, const char *name)
+{
+	struct list	names = { .size = sizeof(struct segment_name) };
+	size_t		i, n;
+
+	begin(l);
+	n = list_segments(dir, name, &names);
+	for (i = 0; i < n; i++)
+		(void)learn_segment(l, dir,
+		    (const char *)names.item + i * names.size);
+	free(names.item);
+	return learn_segment(l, dir, name);
 }
 
 /* ---- the command --------------------------------------------------------------- */
@@ -440,22 +500,48 @@ learn_end(struct learned *l, const struct run *r, int status)
 	return 0;
 }
 
+void
+learn_free(struct learned *l)
+{
+	free(l->wants.item);
+	free(l->bounds.item);
+	free(l->floored.item);
+	free(l->seen.item);
+	free(l->unclear.item);
+	free(l->of);
+}
+
+/* A long log is not read against the user's will: CMD has ended, and we may. */
+static void
+obey_signals(const struct run *r, sigset_t *before)
+{
+	static const int	ends[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+	const struct timespec	now = { 0, 0 };
+	sigset_t		set;
+	size_t			i;
+
+	sigemptyset(&set);
+	for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (!r->ignored[ends[i]])
+			sigaddset(&set, ends[i]);
+	while (sigtimedwait(&set, NULL, &now) > 0)
+		;		/* they were meant for CMD */
+	sigprocmask(SIG_UNBLOCK, &set, before);
+}
+
 int
 learn_write(const struct run *r, int status)
 {
 	struct learned	l;
+	sigset_t	blocked;
 	int		result;
 
 	memset(&l, 0, sizeof(l));
-	begin(&l);
-	if (learn_log(&l, r->audit_path) == -1)
-		return -1;
-	result = learn_end(&l, r, status);
-	free(l.wants.item);
-	free(l.bounds.item);
-	free(l.floored.item);
-	free(l.seen.item);
-	free(l.unclear.item);
-	free(l.of);
+	obey_signals(r, &blocked);
+	result = learn_log(&l, r->log_dir, held_name(r->audit_path));
+	sigprocmask(SIG_SETMASK, &blocked, NULL);
+	if (result == 0)
+		result = learn_end(&l, r, status);
+	learn_free(&l);
 	return result;
 }

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "addr.h"
 #include "cli.h"
@@ -79,9 +80,17 @@ void	observed_moved(struct learned *, uint64_t flow);
 /* All is read: makes `wants` of it, of which no two differ in verify or ech alone. */
 void	observed_conclude(struct learned *);
 
-/* learn.c: what became of attempts that came to nothing, by `limited`'s index. */
+/* learn.c */
+/* All of the log NAME in a directory. -1: it could not be read, which was said. */
+int	learn_log(struct learned *, int dir, const char *name);
+void	learn_free(struct learned *);
+/* What became of attempts that came to nothing, by `limited`'s index. */
 const char	*learn_fate(int reason);
 
+/* In their order, and without a rule where `check' would refuse one: that is said. */
+void	learned_arrange(struct learned *);
+/* The policy's text, of what is arranged. */
+void	learned_text(FILE *, struct learned *, char *const *cmd);
 /*
  * Makes FILE, which must not be there yet. -1 after saying what was wrong, and,
  * so that CMD has not run in vain, what it would have held.

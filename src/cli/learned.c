@@ -4,8 +4,11 @@
  * so that two of them can be compared.
  *
  * Trusts: learn.c, which has checked each name and address.
- * Must not: overwrite a file, or let a byte of CMD's out of a comment.
+ * Must not: overwrite a file, let a byte of CMD's out of a comment, or make the file
+ * by a path that CMD may have led elsewhere.
  */
+#include <sys/stat.h>
+
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -109,7 +112,7 @@ write_command(FILE *f, char *const *cmd)
 }
 
 static void
-write_head(FILE *f, const struct learned *l, const struct run *r)
+write_head(FILE *f, const struct learned *l, char *const *cmd)
 {
 	char		when[32];
 	time_t		now = time(NULL);
@@ -119,7 +122,7 @@ write_head(FILE *f, const struct learned *l, const struct run *r)
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	fprintf(f, "# Written on %s by `sallyport run --learn' from %zu flow%s "
 	    "of\n", when, l->flows, l->flows == 1 ? "" : "s");
-	write_command(f, r->cmd);
+	write_command(f, cmd);
 	fputs("# It allows what that was seen to do, not what it ought to do: "
 	    "read it first.\n", f);
 }
@@ -228,71 +231,9 @@ write_limited(FILE *f, const struct learned *l)
 		    "be more names, or\n# less verified, than is needed.\n", f);
 }
 
-static void
-write_all(FILE *f, struct learned *l, const struct run *r)
-{
-	write_head(f, l, r);
-	fputs("\npolicy version 1\n\ntenant learned {\n", f);
-	write_rules(f, l);
-	fputs("}\n", f);
-	write_resolvers(f, l);
-	write_unclear(f, l);
-	write_unused(f, l);
-	write_floored(f, l);
-	write_limited(f, l);
-}
-
-static int
-write_file(struct learned *l, const struct run *r)
-{
-	int	 fd = open(r->learn, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-		    0600);
-	FILE	*f = fd == -1 ? NULL : fdopen(fd, "w");
-	bool	 good;
-
-	if (f == NULL) {
-		log_warn("--learn: %s cannot be made", r->learn);
-		fd_drop(&fd);
-		return -1;
-	}
-	write_all(f, l, r);
-	good = fflush(f) == 0 && fsync(fd) == 0;
-	if (!good)
-		log_warn("--learn: writing %s", r->learn);
-	if (fclose(f) != 0 || !good) {
-		(void)unlink(r->learn);
-		return -1;
-	}
-	return 0;
-}
-
-/* Like any other message: who does not read it does not stop us. */
-static void
-say_all(struct learned *l, const struct run *r)
-{
-	char	*all = NULL, *p;
-	size_t	 size, n;
-	FILE	*f = open_memstream(&all, &size);
-
-	if (f == NULL) {
-		log_warn("--learn");
-		return;
-	}
-	write_all(f, l, r);
-	if (fclose(f) != 0)
-		log_warn("--learn");
-	for (p = all; p != NULL && *p != '\0'; p += n) {
-		n = strcspn(p, "\n");
-		n += p[n] == '\n';
-		n = n > 2 * LOG_LINE_MAX ? 2 * LOG_LINE_MAX : n;
-		log_line(p, n);
-	}
-	free(all);
-}
-
 /* In their order, and without a rule where `check' would refuse one. */
-static void
-arrange(struct learned *l)
+void
+learned_arrange(struct learned *l)
 {
 	struct want	*w = (struct want *)(void *)l->wants.item;
 	struct name	 n;
@@ -311,10 +252,94 @@ arrange(struct learned *l)
 		qsort(w, l->wants.n, sizeof(*w), by_want);
 }
 
+void
+learned_text(FILE *f, struct learned *l, char *const *cmd)
+{
+	write_head(f, l, cmd);
+	fputs("\npolicy version 1\n\ntenant learned {\n", f);
+	write_rules(f, l);
+	fputs("}\n", f);
+	write_resolvers(f, l);
+	write_unclear(f, l);
+	write_unused(f, l);
+	write_floored(f, l);
+	write_limited(f, l);
+}
+
+/* CMD may have led the path elsewhere: then the file is not what is found there. */
+static bool
+is_there(int fd, const char *path)
+{
+	struct stat	a, b;
+
+	if (fstat(fd, &a) == 0 && lstat(path, &b) == 0 &&
+	    a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+		return true;
+	log_warnx("--learn: %s does not lead to the file that was made: a "
+	    "directory above it was moved or replaced", path);
+	return false;
+}
+
+static int
+fill_file(FILE *f, int fd, struct learned *l, const struct run *r)
+{
+	bool	good;
+
+	learned_text(f, l, r->cmd);
+	good = fflush(f) == 0 && fsync(fd) == 0;
+	if (!good)
+		log_warn("--learn: writing %s", r->learn);
+	good = good && is_there(fd, r->learn);
+	return fclose(f) == 0 && good ? 0 : -1;
+}
+
+static int
+write_file(struct learned *l, const struct run *r)
+{
+	const char	*name = held_name(r->learn);
+	int		 fd = openat(r->learn_dir, name, O_WRONLY | O_CREAT |
+			    O_EXCL | O_CLOEXEC, 0600);
+	FILE		*f = fd == -1 ? NULL : fdopen(fd, "w");
+
+	if (f == NULL) {
+		log_warn("--learn: %s cannot be made", r->learn);
+		fd_drop(&fd);
+		return -1;
+	}
+	if (fill_file(f, fd, l, r) == 0)
+		return 0;
+	(void)unlinkat(r->learn_dir, name, 0);
+	return -1;
+}
+
+/* Like any other message: who does not read it does not stop us. */
+static void
+say_all(struct learned *l, const struct run *r)
+{
+	char	*all = NULL, *p;
+	size_t	 size, n;
+	FILE	*f = open_memstream(&all, &size);
+
+	if (f == NULL) {
+		log_warn("--learn");
+		return;
+	}
+	learned_text(f, l, r->cmd);
+	if (fclose(f) != 0)
+		log_warn("--learn");
+	for (p = all; p != NULL && *p != '\0'; p += n) {
+		n = strcspn(p, "\n");
+		n += p[n] == '\n';
+		n = n > 2 * LOG_LINE_MAX ? 2 * LOG_LINE_MAX : n;
+		log_line(p, n);
+	}
+	free(all);
+}
+
 int
 learned_write(struct learned *l, const struct run *r)
 {
-	arrange(l);
+	learned_arrange(l);
 	if (write_file(l, r) == 0)
 		return 0;
 	log_warnx("--learn: it would have been:");

@@ -209,13 +209,14 @@ start_machine(struct machine *m, const struct run *r, const struct guestns *g)
 	return 0;
 }
 
+/* `log': its path, if that still leads to it. */
 static void
-say_unwell(const struct run *r, const struct wait *w)
+say_unwell(const struct run *r, const struct wait *w, const char *log)
 {
 	if (w->ended)
 		log_warnx("CMD ended with status %d, but a part of Sallyport "
-		    "died or could not write all of the audit log: %s",
-		    w->status, r->audit_path);
+		    "died or the audit log is not all there%s%s", w->status,
+		    log != NULL ? ": " : "", log != NULL ? log : "");
 	else
 		log_warnx("a part of Sallyport died; CMD was ended with it");
 	if (r->learn != NULL)
@@ -227,9 +228,11 @@ static int
 finish(struct run *r, struct machine *m, struct wait *w)
 {
 	bool	well = machine_finish(m);
+	bool	found = !w->began || held_log(r);
 
+	well = well && found;
 	if (!well && w->began)
-		say_unwell(r, w);
+		say_unwell(r, w, found ? r->audit_path : NULL);
 	if (well && w->began && !r->quiet)
 		machine_report(m, r->audit_path);
 	if (w->ended && w->status != 0 && w->status < EXIT_MACHINERY &&
@@ -308,7 +311,8 @@ cmd_run(int argc, char **argv)
 	if (inherit_check(&r) == -1 ||
 	    identity_find(&r.who, r.user) == -1 ||
 	    find_policy(&r) == -1 ||
-	    where_audit(r.audit, r.audit_path, sizeof(r.audit_path)) == -1)
+	    where_own_audit(r.audit, r.audit_path, sizeof(r.audit_path)) == -1 ||
+	    held_open(&r) == -1)
 		return EXIT_MACHINERY;
 	if (look_around(&r) == -1)
 		return EXIT_MACHINERY;

@@ -3,7 +3,9 @@
  *
  * Trusts: the user's options, and XDG_STATE_HOME and HOME for the place of the
  * user's own log.
- * Must not: fall back to anything that allows.
+ * Must not: fall back to anything that allows, or leave a log of `run' where CMD
+ * cannot be kept from it: a file can be hidden, but not what it becomes when it is
+ * full, so it is in a directory that holds nothing else.
  */
 #include <sys/stat.h>
 
@@ -19,6 +21,7 @@
 
 #include "cli.h"
 #include "place.h"
+#include "world.h"
 
 #define INSTALLED_POLICY	SYSCONFDIR "/policy.conf"
 
@@ -164,6 +167,69 @@ check_audit(const char *path)
 	log_warnx("%s: %s; name another audit log with --audit FILE", path,
 	    why);
 	return -1;
+}
+
+static bool
+holds(const char *dir, const char *what)
+{
+	char	path[PATH_MAX];
+
+	return what != NULL && realpath(what, path) != NULL &&
+	    mounts_above(dir, path);
+}
+
+/* Nobody else has business in it, and CMD has none. */
+static bool
+logs_alone(const char *path)
+{
+	char		dir[PATH_MAX], copied[PATH_MAX];
+	struct stat	st;
+
+	snprintf(copied, sizeof(copied), "%s", path);
+	return realpath(dirname(copied), dir) != NULL && stat(dir, &st) == 0 &&
+	    st.st_uid == geteuid() && (st.st_mode & 077) == 0 &&
+	    !holds(dir, ".") && !holds(dir, getenv("HOME"));
+}
+
+/* DIR/FILE becomes DIR/FILE.d/FILE. */
+static int
+own_directory(char *buf, size_t size)
+{
+	char		dir[PATH_MAX];
+	const char	*file = strrchr(buf, '/') + 1;
+	struct stat	st;
+	int		n;
+
+	n = snprintf(dir, sizeof(dir), "%s.d", buf);
+	if (n < 0 || (size_t)n >= sizeof(dir) ||
+	    strlen(dir) + strlen(file) + 2 > size) {
+		log_warnx("the path of the audit log is too long");
+		return -1;
+	}
+	if (mkdir(dir, 0700) == -1 && errno != EEXIST) {
+		log_warn("%s: the audit log's own directory", dir);
+		return -1;
+	}
+	if (lstat(dir, &st) == -1 || !S_ISDIR(st.st_mode) ||
+	    st.st_uid != geteuid()) {
+		log_warnx("%s: not a directory of ours, and the audit log needs "
+		    "one of its own; name another with --audit FILE", dir);
+		return -1;
+	}
+	memmove(dir + n + 1, file, strlen(file) + 1);
+	dir[n] = '/';
+	return copy(buf, size, dir);
+}
+
+/* CMD's log is where CMD can be kept from all of it. */
+int
+where_own_audit(const char *given, char *buf, size_t size)
+{
+	if (where_audit(given, buf, size) == -1)
+		return -1;
+	if (given == NULL || logs_alone(buf))
+		return 0;
+	return own_directory(buf, size) == -1 ? -1 : check_audit(buf);
 }
 
 int

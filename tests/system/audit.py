@@ -4,8 +4,15 @@ import json
 import os
 
 
+def where(path):
+    """`run --audit PATH` makes a directory of its own for the log, if it needs one."""
+    own = os.path.join(path + ".d", os.path.basename(path))
+    return own if os.path.exists(own) else path
+
+
 def files(path):
     """The log's segments, oldest first: PATH.FIRST-SEQ made by rotation, then PATH."""
+    path = where(path)
     rotated = [p for p in glob.glob(path + ".*") if p.rsplit(".", 1)[1].isdigit()]
     return sorted(rotated) + (
         [path] if os.path.exists(path) else [])
@@ -24,7 +31,7 @@ def read(path):
 
 def torn(path):
     """Bytes after the last newline: a line that was never finished."""
-    with open(path, "rb") as file:
+    with open(where(path), "rb") as file:
         return file.read().rsplit(b"\n", 1)[-1]
 
 
