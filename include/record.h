@@ -62,11 +62,14 @@ enum record_type {
 	REC_DNS,		/* a decided question: verdict, rule, answers */
 	REC_CHILD_DIED,		/* resolver or inspector; detail says which */
 	REC_DNS_ASK,		/* a question that leaves the host; its REC_DNS follows */
+	REC_FLOW_DIAL,		/* a connect, before it is known what the flow is */
 	REC_TYPE_MAX
 	/* audit.open, audit.rotate, audit.gap are the recorder's own */
 };
 
 enum record_verdict { VERDICT_NONE, VERDICT_ALLOW, VERDICT_DENY, VERDICT_AUDIT_DENY };
+/* What the first flight is for: the verdict, or what it is to be kept from. */
+enum record_wants { WANTS_NOTHING, WANTS_PROOF, WANTS_LOOK };
 enum record_csrc { CSRC_NONE, CSRC_KERNEL, CSRC_FRAME };
 
 struct record {
@@ -75,7 +78,7 @@ struct record {
 	uint32_t	verdict;
 	uint32_t	reason;		/* enum reason */
 	uint32_t	proto;
-	uint64_t	flow;		/* same in open and close; 0 = none. REC_DNS_ASK and
+	uint64_t	flow;		/* same in dial, open and close; 0 = none. REC_DNS_ASK and
 					   its REC_DNS have one too, of the same count */
 	uint64_t	ts;		/* CLOCK_REALTIME, ns */
 	uint64_t	mono;		/* CLOCK_BOOTTIME, ns */
@@ -119,7 +122,7 @@ struct record_named {
 	uint32_t	stripped;	/* REC_DNS: addresses that the floor took away */
 	uint32_t	secure;		/* REC_DNS: DNSSEC */
 	uint32_t	urgent;		/* REC_DNS_ASK: it is asked when this is durable */
-	uint32_t	zero;
+	uint32_t	wants;		/* REC_FLOW_DIAL: enum record_wants */
 	char		alpn[64];
 	char		chain[RECORD_LIST_MAX];	/* CNAME targets; of a flow that has no
 					   `name': those it may be of, with commas */

@@ -9,7 +9,9 @@ usage: validate-audit.py [--only] [--open-ok] [--schema FILE] [--denies N] FILE.
 
 Always checked: every line is JSON, without duplicate members, in the fixed
 order; `seq` has no hole and no repetition; `rec` rises within one instance;
-every flow.open has exactly one flow.close and every close its open; every dns.ask
+every flow.open has exactly one flow.close; every flow.dial is followed by exactly
+one flow.open, flow.deny or flow.close of its flow; every close has its open, or its
+dial and then no amounts; every dns.ask
 has exactly one dns with its number, and every such dns its dns.ask; a question's
 addresses are of its type and as many as it says; a segment
 begins with audit.open or audit.rotate and points to the one before; counts of
@@ -29,7 +31,7 @@ import sys
 
 ORDER = ("v seq ts mono type verdict reason host boot inst rec tenant guest flow ask "
          "proto g.src g.sp g.dst g.dp h.src h.sp h.dst h.dp g.cid h.cid name names qtype "
-         "chain ips ttl stripped secure sni alpn ech assurance rule loc gen pol up down pup pdown csrc dur rtt conn_ms errno n first last uniq "
+         "chain ips ttl stripped secure sni alpn ech assurance rule loc gen pol wants up down pup pdown csrc dur rtt conn_ms errno n first last uniq "
          "pid signal status detail mode durable rotate reserve head prev oldest "
          "from to opens closes denies other torn lost lost_from lost_to").split()
 PLACE = {key: place for place, key in enumerate(ORDER)}
@@ -139,6 +141,7 @@ class Check:
                 self.bad(where, f"seq {after} after {before}", "seq")
         opened, closed, denied = {}, {}, 0
         asked, ended, missing = {}, {}, 0
+        dialled, refused = {}, {}
         for where, r in self.lines:
             if not self.counts(r):
                 continue
@@ -154,10 +157,20 @@ class Check:
                 if key in opened:
                     self.bad(where, f"flow {key[1]} is opened twice", "opened twice")
                 opened[key] = where
+            elif kind == "flow.dial":
+                if key in dialled or key in opened:
+                    self.bad(where, f"flow {key[1]} is dialled twice",
+                             "dialled twice")
+                dialled[key] = where
             elif kind == "flow.close":
-                if key not in opened and not self.lost:
+                if key not in opened and key not in dialled and \
+                        not self.lost:
                     self.bad(where, f"flow {key[1]} is closed and has no open",
                              "no open")
+                elif key in dialled and key not in opened and not self.lost \
+                        and ("verdict" in r or r.get("up") or r.get("down")):
+                    self.bad(where, f"flow {key[1]} was never decided",
+                             "undecided")
                 if key in closed:
                     self.bad(where, f"flow {key[1]} is closed twice (first: "
                              f"{closed[key]})", "closed twice")
@@ -165,6 +178,8 @@ class Check:
             elif kind == "flow.deny" or \
                     kind == "dns" and r.get("verdict") == "deny":
                 denied += 1
+                if kind == "flow.deny" and "flow" in r:
+                    refused[key] = where
             elif kind == "dns" and (what := self.answer(r)):
                 self.bad(where, f"{what}: {r['name']}", what)
             elif kind == "deny.agg":
@@ -186,6 +201,11 @@ class Check:
         if not open_ok:
             for key in opened.keys() - closed.keys():
                 self.bad(opened[key], f"flow {key[1]} has no close", "no close")
+        for key in dialled.keys() - opened.keys():
+            ends = (key in closed) + (key in refused)
+            if ends > 1 or ends == 0 and not open_ok:
+                self.bad(dialled[key], f"flow {key[1]} has {ends} ends",
+                         "dialled")
         self.questions(asked, ended, open_ok, missing)
         return len(opened), denied
 

@@ -40,9 +40,9 @@
 #define HOST_UPSTREAMS		3u		/* keeper_policy.upstream */
 
 /*
- * Before FLOW_RECORD nothing of it is in the log, and there is no socket. In audit
- * mode it may be connected before it is peeked at: then it is FLOW_CONNECT first,
- * and FLOW_RECORDED when it is in the log.
+ * Before FLOW_RECORD nothing of it is in the log, and there is no socket; unless it
+ * is dialled before it is peeked at. Then it has a flow.dial, and goes twice through
+ * FLOW_RECORDED: until that is durable, and until its flow.open is.
  */
 enum flow_state {
 	FLOW_PEEK,	/* the frame owes us its first flight */
@@ -98,10 +98,11 @@ struct flow {
 	struct guest	*guest;
 	uint64_t	id;		/* the frame's */
 	uint64_t	number;		/* the log's */
-	uint64_t	rec;		/* of its flow.open */
 	uint64_t	begun, connected, due;	/* mono */
 	enum flow_state	state;
-	bool		durable, watched, owes_revoke;
+	bool		dialled, opened;	/* it has a flow.dial, a flow.open */
+	bool		durable;	/* the last of them */
+	bool		watched, owes_revoke;
 	bool		lenient;	/* goes on without a flight, if there is none */
 	bool		crossing;	/* it did; the flight may be under way */
 	enum reason	judged;		/* audit mode: what it would be denied for */
@@ -304,7 +305,6 @@ void	open_name(struct named *, const struct verdict *,
 	    const struct bound *);
 enum reason open_ahead(struct flow *, enum deny_code *);
 enum reason open_go(struct flow *, enum deny_code *);
-void	open_record(struct flow *);
 
 /* peek.c */
 enum reason peek_begin(struct flow *, const struct verdict *,
@@ -415,6 +415,10 @@ void	record_rule(const struct broker *, uint32_t rule, struct record *);
 void	record_init(const struct broker *, const struct guest *,
 	    enum record_type, struct record *);
 void	record_flow(const struct flow *, enum record_type, struct record *);
+void	record_undecided(const struct flow *, enum record_type,
+	    struct record *);
+void	record_named(const struct named *, const char *names,
+	    const struct record *, struct record_named *);
 char	*record_names(const struct guest *, const struct endpoint *dst,
 	    const struct named *);
 uint64_t record_put(struct broker *, const struct named *, const char *names,
@@ -444,6 +448,7 @@ bool	audit_harmed(const struct broker *);
 /* deny.c */
 void	deny_open(struct guest *, const struct wire_open *, enum reason,
 	    uint32_t rule, const struct named *);
+void	deny_flow(const struct flow *, struct record *);
 void	deny_question(struct guest *, struct record_named *);
 enum deny_code deny_code(uint32_t proto);
 void	deny_starved(struct guest *, int error);

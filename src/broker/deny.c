@@ -120,6 +120,14 @@ deny_open(struct guest *g, const struct wire_open *m, enum reason why,
 	}
 }
 
+/* A flow that was dialled: in full, whatever else is only counted. */
+void
+deny_flow(const struct flow *f, struct record *r)
+{
+	(void)denied(f->guest, (enum reason)r->reason);
+	record_put(f->guest->broker, f->named, f->names, r);
+}
+
 /*
  * A REC_DNS that says why; the answer is the caller's. One that ends a dns.ask is
  * never only counted.

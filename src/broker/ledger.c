@@ -203,7 +203,7 @@ sum(uint64_t a, uint64_t b)
 	return b > UINT64_MAX - a ? UINT64_MAX : a + b;
 }
 
-/* It never had a flow.open: it is an OPEN that was refused after all. */
+/* Nothing of it is in the log: it is an OPEN that was refused after all. */
 static void
 finish_denied(struct flow *f, enum reason reason)
 {
@@ -214,6 +214,35 @@ finish_denied(struct flow *f, enum reason reason)
 	m.guest = f->g_src;
 	m.dst = f->g_dst;
 	deny_open(f->guest, &m, reason, f->rule, f->named);
+	flow_free(f);
+}
+
+static uint64_t
+connect_time(const struct flow *f, uint64_t now)
+{
+	return ((f->connected != 0 ? f->connected : now) - f->begun) / 1000000;
+}
+
+/* Refused by us, not ended by somebody: reason.h has these in front. */
+static bool
+is_verdict(enum reason reason)
+{
+	return (reason > REASON_NONE && reason <= REASON_PENDING) ||
+	    reason == REASON_AUDIT_UNAVAILABLE ||
+	    reason == REASON_INTERNAL_MISMATCH;
+}
+
+/* It was dialled, its server has seen a connection, and that is all. */
+static void
+finish_judged(struct flow *f, enum reason reason)
+{
+	struct record	r;
+
+	record_flow(f, REC_FLOW_DENY, &r);
+	r.verdict = VERDICT_DENY;
+	r.reason = reason;
+	r.conn_ms = connect_time(f, mono_now());
+	deny_flow(f, &r);
 	flow_free(f);
 }
 
@@ -231,19 +260,15 @@ finish(struct flow *f, enum reason reason, int error,
 	uint64_t	 now = mono_now();
 	bool		 fin = m != NULL && m->how == HOW_FIN, tested;
 
-	/* There was a connect, ahead of its record: no less is to be told of it. */
-	if (f->rec == 0 && f->fd != -1)
-		open_record(f);
-	if (f->rec == 0) {
-		finish_denied(f, reason);
+	if (!f->opened && (!f->dialled || is_verdict(reason))) {
+		(f->dialled ? finish_judged : finish_denied)(f, reason);
 		return true;
 	}
-	record_flow(f, REC_FLOW_CLOSE, &r);
+	(f->opened ? record_flow : record_undecided)(f, REC_FLOW_CLOSE, &r);
 	r.reason = reason;
 	r.err = (uint32_t)error;
 	r.dur = now - f->begun;
-	r.conn_ms = ((f->connected != 0 ? f->connected : now) - f->begun) /
-	    1000000;
+	r.conn_ms = connect_time(f, now);
 	if (granted(f) && f->guest->died.role == 0)
 		cut_flow(f, fin || (m == NULL && reason != REASON_SHUTDOWN));
 	count(f, m, &r);
@@ -280,8 +305,8 @@ ledger_failed(struct flow *f, enum reason reason, enum deny_code code,
 }
 
 /*
- * Its flow.open may never reach the log. The recorder makes of this deny a close
- * too, if the open did; either way the attempt is told once.
+ * Its flow.open, or flow.dial, may never reach the log. The recorder makes of this
+ * deny a close too, if the open did; either way the attempt is told once.
  */
 void
 ledger_refuse(struct flow *f)
@@ -291,10 +316,10 @@ ledger_refuse(struct flow *f)
 	uint64_t	 id = f->id;
 	uint32_t	 proto = f->proto;
 
-	record_flow(f, REC_FLOW_DENY, &r);
+	(f->opened ? record_flow : record_undecided)(f, REC_FLOW_DENY, &r);
 	r.verdict = VERDICT_DENY;
 	r.reason = REASON_AUDIT_UNAVAILABLE;
-	g->broker->allowed--;
+	g->broker->allowed -= f->opened;
 	g->broker->denied++;
 	g->crossing += f->crossing;
 	record_put(g->broker, f->named, f->names, &r);
@@ -338,21 +363,29 @@ make_ready(struct flow *f)
 		ledger_ready(f);
 }
 
+/* Connected, and what there is in the log is durable. */
+static void
+go_on(struct flow *f)
+{
+	if (f->opened)
+		make_ready(f);
+	else
+		peek_ask(f);
+}
+
 /* connect.c has seen it established, and who is there. */
 void
 ledger_connected(struct flow *f)
 {
 	f->connected = mono_now();
 	quota_connected(f->guest->quota, &f->charge);
-	if (f->rec == 0)
-		peek_ask(f);
-	else if (f->durable)
-		make_ready(f);
+	if (f->durable)
+		go_on(f);
 	else
 		f->state = FLOW_RECORDED;
 }
 
-/* audit.c knows the flow.open record to be where the policy wants it. */
+/* audit.c knows its last record to be where the policy wants it. */
 void
 ledger_durable(struct flow *f)
 {
@@ -360,7 +393,7 @@ ledger_durable(struct flow *f)
 	if (f->state == FLOW_RECORD)
 		connect_settle(f, connect_begin(f));
 	else if (f->state == FLOW_RECORDED)
-		make_ready(f);
+		go_on(f);
 }
 
 /* As at first, with what is known since: a live flow needs no pin. */

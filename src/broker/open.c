@@ -2,9 +2,8 @@
  * From a frame's OPEN to a connect that has begun: quota, law, and, where the law
  * wants to see a first flight, a wait in between (peek.c).
  *
- * Trusts: the verdict. Must not: begin a connect that has no flow.open on its way
- * to the log (or, where the law lets it go ahead, will have one), or leave a charge
- * behind for what was refused.
+ * Trusts: the verdict. Must not: begin a connect that has neither flow.open nor
+ * flow.dial on its way to the log, or leave a charge behind for what was refused.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -38,17 +37,46 @@ open_fault(const struct guest *g, const struct wire_open *m)
 	return NULL;
 }
 
-void
+static void
+await(struct flow *f, uint64_t rec)
+{
+	f->durable = !audit_await(f->guest->broker, &f->wait, rec);
+}
+
+static void
+known_names(struct flow *f)
+{
+	free(f->names);
+	f->names = record_names(f->guest, &f->g_dst, f->named);
+}
+
+static void
 open_record(struct flow *f)
 {
 	struct record	r;
 
 	f->guest->broker->allowed++;
+	f->opened = true;
 	record_flow(f, REC_FLOW_OPEN, &r);
 	r.reason = f->judged;
-	f->names = record_names(f->guest, &f->g_dst, f->named);
-	f->rec = record_put(f->guest->broker, f->named, f->names, &r);
-	f->durable = !audit_await(f->guest->broker, &f->wait, f->rec);
+	known_names(f);
+	await(f, record_put(f->guest->broker, f->named, f->names, &r));
+}
+
+/* What is about to be connected to, for which names it may be, and what for. */
+static void
+dial_record(struct flow *f)
+{
+	struct record		r;
+	struct record_named	m;
+
+	f->dialled = true;
+	record_undecided(f, REC_FLOW_DIAL, &r);
+	r.h_dst = f->dial;
+	known_names(f);
+	record_named(f->named, f->names, &r, &m);
+	m.wants = f->lenient ? WANTS_LOOK : WANTS_PROOF;
+	await(f, audit_put_named(f->guest->broker, &m));
 }
 
 static enum reason
@@ -62,17 +90,25 @@ make_socket(struct flow *f, enum deny_code *code)
 }
 
 /*
- * The connect alone: its record follows when it is known what the flow is, and
- * before that no byte moves. REASON_NONE: it may be gone already, and recorded.
+ * The connect, before it is known what the flow is; its record goes first, and where
+ * the recorder's channel is full it is waited for. REASON_NONE: it may be gone
+ * already, and recorded.
  */
 enum reason
 open_ahead(struct flow *f, enum deny_code *code)
 {
-	enum reason	why = make_socket(f, code);
+	struct broker	*b = f->guest->broker;
+	enum reason	 why = make_socket(f, code);
 
-	if (why == REASON_NONE)
+	if (why != REASON_NONE)
+		return why;
+	dial_record(f);
+	if (b->durable == DURABLE_BEFORE_CONNECT ||
+	    (!f->durable && !audit_sent(b)))
+		f->state = FLOW_RECORD;
+	else
 		connect_settle(f, connect_begin(f));
-	return why;
+	return REASON_NONE;
 }
 
 static void

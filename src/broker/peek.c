@@ -5,9 +5,9 @@
  * which is taken over cannot show one name and send another (RFC 6066, 3).
  *
  * In audit mode the flow goes on, whatever comes of that. If no deny depends on
- * what it shows, its server is connected to before it is asked for; then whoever
- * speaks first ends the wait, and a server that is not there is seen as in any
- * other flow. Else there is a wait for the guest alone, and it is short.
+ * what it shows, its server is dialled before it is asked for; then whoever speaks
+ * first ends the wait, and a server that is not there is seen as in any other flow.
+ * Else there is a wait for the guest alone, and it is short.
  *
  * Trusts: the inspector for what is in a flight.
  * Must not: look into a flight, write a byte of one before the flow's verdict and
@@ -45,18 +45,13 @@ too_late(const struct flow *f)
 enum reason
 peek_begin(struct flow *f, const struct verdict *v, enum deny_code *code)
 {
-	bool	ahead = v->ahead && f->guest->broker->durable !=
-		    DURABLE_BEFORE_CONNECT;
-
-	if (v->peek == VERIFY_LOOK && !ahead)
-		return open_go(f, code);	/* it is not worth a wait */
 	if (f->named == NULL &&
 	    (f->named = calloc(1, sizeof(*f->named))) == NULL)
 		fatal("a flow's name");
 	f->named->shown.kind = v->peek == VERIFY_LOOK ? PEEK_EITHER :
 	    v->peek == VERIFY_HOST ? PEEK_HTTP : PEEK_TLS;
 	f->lenient = v->lenient;
-	if (ahead)
+	if (v->ahead)
 		return open_ahead(f, code);
 	peek_ask(f);
 	return REASON_NONE;
@@ -286,12 +281,14 @@ judge(struct flow *f, enum reason unseen, enum deny_code *code)
 	pins_bound(g->pins, &f->g_dst, boot_now(), &bound);
 	v = guest_decide(g, f->proto, &f->g_dst, &bound, &f->named->shown);
 	v.reason = because(v.reason, unseen);
-	if (v.kind == VERDICT_DENY && f->fd != -1)
-		return v.reason;	/* the connect was made by the first one */
 	open_name(f->named, &v, &bound);
-	judged_again(f, &v);
-	if (v.kind == VERDICT_DENY)
+	if (v.kind == VERDICT_DENY) {
+		f->rule = v.rule;
 		return v.reason;
+	}
+	if (f->fd != -1 && !endpoint_equal(&v.dial, &f->dial))
+		return REASON_POLICY_REVOKED;
+	judged_again(f, &v);
 	if (v.peek != VERIFY_NONE)
 		return REASON_INTERNAL_MISMATCH;
 	if (g->broker->stop != STOP_NO)

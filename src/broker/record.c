@@ -95,6 +95,16 @@ record_flow(const struct flow *f, enum record_type type, struct record *r)
 	record_rule(b, f->rule, r);
 }
 
+/* Nothing has been decided of it, so no rule has. */
+void
+record_undecided(const struct flow *f, enum record_type type, struct record *r)
+{
+	record_flow(f, type, r);
+	r->verdict = VERDICT_NONE;
+	memset(r->rule, 0, sizeof(r->rule));
+	memset(r->loc, 0, sizeof(r->loc));
+}
+
 /*
  * The names of an address that has several, where it is not known which one a flow
  * is of; with commas, as they stand in the line. NULL: there is nothing to tell.
@@ -126,6 +136,25 @@ record_names(const struct guest *g, const struct endpoint *dst,
 }
 
 /* With what is known of its names. */
+void
+record_named(const struct named *n, const char *names, const struct record *r,
+    struct record_named *m)
+{
+	memset(m, 0, sizeof(*m));
+	m->r = *r;
+	if (names != NULL)
+		record_text(m->chain, sizeof(m->chain), names);
+	if (n == NULL)
+		return;
+	m->name = n->name;
+	m->assurance = n->assurance;
+	if (!n->seen)
+		return;
+	m->sni = n->shown.name;
+	m->ech = n->shown.ech;
+	memcpy(m->alpn, n->alpn, sizeof(m->alpn));
+}
+
 uint64_t
 record_put(struct broker *b, const struct named *n, const char *names,
     struct record *r)
@@ -134,19 +163,7 @@ record_put(struct broker *b, const struct named *n, const char *names,
 
 	if (names == NULL && (n == NULL || (n->name.len == 0 && !n->seen)))
 		return audit_put(b, r);
-	memset(&m, 0, sizeof(m));
-	m.r = *r;
-	if (names != NULL)
-		record_text(m.chain, sizeof(m.chain), names);
-	if (n == NULL)
-		return audit_put_named(b, &m);
-	m.name = n->name;
-	m.assurance = n->assurance;
-	if (n->seen) {
-		m.sni = n->shown.name;
-		m.ech = n->shown.ech;
-		memcpy(m.alpn, n->alpn, sizeof(m.alpn));
-	}
+	record_named(n, names, r, &m);
 	return audit_put_named(b, &m);
 }
 

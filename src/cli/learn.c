@@ -177,9 +177,12 @@ learn_open(struct learned *l, const json_t *r)
 	observed_open(l, flow_number(r), &o);
 }
 
+/* One that ended before its first bytes told what it was has no open. */
 static void
 learn_close(struct learned *l, const json_t *r)
 {
+	if (text(r, "verdict")[0] == '\0' && json_object_get(r, "rec") != NULL)
+		learn_open(l, r);
 	if (json_integer_value(json_object_get(r, "up")) != 0 ||
 	    json_integer_value(json_object_get(r, "down")) != 0)
 		observed_moved(l, flow_number(r));

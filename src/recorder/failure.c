@@ -46,7 +46,7 @@ failure_count(struct writer *w, const struct record *r, int err)
 
 	if (g->err == 0)
 		g->err = err;
-	if (r->type == REC_FLOW_OPEN) {
+	if (line_opens(r)) {
 		g->opens++;
 		tell(w, err);
 		return;
@@ -73,7 +73,7 @@ refuse_opens(struct writer *w, int err)
 
 	for (i = q->head; i < q->tail; i++) {
 		e = &q->e[i];
-		if (e->skip || e->r.type != REC_FLOW_OPEN ||
+		if (e->skip || !line_opens(&e->r) ||
 		    e->r.head.id <= w->acked)
 			continue;
 		e->skip = true;

@@ -26,7 +26,7 @@ enum field {
 	F_RULE = 1 << 3,	/* rule, loc */
 	F_POL = 1 << 4,		/* gen, pol */
 	F_BYTES = 1 << 5,	/* up, down, pup, pdown, csrc */
-	F_TIME = 1 << 6,	/* dur; rtt, conn_ms where known */
+	F_TIME = 1 << 6,	/* dur; rtt where known */
 	F_ERRNO = 1 << 7,
 	F_COUNT = 1 << 8,	/* n, first, last, uniq */
 	F_PID = 1 << 9,
@@ -34,7 +34,9 @@ enum field {
 	F_DETAIL = 1 << 11,
 	F_NAME = 1 << 12,	/* name; of a flow: names, sni, alpn, ech, assurance */
 	F_ASK = 1 << 13,	/* the number is a question's; qtype */
-	F_DNS = 1 << 14		/* chain, ips, ttl, stripped, secure */
+	F_DNS = 1 << 14,	/* chain, ips, ttl, stripped, secure */
+	F_CONN = 1 << 15,	/* conn_ms */
+	F_WANTS = 1 << 16
 };
 
 /* must: always there. may: where it is not zero or empty. */
@@ -53,10 +55,10 @@ static const struct shape {
 	[REC_FLOW_OPEN] = { "flow.open", F_WHO | F_FLOW | F_TUPLE | F_POL,
 	    F_NAME | F_RULE | F_DETAIL },
 	[REC_FLOW_DENY] = { "flow.deny", F_WHO | F_TUPLE | F_POL,
-	    F_FLOW | F_NAME | F_RULE | F_ERRNO | F_DETAIL },
+	    F_FLOW | F_NAME | F_RULE | F_CONN | F_ERRNO | F_DETAIL },
 	[REC_FLOW_CLOSE] = { "flow.close",
 	    F_WHO | F_FLOW | F_TUPLE | F_BYTES | F_TIME,
-	    F_NAME | F_RULE | F_POL | F_ERRNO | F_DETAIL },
+	    F_NAME | F_RULE | F_POL | F_CONN | F_ERRNO | F_DETAIL },
 	[REC_DENY_AGG] = { "deny.agg", F_WHO | F_COUNT,
 	    F_TUPLE | F_NAME | F_RULE | F_POL | F_BYTES | F_DETAIL },
 	[REC_LIMIT] = { "limit", F_WHO,
@@ -71,11 +73,14 @@ static const struct shape {
 	    F_POL | F_PID | F_ERRNO },
 	[REC_DNS_ASK] = { "dns.ask", F_WHO | F_FLOW | F_NAME | F_ASK | F_POL,
 	    F_RULE | F_DETAIL },
+	[REC_FLOW_DIAL] = { "flow.dial",
+	    F_WHO | F_FLOW | F_TUPLE | F_POL | F_WANTS, F_NAME | F_DETAIL },
 };
 
 static const char *const	verdicts[] = { NULL, "allow", "deny", "audit-deny" };
 static const char *const	sources[] = { NULL, "kernel", "frame" };
 static const char *const	assurances[] = { "none", "dns", "sni", "host" };
+static const char *const	wants[] = { "nothing", "proof", "look" };
 static const char *const	modes[] = { "before-data", "before-connect",
 				    "async" };
 
@@ -120,7 +125,7 @@ is_question(const struct record *r)
 bool
 line_acceptable(const struct record *r)
 {
-	return acceptable(r) && !is_question(r);
+	return acceptable(r) && !is_question(r) && r->type != REC_FLOW_DIAL;
 }
 
 /* Texts with one space between them, of which none is empty. */
@@ -165,7 +170,7 @@ line_acceptable_named(const struct record_named *n)
 	    (!is_question(&n->r) || n->name.len > 0) &&
 	    n->assurance <= ASSURANCE_HOST && n->ech <= 1 &&
 	    n->qtype <= UINT16_MAX && n->secure <= 1 && n->urgent <= 1 &&
-	    n->zero == 0 && ended(n->alpn, sizeof(n->alpn)) &&
+	    n->wants <= WANTS_LOOK && ended(n->alpn, sizeof(n->alpn)) &&
 	    (is_question(&n->r) ? is_list(n->chain, sizeof(n->chain)) :
 	    is_names(n->chain, sizeof(n->chain))) &&
 	    is_list(n->ips, sizeof(n->ips));
@@ -174,14 +179,20 @@ line_acceptable_named(const struct record_named *n)
 bool
 line_begins(const struct record *r)
 {
-	return r->type == REC_FLOW_OPEN || r->type == REC_DNS_ASK;
+	return line_opens(r) || r->type == REC_DNS_ASK;
+}
+
+bool
+line_opens(const struct record *r)
+{
+	return r->type == REC_FLOW_OPEN || r->type == REC_FLOW_DIAL;
 }
 
 bool
 line_ends(const struct record *r)
 {
-	return r->type == REC_FLOW_CLOSE ||
-	    (r->type == REC_DNS && r->flow != 0);
+	return r->type == REC_FLOW_CLOSE || (r->flow != 0 &&
+	    (r->type == REC_DNS || r->type == REC_FLOW_DENY));
 }
 
 bool
@@ -462,9 +473,9 @@ amounts(struct json *j, const struct shape *s, const struct record *r)
 		NUMBER(j, "dur", r->dur);
 		if (r->rtt != 0)
 			NUMBER(j, "rtt", r->rtt);
-		if (r->conn_ms != 0)
-			NUMBER(j, "conn_ms", r->conn_ms);
 	}
+	if (has(s, F_CONN, r->conn_ms != 0))
+		NUMBER(j, "conn_ms", r->conn_ms);
 	if (has(s, F_ERRNO, r->err != 0) && r->err != 0)
 		error_name(j, r->err);
 }
@@ -514,6 +525,8 @@ line_record(struct json *j, const struct origin *o, uint64_t seq,
 	slice->p = j->p;
 	body(j, s, r, n);
 	slice->len = (size_t)(j->p - slice->p);
+	if (n != NULL && has(s, F_WANTS, false))
+		WORD(j, "wants", wants[n->wants]);
 	amounts(j, s, r);
 	counts(j, s, r);
 	rest(j, s, r);

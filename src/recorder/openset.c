@@ -1,7 +1,7 @@
 /*
- * The flows that have a flow.open in the log and no flow.close, and the questions
- * that have a dns.ask and no dns: what must be closed when the broker or an earlier
- * recorder is found dead.
+ * The flows that have a flow.open, or as yet a flow.dial, in the log and no end, and
+ * the questions that have a dns.ask and no dns: what must be closed when the broker
+ * or an earlier recorder is found dead.
  *
  * Bounded by OPENS_MAX; the table is keyed with a random seed, so that nobody
  * who chooses flow numbers chooses a bucket.

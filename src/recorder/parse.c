@@ -149,7 +149,9 @@ note(struct seen *s, const struct text *key, const struct text *value)
 			s->flow = parse_number(value);
 		break;
 	case 'n':
-		s->has_name = s->has_name || parse_is(key, "name");
+	case 'p':
+		s->past = s->past || parse_is(key, "name") ||
+		    parse_is(key, "proto");
 		break;
 	case 'o':
 		if (parse_is(key, "oldest"))
@@ -162,19 +164,20 @@ note(struct seen *s, const struct text *key, const struct text *value)
 
 /*
  * What begins something and our own lines are read to their end, of others only the
- * beginning: of a dns up to its name, for it has no number if nobody was asked.
+ * beginning: of a dns and a flow.deny up to where their number would be, which not
+ * all of them have.
  */
 static bool
 enough(const struct seen *s)
 {
 	if (s->type.len < 3 || (s->type.len > 5 &&
 	    memcmp(s->type.p, "audit", 5) == 0) || parse_is(&s->type, "flow.open") ||
-	    parse_is(&s->type, "dns.ask"))
+	    parse_is(&s->type, "flow.dial") || parse_is(&s->type, "dns.ask"))
 		return false;
 	if (s->flow != 0 || s->rec == 0)
 		return s->flow != 0;
-	return parse_is(&s->type, "dns") ? s->has_name :
-	    !parse_is(&s->type, "flow.close");
+	return s->past || !(parse_is(&s->type, "dns") ||
+	    parse_is(&s->type, "flow.deny") || parse_is(&s->type, "flow.close"));
 }
 
 static bool

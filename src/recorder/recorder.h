@@ -104,13 +104,14 @@ bool	line_acceptable(const struct record *);
 bool	line_acceptable_named(const struct record_named *);
 /* Of something that has an end of its own, or is that end. */
 bool	line_begins(const struct record *);
+bool	line_opens(const struct record *);	/* of a flow's connect */
 bool	line_ends(const struct record *);
 /* A denied attempt, in a line of its own. */
 bool	line_denies(const struct record *);
 void	line_inst(char out[INST_STRLEN], const uint8_t inst[16]);
 
 /* ---- openset.c ------------------------------------------------------------ */
-enum open_kind { OPEN_FLOW, OPEN_ASK };
+enum open_kind { OPEN_FLOW, OPEN_DIAL, OPEN_ASK };
 struct open_flow {
 	struct open_flow *next;
 	uint64_t	flow, seq;
@@ -195,7 +196,8 @@ struct seen {				/* one line */
 	struct text	type;
 	struct slice	body;
 	uint8_t		inst[16];
-	bool		has_inst, has_name, torn;
+	bool		has_inst, torn;
+	bool		past;		/* what stands behind flow and ask was seen */
 };
 bool	parse_is(const struct text *, const char *word);
 uint64_t parse_number(const struct text *);

@@ -45,10 +45,12 @@ follow(struct reading *rd, const struct seen *s)
 {
 	if (parse_is(&s->type, "flow.open"))
 		begun(rd, s, OPEN_FLOW);
+	else if (parse_is(&s->type, "flow.dial"))
+		begun(rd, s, OPEN_DIAL);
 	else if (parse_is(&s->type, "dns.ask"))
 		begun(rd, s, OPEN_ASK);
 	else if (parse_is(&s->type, "flow.close") ||
-	    parse_is(&s->type, "dns")) {
+	    parse_is(&s->type, "flow.deny") || parse_is(&s->type, "dns")) {
 		if (s->has_inst && s->flow != 0)
 			openset_del(rd->opens, s->inst, s->flow);
 	} else if (parse_is(&s->type, "audit.gap") && s->from != 0)

@@ -96,7 +96,7 @@ writer_take(struct writer *w, const struct record *r,
 	w->rec = r->head.id;
 	if (begins && w->state == WRITER_OK && crowded(w))
 		failure_full(w, ENOBUFS);
-	if ((r->type == REC_FLOW_OPEN && w->state != WRITER_OK) ||
+	if ((line_opens(r) && w->state != WRITER_OK) ||
 	    (begins && crowded(w)) ||
 	    queue_used(&w->queue) >= allowance(w, r) ||
 	    queue_push(&w->queue, r, n) == NULL)
@@ -139,7 +139,8 @@ writer_add(struct writer *w, const struct json *j)
 /*
  * A deny because of the log, for a flow that has an open in it: the broker heard
  * that the open had failed, or its recorder died, and the open was written after
- * all. Every open has a close, so this one gets it here.
+ * all. Every open has a close, so this one gets it here. (If it has been dialled
+ * only, the deny itself is what comes after that.)
  */
 static bool
 refusal(const struct record *r)
@@ -156,7 +157,7 @@ close_refused(struct writer *w, const struct record *r)
 	struct json		 j;
 
 	f = openset_find(w->opens, w->origin.inst, r->flow);
-	if (f == NULL)
+	if (f == NULL || f->kind != OPEN_FLOW)
 		return;
 	j = writer_line(w, &at);
 	at.ts = r->ts;
@@ -215,7 +216,8 @@ writer_flush(struct writer *w)
 static enum open_kind
 kind_of(const struct record *r)
 {
-	return r->type == REC_DNS_ASK ? OPEN_ASK : OPEN_FLOW;
+	return r->type == REC_DNS_ASK ? OPEN_ASK :
+	    r->type == REC_FLOW_DIAL ? OPEN_DIAL : OPEN_FLOW;
 }
 
 static void
@@ -231,7 +233,7 @@ settle(struct writer *w, const struct entry *e)
 		    e->r.flow, e->seq, &body) == -1)
 			log_warnx("flow %llu cannot be watched",
 			    (unsigned long long)e->r.flow);
-	} else if (line_ends(&e->r) || refusal(&e->r))
+	} else if (line_ends(&e->r))
 		openset_del(w->opens, w->origin.inst, e->r.flow);
 }
 

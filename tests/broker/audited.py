@@ -5,6 +5,7 @@ flow goes on, and the record says what would have become of it.
 usage: audited.py [TEST...]     (BROKER=program; default ./broker-double)
 """
 
+import errno
 import os
 import select
 import socket
@@ -51,6 +52,24 @@ def audited(b, reason, **fields):
     return opened
 
 
+def dialled(b, port, **fields):
+    """The record that the flow has from its connect on; it decides nothing."""
+    r = b.one("flow.dial", **fields)
+    assert (r.verdict, r.reason, r.rule, r.wants) == (0, "none", "", 2), vars(r)
+    assert (r.g_dst, r.h_dst, r.h_src) == ((NAMED_NET, port),) * 2 + (None,)
+    return r
+
+
+def undecided(b, port, reason, met=True):
+    """It ended before that was known; neither allowed nor denied."""
+    dial, closed = dialled(b, port), b.one("flow.close")
+    assert (closed.flow, closed.verdict, closed.reason, closed.rule, closed.up,
+            closed.down) == (dial.flow, 0, reason, "", 0, 0), vars(closed)
+    assert closed.h_dst == ((NAMED_NET, port) if met else None)
+    assert not b.of("flow.open") and not b.of("flow.deny")
+    return closed
+
+
 def say(s, conn):
     """Both ways."""
     s.send(b"up")
@@ -68,13 +87,15 @@ def test_server_first(b):
     conn, _ = srv.accept()
     f.silent(1.5)
     assert not b.of("flow.open")
+    dial = dialled(b, port)
+    assert (dial.name, dial.assurance) == (AHEAD, 1)
     conn.send(b"220 ready\r\n")
     s = granted(f, ident, 0, 0.4)
     assert arrived(s, 20) == b"220 ready\r\n"
     say(s, conn)
     s.close()
     f.close(ident, HOW_RST, "guest-rst")
-    opened = audited(b, "tls-timeout", sni="")
+    opened = audited(b, "tls-timeout", sni="", flow=dial.flow)
     assert (opened.g_dst, opened.h_dst) == ((NAMED_NET, port),) * 2
     closed = b.one("flow.close")
     assert (closed.verdict, closed.up, closed.down) == (3, 2, 15), vars(closed)
@@ -160,16 +181,31 @@ def test_glance(b):
 
 
 @needs(durable=BEFORE_CONNECT)
-def test_glance_before_connect(b):
+def test_dial_before_connect(b):
     """A SYN would be too much: the record comes first."""
     f, srv, port = listening(b)
     b.hold = True
-    ident = peeked(f, port)
-    f.silent(2)
-    assert b.of("flow.open")
+    ident = f.open(NAMED_NET, port)
+    f.silent(1)
+    dialled(b, port)
     assert select.select([srv], [], [], 0)[0] == [], "it was connected to"
     b.release()
-    say(granted(f, ident, 0), srv.accept()[0])
+    assert f.expect(PEEK, ident) == TLS
+    conn, _ = srv.accept()
+    conn.send(b"220\r\n")
+    assert granted(f, ident, 0).recv(9) == b"220\r\n"
+
+
+@needs(durable=BEFORE_CONNECT)
+def test_cancel_before_connect(b):
+    f, srv, port = listening(b)
+    b.hold = True
+    ident = f.open(NAMED_NET, port)
+    b.wait(lambda: b.of("flow.dial"))
+    f.close(ident, HOW_CANCEL, "guest-cancel")
+    b.release()
+    undecided(b, port, "guest-cancel", met=False)
+    assert select.select([srv], [], [], 0)[0] == [], "it was connected to"
 
 
 @needs(durable=ASYNC)
@@ -183,11 +219,17 @@ def test_server_first_async(b):
 
 
 def test_nothing_before_the_log(b):
+    """Neither its handshake nor, later, its bytes."""
     f, srv, port = listening(b)
     b.hold = True
-    ident = peeked(f, port)
+    ident = f.open(NAMED_NET, port)
     srv.accept()[0].send(b"220\r\n")
     f.silent(0.3)
+    dialled(b, port)
+    b.durable()
+    assert f.expect(PEEK, ident) == TLS
+    f.silent(0.3)
+    assert b.of("flow.open")
     b.release()
     granted(f, ident, 0)
 
@@ -244,7 +286,7 @@ def test_glance_denied(b):
 
 def test_denied_after_all(b):
     """The law has changed since, as when an address becomes the host's: the server
-    has seen a connection, so that is what the log tells."""
+    has seen a connection, so the log tells of that, and what was shown."""
     f, srv, port = listening(b)
     ident = peeked(f, port)
     conn, _ = srv.accept()
@@ -252,11 +294,22 @@ def test_denied_after_all(b):
     b.ins.result(b.ins.flight()[0], "stop.test")
     assert f.expect(DENY, ident) == RESET
     assert eof_or_reset(conn) == "reset"
-    opened, closed = b.one("flow.open"), b.one("flow.close")
-    assert (opened.flow, opened.verdict, opened.h_dst, opened.sni) == \
-        (closed.flow, 1, (NAMED_NET, port), "stop.test")
-    assert (closed.reason, closed.verdict, closed.up) == ("deny-rule", 1, 0)
-    assert not b.of("flow.deny")
+    denied = b.one("flow.deny")
+    assert (denied.flow, denied.reason, denied.h_dst, denied.sni) == \
+        (dialled(b, port).flow, "deny-rule", (NAMED_NET, port), "stop.test")
+    assert not b.of("flow.open") and not b.of("flow.close")
+
+
+def test_denied_in_full(b):
+    """However many there are: each has made a connection."""
+    f, srv, port = listening(b)
+    for _ in range(100):
+        ident = peeked(f, port)
+        f.flight(ident, b"hello")
+        b.ins.result(b.ins.flight()[0], "stop.test")
+        assert f.expect(DENY, ident) == RESET
+    assert len(b.of("flow.deny", reason="deny-rule")) == 100
+    assert not b.of("deny.agg")
 
 
 # ---- looked at for the record ----------------------------------------------------------
@@ -308,9 +361,11 @@ def test_look_server_first(b):
 
 @needs(durable=BEFORE_CONNECT)
 def test_look_before_connect(b):
-    """It is not worth a wait."""
+    """As ever, once the record of its connect is there."""
     f, srv, port = listening(b, "look.test")
-    granted(f, f.open(NAMED_NET, port), 0, 0.4)
+    ident = peeked(f, port, EITHER)
+    srv.accept()[0].send(b"220\r\n")
+    granted(f, ident, 0, 0.4)
     audited(b, "default-deny", name="look.test", assurance=1)
 
 
@@ -378,8 +433,9 @@ def test_refused(b):
     f, srv, port = listening(b)
     srv.close()
     assert f.expect(DENY, f.open(NAMED_NET, port)) == RESET
-    assert b.one("flow.open").verdict == 1
-    assert b.one("flow.close").reason == "connect-refused"
+    assert undecided(b, port, "connect-refused").err == errno.ECONNREFUSED
+    assert b.stop() == 0
+    assert b.summary[:2] == (0, 0)
 
 
 def test_refused_after_the_wait(b):
@@ -402,11 +458,7 @@ def cancelled(reason, act):
         conn, _ = srv.accept()
         act(b, f, ident)
         assert eof_or_reset(conn) == "reset"
-        opened, closed = b.one("flow.open"), b.one("flow.close")
-        assert (opened.flow, opened.verdict) == (closed.flow, 1)
-        assert opened.h_dst == (NAMED_NET, port)
-        assert (closed.reason, closed.up, closed.down) == (reason, 0, 0)
-        assert not b.of("flow.deny")
+        undecided(b, port, reason)
     return test
 
 
@@ -444,10 +496,48 @@ def test_recorder_dies(b):
     assert eof_or_reset(conn) == "reset"
     f.flight(ident, b"late")
     b.start_recorder(last=len(b.records))
-    audited(b, "tls-timeout")           # the connection is told of afterwards
-    closed = b.one("flow.close")
-    assert (closed.reason, closed.down) == ("audit-unavailable", 0)
+    denied = b.one("flow.deny")
+    assert (denied.reason, denied.flow) == ("audit-unavailable",
+                                            dialled(b, port).flow)
     assert not b.of("ipc.violation")
+
+
+def test_recorder_dies_with_the_dial(b):
+    f, srv, port = listening(b)
+    b.hold = True
+    ident = f.open(NAMED_NET, port)
+    b.wait(lambda: b.of("flow.dial"))
+    conn, _ = srv.accept()
+    b.kill_recorder()
+    assert f.expect(DENY, ident) == RESET
+    assert eof_or_reset(conn) == "reset"
+    b.hold = False
+    b.start_recorder(last=len(b.records))
+    denied = b.one("flow.deny")
+    assert (denied.reason, denied.flow) == ("audit-unavailable",
+                                            dialled(b, port).flow)
+
+
+def test_broker_killed(b):
+    """At any moment: who has seen a connection stands in the log."""
+    f, srv, port = listening(b)
+    for _ in range(40):
+        f.open(NAMED_NET, port)
+    time.sleep(0.05)
+    os.kill(b.pid, 9)
+    os.waitpid(b.pid, 0)
+    b.pid = None
+    seen = 0
+    while select.select([srv], [], [], 0.2)[0]:
+        srv.accept()
+        seen += 1
+    while select.select([b.recorder.sock], [], [], 0)[0]:
+        data, _ = b.recorder.recv(0)
+        if not data:
+            break
+        b.records.append(Record(data))
+    told = [r for r in b.records if r.type == "flow.dial"]
+    assert 0 < seen <= len(told) <= 40, (seen, len(told))
 
 
 def test_recorder_dies_with_the_record(b):

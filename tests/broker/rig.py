@@ -41,7 +41,8 @@ RESET, ADMIN, HOST, NET, SILENT = 1, 2, 3, 4, 5
 BEFORE_DATA, BEFORE_CONNECT, ASYNC = 0, 1, 2
 TYPES = ("?", "daemon.start", "daemon.stop", "policy.load", "guest.attach",
          "guest.detach", "flow.open", "flow.deny", "flow.close", "deny.agg",
-         "limit", "ipc.violation", "frame.died", "dns", "child.died", "dns.ask")
+         "limit", "ipc.violation", "frame.died", "dns", "child.died", "dns.ask",
+         "flow.dial")
 INFLIGHT_MAX = 16
 GUEST, GATEWAY = "10.0.2.100", "10.0.2.2"
 GUEST6, GATEWAY6 = "fd53:616c:6c79::100", "fd53:616c:6c79::2"
@@ -108,7 +109,8 @@ class Record:
     """struct record or struct record_named, unpacked."""
 
     name = sni = alpn = ""
-    assurance = ech = qtype = ttl = stripped = secure = urgent = 0
+    assurance = ech = qtype = ttl = stripped = secure = urgent = \
+        wants = 0
     chain = ips = ()
 
     def __init__(self, raw):
@@ -132,8 +134,7 @@ class Record:
     def names(self, raw):
         self.name, self.sni = name_text(raw[:256]), name_text(raw[256:512])
         (self.assurance, self.ech, self.qtype, self.ttl, self.stripped,
-         self.secure, self.urgent, zero) = struct.unpack_from("<8I", raw, 512)
-        assert zero == 0
+         self.secure, self.urgent, self.wants) = struct.unpack_from("<8I", raw, 512)
         self.alpn = text(raw[544:608])
         self.chain = tuple(text(raw[608:1632]).split())
         self.ips = tuple(text(raw[1632:]).split())
@@ -646,8 +647,8 @@ class Bench:
         return (used() - before) / os.sysconf("SC_CLK_TCK")
 
     def stop(self):
-        """An orderly end; every open, and every question that was asked, has its
-        one end. The exit status."""
+        """An orderly end; every dial, open and question that was asked has its one
+        end. The exit status."""
         self.keeper.send(head(K_STOP))
         with contextlib.suppress(EOFError):
             self.wait(lambda: self.summary is not None, 8)
@@ -662,6 +663,16 @@ class Bench:
         closes = [r.flow for r in self.records if r.type == "flow.close"]
         refused = [r.flow for r in self.records
                    if r.type == "flow.deny" and r.flow]
+        dials = [r.flow for r in self.records if r.type == "flow.dial"]
+        assert len(set(dials)) == len(dials), "a flow was dialled twice"
+        undecided = [r for r in self.records if r.type == "flow.close" and
+                     r.flow in set(dials) - set(opens)]
+        assert not any(r.verdict or r.up or r.down for r in undecided)
+        assert len(set(dials) - set(opens)) == len(undecided) + len(
+            [f for f in refused if f in set(dials) - set(opens)]), \
+            "a dial without its one end"
+        closes = [f for f in closes if f not in {r.flow for r in undecided}]
+        refused = [f for f in refused if f in opens or f not in dials]
         assert len(set(opens)) == len(opens), "a flow was opened twice"
         assert sorted(opens) == sorted(closes + refused), (
             "opens without a close: %s, closes without an open: %s" % (

@@ -22,7 +22,7 @@ HELLO, READY, DURABLE, FAILED, RECOVERED = 330, 331, 332, 333, 334
 BEFORE_DATA, BEFORE_CONNECT, ASYNC = 0, 1, 2
 (DAEMON_START, DAEMON_STOP, POLICY_LOAD, GUEST_ATTACH, GUEST_DETACH, FLOW_OPEN,
  FLOW_DENY, FLOW_CLOSE, DENY_AGG, LIMIT, IPC_VIOLATION, FRAME_DIED, DNS,
- CHILD_DIED, DNS_ASK) = range(1, 16)
+ CHILD_DIED, DNS_ASK, FLOW_DIAL) = range(1, 17)
 ALLOW, DENY, AUDIT_DENY = 1, 2, 3
 KERNEL, FRAME = 1, 2
 TCP, UDP, ECHO = 6, 17, 1
@@ -76,15 +76,21 @@ def record(rec, kind, flow=0, **f):
 
 
 def named(raw, name=b"", sni=b"", assurance=0, ech=0, qtype=0, ttl=0, stripped=0,
-          secure=0, urgent=0, alpn=b"", chain=b"", ips=b""):
+          secure=0, urgent=0, wants=0, alpn=b"", chain=b"", ips=b""):
     """The same record, with names."""
     return struct.pack("=I", NAMED) + raw[4:] + NAMES.pack(
         len(name), name, len(sni), sni, assurance, ech, qtype, ttl, stripped,
-        secure, urgent, 0, alpn, chain, ips)
+        secure, urgent, wants, alpn, chain, ips)
 
 
 def open_(rec, flow, **f):
     return record(rec, FLOW_OPEN, flow, verdict=ALLOW, **f)
+
+
+def dial(rec, flow, wants=2, **f):
+    f = dict(h_src=(None,), rule=b"", loc=b"") | f
+    return named(record(rec, FLOW_DIAL, flow, **f), wants=wants,
+                 chain=b"a.example,b.example")
 
 
 def close(rec, flow, **f):

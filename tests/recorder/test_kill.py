@@ -24,12 +24,16 @@ class Broker:
         self.rng = random.Random(seed)
         self.rec = self.flow = 0
         self.wait = {}          # rec -> (kind, flow, bytes), not acknowledged
-        self.live, self.asked = [], []
+        self.live, self.asked, self.dialled = [], [], []
+        self.begun = {FLOW_OPEN: self.live, DNS_ASK: self.asked,
+                      FLOW_DIAL: self.dialled}
         self.granted, self.refused = set(), set()
         self.denied = self.last = 0
         self.inst = inst()
 
     def make(self):
+        self.before = (self.live[:], self.asked[:], self.dialled[:], self.flow,
+                       self.denied)
         self.rec += 1
         n = self.rng.random()
         if n > .85:
@@ -38,6 +42,11 @@ class Broker:
                 return DNS, flow, answer(self.rec, flow)
             self.flow += 1
             return DNS_ASK, self.flow, ask(self.rec, self.flow)
+        if n < .1:
+            if self.dialled and n > .05:
+                return self.decide(n)
+            self.flow += 1
+            return FLOW_DIAL, self.flow, dial(self.rec, self.flow)
         if n < .5 or not self.live and n < .8:
             self.flow += 1
             return FLOW_OPEN, self.flow, open_(self.rec, self.flow)
@@ -47,11 +56,22 @@ class Broker:
         self.denied += 1
         return FLOW_DENY, 0, deny(self.rec)
 
+    def decide(self, n):
+        """What becomes of a flow that was dialled."""
+        flow = self.dialled.pop(self.rng.randrange(len(self.dialled)))
+        if n > .07:
+            return FLOW_OPEN, flow, open_(self.rec, flow)
+        if n > .06:
+            return FLOW_CLOSE, flow, record(self.rec, FLOW_CLOSE, flow,
+                                            reason=DONE)
+        self.denied += 1
+        return FLOW_DENY, flow, deny(self.rec, flow)
+
     def acked(self, rec):
         for r in [r for r in self.wait if r <= rec]:
             kind, flow, _ = self.wait.pop(r)
-            if kind in (FLOW_OPEN, DNS_ASK) and flow not in self.refused:
-                (self.live if kind == FLOW_OPEN else self.asked).append(flow)
+            if kind in self.begun and flow not in self.refused:
+                self.begun[kind].append(flow)
                 self.granted.add(flow)
 
     def load(self, recorder, seconds):
@@ -77,14 +97,8 @@ class Broker:
     def undo(self, rec):
         del self.wait[self.rec]
         self.rec -= 1
-        if rec[0] in (FLOW_OPEN, DNS_ASK):
-            self.flow -= 1
-        elif rec[0] == FLOW_CLOSE:
-            self.live.append(rec[1])
-        elif rec[0] == DNS:
-            self.asked.append(rec[1])
-        else:
-            self.denied -= 1
+        self.live[:], self.asked[:], self.dialled[:] = self.before[:3]
+        self.flow, self.denied = self.before[3:]
 
     def resume(self, recorder, last):
         """What record.h asks of a broker when a new recorder is there."""
@@ -93,7 +107,7 @@ class Broker:
         self.last = last
         for r in sorted(self.wait):
             kind, flow, data = self.wait[r]
-            if kind in (FLOW_OPEN, DNS_ASK) and flow not in self.refused:
+            if kind in self.begun and flow not in self.refused:
                 refused.append((kind, flow))
                 self.refused.add(flow)
             if r <= last:
@@ -103,7 +117,7 @@ class Broker:
         for kind, flow in refused:
             self.rec += 1
             self.denied += 1
-            if kind == FLOW_OPEN:
+            if kind != DNS_ASK:
                 kind = FLOW_DENY
                 data = deny(self.rec, flow, reason=AUDIT_UNAVAILABLE)
             else:
@@ -140,7 +154,7 @@ def kills(mode, times, seed, rotate=0):
         with open(os.path.join(directory, name)) as f:
             for line in f:
                 d = json.loads(line)
-                if d.get("type") in ("flow.open", "dns.ask") and \
+                if d.get("type") in ("flow.open", "flow.dial", "dns.ask") and \
                         not d.get("torn"):
                     opens.add(d.get("flow") or d["ask"])
     lost = broker.granted - opens
@@ -175,6 +189,10 @@ def broker_dies():
     r.send(answer(332, 302))
     r.send(named(record(333, DNS, proto=0, verdict=DENY), name=b"no.example",
                  qtype=A))
+    for i in range(334, 337):
+        r.send(dial(i, i))
+    r.send(deny(337, 334))
+    r.send(open_(338, 335))
     r.sock.close()
     assert r.process.wait(10) == 0
     path = os.path.join(directory, "audit.jsonl")
@@ -183,7 +201,10 @@ def broker_dies():
         lines = [json.loads(line) for line in f]
     reasons = [d["reason"] for d in lines if d["type"] == "flow.close"]
     assert sorted(set(reasons)) == ["done", "unknown-crash"] and \
-        len(reasons) == 300, len(reasons)
+        len(reasons) == 302, len(reasons)
+    at = {d["flow"]: d for d in lines if d["type"] == "flow.close"}
+    assert "rule" in at[335] and "rule" not in at[336] and 334 not in at
+    assert "h.src" in at[335] and "h.src" not in at[336]
     ends = {d["ask"]: d for d in lines if d["type"] == "dns" and "ask" in d}
     assert ends.keys() == set(range(302, 332))
     assert "reason" not in ends.pop(302)
@@ -212,12 +233,16 @@ def everything_dies():
         r.send(ask(i, i))
     r.send(answer(21, 11))
     r.send(open_(22, 22))
-    r.wait_durable(22)
+    r.send(dial(23, 23))
+    r.send(dial(24, 24))
+    r.send(deny(25, 24))
+    r.send(dial(26, 26))
+    r.wait_durable(26)
     r.kill()
     r.done()
     # and a line that was cut in the middle
     with open(path, "ab") as f:
-        f.write(b'{"v":1,"seq":24,"ts":"2026-01-01T00:00:00.000000Z","mono":1,"ty')
+        f.write(b'{"v":1,"seq":28,"ts":"2026-01-01T00:00:00.000000Z","mono":1,"ty')
     r = Recorder(directory)
     assert r.start(inst()) == 0
     validate(path)
@@ -229,10 +254,10 @@ def everything_dies():
     assert sorted(d["ask"] for d in ends if "rec" not in d) == list(range(12, 21))
     assert {d["inst"].replace("-", "") for d in ends} == {first.hex()}
     closed = [d for d in lines if d.get("type") == "flow.close"]
-    assert len(closed) == 11 and len({d["inst"] for d in closed}) == 1 and \
+    assert len(closed) == 13 and len({d["inst"] for d in closed}) == 1 and \
         closed[0]["inst"].replace("-", "") == first.hex()
     gap = [d for d in lines if d.get("type") == "audit.gap"]
-    assert gap[0]["torn"] == 24 and gap[0]["reason"] == "unknown-crash", gap
+    assert gap[0]["torn"] == 28 and gap[0]["reason"] == "unknown-crash", gap
     shutil.rmtree(directory)
 
 

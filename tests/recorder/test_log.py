@@ -112,16 +112,23 @@ def every_type():
         record(17, IPC_VIOLATION, 0, **full),
         record(18, FRAME_DIED, 0, **BARE | dict(signal=31, pid=9)),
         record(19, GUEST_DETACH, 0, **BARE),
-        record(20, DAEMON_STOP, 0, **BARE),
+        dial(20, 6), record(21, FLOW_DENY, 6, verdict=DENY,
+                            reason=DEFAULT_DENY, conn_ms=7),
+        dial(22, 7, wants=1), open_(23, 7), close(24, 7),
+        dial(25, 8), record(26, FLOW_CLOSE, 8, reason=DONE),
+        record(27, DAEMON_STOP, 0, **BARE),
     ]
     for row in rows:
         r.send(row)
-    r.end(20)
+    r.end(27)
     path = os.path.join(directory, "audit.jsonl")
-    print(validate(path, "--denies", "15").strip())
+    print(validate(path, "--denies", "16").strip())
     with open(path) as f:
         lines = [json.loads(line) for line in f]
-    assert [d["seq"] for d in lines] == list(range(1, 22))
+    assert [d["seq"] for d in lines] == list(range(1, 29))
+    assert [d["wants"] for d in lines if d["type"] == "flow.dial"] == [
+        "look", "proof", "look"]
+    assert lines[21]["conn_ms"] == 7 and lines[20]["h.dst"] == "192.0.2.10"
     assert lines[5]["g.sp"] == 40002 and "g.sp" not in lines[7]
     assert lines[5]["detail"] == 'a"\\\x01\xff'
     assert lines[11]["errno"] == "ETIMEDOUT" and "errno" not in lines[10]

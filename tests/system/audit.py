@@ -65,7 +65,7 @@ def faults(records):
             found.append(f"seq {before['seq']} is followed by {after['seq']}")
     # Lines whose sync failed: the next segment says that they count no longer.
     void = [(r["from"], r["to"]) for r in records if "from" in r]
-    opens, closes = {}, {}
+    opens, closes, dials = {}, {}, {}
     for record in records:
         if any(first <= record["seq"] <= last for first, last in void):
             continue
@@ -74,10 +74,12 @@ def faults(records):
             if key in opens:
                 found.append(f"flow {key} opened twice")
             opens[key] = record["seq"]
+        elif record["type"] == "flow.dial":
+            dials[key] = record["seq"]
         elif record["type"] == "flow.close":
             if key in closes:
                 found.append(f"flow {key} closed twice")
-            if key not in opens:
+            if key not in opens and key not in dials:
                 found.append(f"flow {key} closed and never opened")
             closes[key] = record["seq"]
     for key in opens.keys() - closes.keys():

@@ -4,6 +4,7 @@ whatever comes of a first flight: the record has the reason, and the flow goes o
 Each case is one of cases_sni.py's in another mode.
 """
 import os
+import shutil
 import signal
 
 import lab
@@ -89,10 +90,12 @@ def lenient_ends(t):
                                server.log[2].done.is_set(), 3), "no reset")
     t.equal(type(server.log[2].error), ConnectionResetError)
     t.equal(opens(t, "verdict", "reason"), [
-        ("audit-deny", "sni-unparseable"), ("audit-deny", "sni-unparseable"),
-        ("allow", None)])
-    t.equal([r["reason"] for r in t.records("flow.close")],
-            ["done", "done", "guest-cancel"])
+        ("audit-deny", "sni-unparseable"), ("audit-deny", "sni-unparseable")])
+    t.equal([(r["reason"], r.get("verdict")) for r in t.records("flow.close")],
+            [("done", "audit-deny"), ("done", "audit-deny"),
+             ("guest-cancel", None)])
+    t.equal([r["flow"] for r in t.records("flow.dial")],
+            [r["flow"] for r in t.records("flow.close")])
 
 
 @case(quick=True, gateways=OURS)
@@ -102,8 +105,12 @@ def lenient_refused(t):
     with t.guest(policy=policy()) as guest:
         guest.call("lookup", API)
         t.equal(guest.call("connect", SITE4, 443)[0], "ECONNREFUSED")
-    t.equal([(r["verdict"], r["reason"]) for r in t.records("flow.close")],
-            [("allow", "connect-refused")])
+    t.equal([(r.get("verdict"), r["reason"], r["conn_ms"] if "conn_ms" in r
+              else 0) for r in t.records("flow.close")],
+            [(None, "connect-refused", 0)])
+    t.equal([(r["name"], r["h.dst"], r["wants"]) for r in
+             t.records("flow.dial")], [(API, SITE4, "look")])
+    t.equal(opens(t, "verdict"), [])
 
 
 @case(timeout=90, gateways=OURS)
@@ -149,15 +156,45 @@ def lenient_deny_in_force(t):
 
 @case(gateways=OURS)
 def lenient_before_connect(t):
-    """The same where the record has to be there before a SYN."""
+    """The same where the record has to be there before a SYN: it is that of the
+    dial."""
     names_lab.World(t)
     t.serve(servers.greet(BANNER), port=2222)
     head = names_lab.LIMITS + "audit { durable before-connect }\n"
     with t.guest(policy=policy(head=head)) as guest:
         guest.call("lookup", API)
         first = greeted(t, guest)
-        t.check(0.9 < first < 2.5, f"after {first:.2f} s")
+        t.check(first < PROMPT, f"after {first:.2f} s")
     t.equal(opens(t, "verdict", "reason"), [("audit-deny", "tls-timeout")])
+    t.equal(len(t.records("flow.dial")), 1)
+
+
+@case(gateways=OURS, timeout=120)
+def lenient_broker_killed(t):
+    """At any moment of the wait for first bytes: the server that saw a connection
+    is in the log, and the flow has its end there."""
+    names_lab.World(t)
+    server = t.serve(servers.sink, port=443)
+    log = os.path.join(t.lab.directory("dialled"), "audit.jsonl")
+    for turn in range(t.scale(10, 4)):
+        run = t.guest(policy=policy(), log=log, fds=False)
+        guest = run.__enter__()
+        guest.call("lookup", API)
+        guest.start("hold", SITE4, 443, 20)
+        lab.wait_until(lambda: len(server.log) >= turn * 20 + 5 + turn, 2)
+        os.kill(t.pid("sallyport-broker"), signal.SIGKILL)
+        t.check(lab.wait_until(lambda: not run.pids(), 5), "still there")
+        guest.process.wait(5)
+        guest.process.stdout.close()
+        run.guest = None
+    with t.guest(policy=policy(), log=log):
+        pass
+    dialled = len(t.records("flow.dial"))
+    t.check(5 <= len(server.log) <= dialled,
+            f"{len(server.log)} connections, {dialled} records")
+    t.equal({(r["reason"], r.get("verdict")) for r in t.records("flow.close")},
+            {("unknown-crash", None)})
+    shutil.rmtree(os.path.dirname(log))
 
 
 @case(gateways=OURS)

@@ -732,24 +732,34 @@ judged_again_without_a_flight(void **state)
 	close(conn);
 }
 
-/* One that is not looked at, although it could be, is not taken for one that was
- * to be. */
+/* One that is looked at for the record only, and shows nothing. */
 static void
 judged_again_unlooked(void **state)
 {
 	uint64_t	id;
+	int		conn;
 
 	(void)state;
 	rig.b->durable = DURABLE_BEFORE_CONNECT;
 	rig.hold = true;
 	id = open_named("look.test");
 	assert_int_equal(ledger_find(rig.g, id)->state, FLOW_RECORD);
+	assert_int_equal(last_record()->type, REC_FLOW_DIAL);
+	rig.hold = false;
+	guest_report(rig.g, "for the acknowledgement");
+	turn();
+	assert_int_equal(told(id, NULL), WIRE_PEEK);
+	rig.hold = true;
+	conn = accept(rig.listener, NULL, NULL);
+	assert_int_equal(write(conn, "220", 3), 3);
+	turn();
+	assert_int_equal(ledger_find(rig.g, id)->state, FLOW_RECORDED);
 	rig.b->epoch++;
 	rig.hold = false;
 	guest_report(rig.g, "for the acknowledgement");
 	turn();
 	assert_int_equal(told(id, NULL), WIRE_GRANT);
-	close(served(NULL));
+	close(conn);
 }
 
 static void
