@@ -155,12 +155,13 @@ void	confine_read(struct confine *);
 uint64_t confine_half(uint64_t);
 
 /* private.c: directories of the host's that CMD has its own of */
-enum private_kind { PRIVATE_DEV, PRIVATE_RUN, PRIVATE_TMP, PRIVATE_RUNTIME };
+enum private_kind { PRIVATE_DEV, PRIVATE_RUN, PRIVATE_TMP, PRIVATE_RUNTIME,
+	PRIVATE_AUTOFS };
 struct private_dirs {
 	struct private_dir {
-		char			path[4096], name[4096];
+		char			*path, *name;
 		enum private_kind	kind;
-	} of[6];
+	} *of;
 	size_t	n;
 };
 /* expose.c: what CMD is to see all the same */

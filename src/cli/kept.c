@@ -19,7 +19,10 @@
 #include "fd.h"
 #include "world.h"
 
-/* Below a /tmp or /dev/shm, and not that itself. /run has no work of anybody's. */
+/*
+ * Below a /tmp, /dev/shm or an automounter's directory, and not that itself. /run has
+ * no work of anybody's.
+ */
 static bool
 is_work(const struct run *r, const char *path)
 {
@@ -27,7 +30,7 @@ is_work(const struct run *r, const char *path)
 
 	if (d == NULL || strcmp(path, d->path) == 0)
 		return false;
-	return d->kind == PRIVATE_TMP || (d->kind == PRIVATE_DEV &&
+	return d->kind == PRIVATE_TMP || d->kind == PRIVATE_AUTOFS || (d->kind == PRIVATE_DEV &&
 	    strncmp(path, "/dev/shm/", 9) == 0);
 }
 
@@ -122,12 +125,33 @@ kept_work(struct world *w)
 	return keep_work(w, w->cwd) == -1 ? -1 : keep_program(w);
 }
 
+/*
+ * True where everything is of our making: nobody outside could turn a name of the
+ * path into another thing while we make one there. (The user himself could, who
+ * gains nothing by it.)
+ */
+static bool
+is_ours(const struct world *w, const char *path)
+{
+	const struct private_dir	*d = private_over(&w->run->own, path);
+	size_t				 i;
+
+	if (d == NULL || strstr(path, "/..") != NULL ||
+	    (d->kind == PRIVATE_RUNTIME && w->run->who.other))
+		return false;
+	for (i = 0; i < w->nback; i++)
+		if (w->back[i].tree == -1 &&
+		    mounts_above(w->back[i].path, path))
+			return false;
+	return true;
+}
+
 static int
-put_back(const struct run *r, struct kept *k)
+put_back(const struct world *w, struct kept *k)
 {
 	int	fd = mounts_open(k->path);
 
-	if (fd == -1 && errno == ENOENT && private_over(&r->own, k->path) != NULL)
+	if (fd == -1 && errno == ENOENT && is_ours(w, k->path))
 		mounts_point(k->path, k->dir);
 	fd_drop(&fd);
 	if (mounts_put(&k->tree, k->path) == 0)
@@ -142,7 +166,7 @@ kept_put_work(struct world *w)
 	size_t	i;
 
 	for (i = 0; i < w->nback; i++)
-		if (put_back(w->run, &w->back[i]) == -1)
+		if (put_back(w, &w->back[i]) == -1)
 			return -1;
 	return 0;
 }
@@ -185,13 +209,12 @@ kept_exposed(struct world *w)
 
 /* It may have been named by a link that is in one of CMD's own directories. */
 static void
-name_again(const struct run *r, const struct exposed *e)
+name_again(const struct world *w, const struct exposed *e)
 {
 	struct stat	st;
 
 	if (*e->given != '/' || strcmp(e->given, e->path) == 0 ||
-	    private_over(&r->own, e->given) == NULL ||
-	    strstr(e->given, "/..") != NULL || lstat(e->given, &st) == 0)
+	    !is_ours(w, e->given) || lstat(e->given, &st) == 0)
 		return;
 	mounts_point(e->given, false);
 	if (unlink(e->given) == -1 || symlink(e->path, e->given) == -1)
@@ -204,9 +227,9 @@ kept_put_exposed(struct world *w)
 	size_t	i;
 
 	for (i = 0; i < w->run->nexposed; i++) {
-		if (put_back(w->run, &w->exposed[i]) == -1)
+		if (put_back(w, &w->exposed[i]) == -1)
 			return -1;
-		name_again(w->run, &w->run->exposed[i]);
+		name_again(w, &w->run->exposed[i]);
 	}
 	return 0;
 }

@@ -53,7 +53,7 @@ add(struct outside *o, const char *path, bool named)
 
 /*
  * Every path in a value, up to what ends one in some variable or other: "/a,1,0" in
- * TMUX, "unix:path=/a,guid=…;unix:path=/b" for D-Bus, "unix:///a", "/a:1:1".
+ * TMUX, "unix:path=/a,guid=0;unix:path=/b" for D-Bus, "unix:///a", "/a:1:1".
  */
 static void
 look_in(struct outside *o, const char *value)
@@ -157,5 +157,5 @@ outside_hint(const struct run *r)
 	    "--expose PATH brings one back", n, n == 1 ? "" : "s",
 	    n == 1 ? "was" : "were", missed[0], n > 1 ? ", " : "",
 	    n > 1 ? missed[1] : "", n > 2 ? ", " : "",
-	    n > 2 ? missed[2] : "", n > NAMED_MAX ? ", …" : "");
+	    n > 2 ? missed[2] : "", n > NAMED_MAX ? ", ..." : "");
 }

@@ -24,9 +24,44 @@
 
 /* The overlay wants one on the same mount. Files are never copied up here. */
 struct work {
-	int	parent;
+	int	parent, dir;
 	char	name[32];
 };
+
+/* The mounted overlay holds what it needs of it. "incompat" is volatile's. */
+static void
+work_gone(struct work *w)
+{
+	int	error = errno;
+
+	if (w->dir != -1) {
+		(void)unlinkat(w->dir, "work/incompat/volatile/dirty", 0);
+		(void)unlinkat(w->dir, "work/incompat/volatile", AT_REMOVEDIR);
+		(void)unlinkat(w->dir, "work/incompat", AT_REMOVEDIR);
+		(void)unlinkat(w->dir, "work", AT_REMOVEDIR);
+	}
+	(void)unlinkat(w->parent, w->name, AT_REMOVEDIR);
+	fd_drop(&w->dir);
+	fd_drop(&w->parent);
+	errno = error;
+}
+
+/* Held, ours and empty: the overlay clears it, and the directory can be another's. */
+static int
+work_open(struct work *w)
+{
+	struct stat	st;
+
+	w->dir = openat(w->parent, w->name,
+	    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (w->dir == -1 || fstat(w->dir, &st) == -1)
+		return -1;
+	if (st.st_uid == geteuid() &&
+	    fstatat(w->dir, "work", &st, AT_SYMLINK_NOFOLLOW) == -1)
+		return 0;
+	errno = EPERM;
+	return -1;
+}
 
 static int
 work_make(struct work *w, const char *beside)
@@ -36,25 +71,15 @@ work_make(struct work *w, const char *beside)
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		return -1;
 	snprintf(w->name, sizeof(w->name), ".sallyport-%016" PRIx64, random);
+	w->dir = -1;
 	w->parent = mounts_open(beside);
-	if (w->parent != -1 && mkdirat(w->parent, w->name, 0700) == 0)
-		return 0;
+	if (w->parent != -1 && mkdirat(w->parent, w->name, 0700) == 0) {
+		if (work_open(w) == 0)
+			return 0;
+		work_gone(w);
+	}
 	fd_drop(&w->parent);
 	return -1;
-}
-
-/* The mounted overlay holds what it needs of it. */
-static void
-work_gone(struct work *w)
-{
-	char	inner[sizeof(w->name) + 8];
-	int	error = errno;
-
-	snprintf(inner, sizeof(inner), "%s/work", w->name);
-	(void)unlinkat(w->parent, inner, AT_REMOVEDIR);
-	(void)unlinkat(w->parent, w->name, AT_REMOVEDIR);
-	fd_drop(&w->parent);
-	errno = error;
 }
 
 static int
@@ -66,15 +91,20 @@ string(int fs, const char *key, const char *value)
 static int
 configure(int fs, int dir, const struct work *w)
 {
-	char	upper[32], work[sizeof(w->name) + 32];
+	char	upper[32], work[32];
 
 	snprintf(upper, sizeof(upper), "/proc/self/fd/%d", dir);
-	snprintf(work, sizeof(work), "/proc/self/fd/%d/%s", w->parent, w->name);
-	/* index: two runs may have the same directory, and nothing to index */
+	snprintf(work, sizeof(work), "/proc/self/fd/%d", w->dir);
+	/*
+	 * volatile: else the end of each run, like each sync(2), waits for the
+	 * whole file system below to be written; so fsync(2) does nothing here.
+	 * index: two runs may have the same directory, and nothing to index.
+	 */
 	if (string(fs, "lowerdir", SCRATCH_LOWER) == -1 ||
 	    string(fs, "upperdir", upper) == -1 ||
 	    string(fs, "workdir", work) == -1 ||
 	    string(fs, "index", "off") == -1 ||
+	    fsconfig(fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) == -1 ||
 	    fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) == -1)
 		return -1;
 	return fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);

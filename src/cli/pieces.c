@@ -24,6 +24,8 @@
 #define PIECES_MAX	256	/* each is a mount */
 
 struct walk {
+	uid_t		uid;
+	gid_t		gid;
 	unsigned int	left;
 	bool		all;
 };
@@ -73,6 +75,7 @@ put_dir(struct walk *w, int from, int to, const char *name, unsigned int depth,
 	if (f == -1)
 		return 0;		/* not for us, so not for CMD */
 	if (mkdirat(to, name, mode & 0777) == 0 &&
+	    fchownat(to, name, w->uid, w->gid, AT_SYMLINK_NOFOLLOW) == 0 &&
 	    (t = openat(to, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) != -1) {
 		r = put_all(w, f, t, depth + 1);
 		fd_drop(&t);
@@ -121,9 +124,10 @@ put_all(struct walk *w, int from, int to, unsigned int depth)
 
 /* `to` is the new directory, which was mounted upon `from`. */
 int
-pieces_put(int from, const char *path, bool *all)
+pieces_put(const struct identity *who, int from, const char *path, bool *all)
 {
-	struct walk	w = { .left = PIECES_MAX, .all = true };
+	struct walk	w = { .uid = who->uid, .gid = who->gid,
+			    .left = PIECES_MAX, .all = true };
 	int		to = mounts_open(path), dir = -1, r = -1;
 
 	if (to != -1)

@@ -1,5 +1,6 @@
 /*
- * Directories of CMD's own: /run, /tmp, /var/tmp (/dev and /dev/shm: devices.c).
+ * Directories of CMD's own: /run, /tmp, /var/tmp (/dev and /dev/shm: devices.c), and
+ * an empty one for each that an automounter serves.
  *
  * Programs of the host listen there, and make their sockets anew at any time. A
  * cover on a socket's name falls off when the host unlinks the name, and none can
@@ -28,18 +29,24 @@
 static void
 add(struct private_dirs *p, const char *name, enum private_kind kind)
 {
-	struct private_dir	*d = &p->of[p->n];
+	struct private_dir	*more;
 	struct stat		 st;
+	char			 path[PATH_MAX];
 	size_t			 i;
 
-	if (realpath(name, d->path) == NULL || stat(d->path, &st) == -1 ||
-	    !S_ISDIR(st.st_mode) || strcmp(d->path, "/") == 0)
+	if (realpath(name, path) == NULL || stat(path, &st) == -1 ||
+	    !S_ISDIR(st.st_mode) || strcmp(path, "/") == 0)
 		return;
 	for (i = 0; i < p->n; i++)
-		if (strcmp(p->of[i].path, d->path) == 0)
+		if (strcmp(p->of[i].path, path) == 0)
 			return;
-	snprintf(d->name, sizeof(d->name), "%s", name);
-	d->kind = kind;
+	more = reallocarray(p->of, p->n + 1, sizeof(*more));
+	if (more == NULL)
+		fatal("no memory");
+	p->of = more;
+	more[p->n] = (struct private_dir){ strdup(path), strdup(name), kind };
+	if (more[p->n].path == NULL || more[p->n].name == NULL)
+		fatal("no memory");
 	p->n++;
 }
 
@@ -57,6 +64,53 @@ add_runtime(const struct run *r, struct private_dirs *p)
 	add(p, real, PRIVATE_RUNTIME);
 }
 
+/* "\\040": mountinfo writes blanks and backslashes in octal. */
+static void
+unescape(char *s)
+{
+	char	*to = s;
+
+	for (; *s != '\0'; s++, to++) {
+		*to = *s;
+		if (*s == '\\' && strspn(s + 1, "01234567") >= 3) {
+			*to = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 +
+			    s[3] - '0');
+			s += 3;
+		}
+	}
+	*to = '\0';
+}
+
+/*
+ * An automounter's indirect map: whoever looks up a name in it has a daemon of the
+ * host's ask for that name and mount what it finds, from a server by that name where
+ * the map is -hosts.
+ */
+static void
+add_automounts(struct private_dirs *p)
+{
+	FILE	*f = fopen("/proc/self/mountinfo", "re");
+	char	*line = NULL, *type, *path;
+	size_t	 size = 0;
+	int	 from, to;
+
+	while (f != NULL && getline(&line, &size, f) != -1) {
+		from = to = 0;
+		type = strstr(line, " - autofs ");
+		if (type == NULL || strstr(type, ",indirect") == NULL ||
+		    sscanf(line, "%*s %*s %*s %*s %n%*s%n", &from, &to) == -1 ||
+		    to == 0)
+			continue;
+		line[to] = '\0';
+		path = line + from;
+		unescape(path);
+		add(p, path, PRIVATE_AUTOFS);
+	}
+	free(line);
+	if (f != NULL)
+		fclose(f);
+}
+
 void
 private_find(const struct run *r, struct private_dirs *p)
 {
@@ -68,6 +122,7 @@ private_find(const struct run *r, struct private_dirs *p)
 		add(p, "/tmp", PRIVATE_TMP);
 		add(p, "/var/tmp", PRIVATE_TMP);
 	}
+	add_automounts(p);
 	add_runtime(r, p);
 }
 
@@ -83,7 +138,10 @@ private_over(const struct private_dirs *p, const char *path)
 	return NULL;
 }
 
-/* The parents as they come; the last one is CMD's alone. */
+/*
+ * The parents as they come; the last one is CMD's alone. Only where nobody outside
+ * could turn a name of the path into something else.
+ */
 static int
 own_dir(const struct run *r, const char *path)
 {
@@ -102,13 +160,15 @@ own_named(const struct run *r)
 	static const char *const	names[] = { "XDG_RUNTIME_DIR", "TMPDIR",
 					    "TMP", "TEMP", "TEMPDIR",
 					    "TMUX_TMPDIR", "XDG_CACHE_HOME" };
+	const struct private_dir	*d;
 	const char			*dir;
 	struct stat			 st;
 	size_t				 i;
 
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		dir = getenv(names[i]);
-		if (dir == NULL || private_over(&r->own, dir) == NULL ||
+		if (dir == NULL || (d = private_over(&r->own, dir)) == NULL ||
+		    d->kind == PRIVATE_RUNTIME || d->kind == PRIVATE_AUTOFS ||
 		    strstr(dir, "/..") != NULL || stat(dir, &st) == 0)
 			continue;
 		if (own_dir(r, dir) == -1)
@@ -174,15 +234,19 @@ make_run(const struct run *r, const struct private_dir *d)
 static int
 make_one(const struct run *r, const struct private_dir *d)
 {
+	char	options[80];
+
 	switch (d->kind) {
 	case PRIVATE_RUN:
 		return make_run(r, d);
 	case PRIVATE_TMP:
 		return mounts_tmpfs(d->path, "mode=1777,size=50%");
+	case PRIVATE_AUTOFS:
+		return mounts_tmpfs(d->path, "mode=0555,size=64k,nr_inodes=64");
 	case PRIVATE_RUNTIME:
-		if (mounts_tmpfs(d->path, "mode=0700,size=20%") == -1)
-			return -1;
-		return own_dir(r, d->path);
+		snprintf(options, sizeof(options),
+		    "mode=0700,size=20%%,uid=%u,gid=%u", r->who.uid, r->who.gid);
+		return mounts_tmpfs(d->path, options);
 	case PRIVATE_DEV:
 		break;
 	}
@@ -196,7 +260,8 @@ private_make(const struct run *r)
 
 	for (i = 0; i < r->own.n; i++) {
 		/* one may have been below another */
-		if (i > 0 && access(r->own.of[i].path, F_OK) == -1)
+		if (r->own.of[i].kind == PRIVATE_TMP &&
+		    access(r->own.of[i].path, F_OK) == -1)
 			mounts_point(r->own.of[i].path, true);
 		if (make_one(r, &r->own.of[i]) == 0)
 			continue;

@@ -221,13 +221,28 @@ close_dir(const struct plan *p, const char *dir)
 	return mounts_readonly(dir, 0) == -1 ? cannot(dir) : 0;
 }
 
-#define EMPTY_DIR	"mode=0755,size=64k,nr_inodes=1k"
-
 static int
 empty(const struct plan *p, const char *dir)
 {
-	return mounts_tmpfs(dir, EMPTY_DIR) == -1 ? cannot(dir) :
-	    close_dir(p, dir);
+	log_info("%s: CMD sees it empty; --expose %s shows it", dir, dir);
+	return mounts_tmpfs(dir, "mode=0755,size=64k,nr_inodes=64") == -1 ?
+	    cannot(dir) : close_dir(p, dir);
+}
+
+static int
+pieces_into(const struct plan *p, int from, const char *dir, bool *all)
+{
+	const struct identity	*who = &p->w->run->who;
+	struct stat		 st;
+	char			 options[96];
+
+	if (fstat(from, &st) == -1)
+		return -1;
+	snprintf(options, sizeof(options),
+	    "mode=%04o,uid=%u,gid=%u,size=64k,nr_inodes=1k",
+	    st.st_mode & 0777, who->uid, who->gid);
+	return mounts_tmpfs(dir, options) == -1 ? -1 :
+	    pieces_put(who, from, dir, all);
 }
 
 /* File by file. It is no opening, but CMD may stumble over it. */
@@ -241,8 +256,8 @@ in_pieces(const struct plan *p, const char *dir)
 	fd = from == -1 ? -1 :
 	    openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	fd_drop(&from);
-	if (fd != -1 && mounts_tmpfs(dir, EMPTY_DIR) == 0)
-		r = pieces_put(fd, dir, &all);
+	if (fd != -1)
+		r = pieces_into(p, fd, dir, &all);
 	fd_drop(&fd);
 	if (r == -1)
 		return cannot(dir);

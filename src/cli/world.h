@@ -78,7 +78,8 @@ int	terminals_put(struct terminals *);
 /* overlay.c: its files, not its sockets; -1 with errno. */
 int	overlay_over(const char *path, const char *home);
 /* pieces.c: each file of `from' into the empty directory that is there now. */
-int	pieces_put(int from, const char *path, bool *all);
+int	pieces_put(const struct identity *, int from, const char *path,
+	    bool *all);
 /* sockets.c: those of programs outside, in directories that are not CMD's own */
 int	sockets_cover(const struct world *);
 

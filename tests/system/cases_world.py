@@ -254,6 +254,45 @@ def socket_where_one_works(t):
     t.check("makes it anew" in err, err)
 
 
+# In namespaces of CMD's own, where it may mount: takes what lies on top away, and
+# looks below it by a bind, an overlay, a new root.
+DIG = """
+mkdir -p /tmp/m /tmp/l /tmp/u /tmp/w /tmp/o
+for p in /run /tmp /dev /var/tmp "$HOME/.ssh" "$HOME/.gnupg" "$HOME"; do
+    umount "$p"; umount -l "$p"; mount -o remount,rw "$p"
+    mount --move "$p" /tmp/l
+done
+mount --bind / /tmp/m; mount --rbind / /tmp/m
+for low in / "$HOME" /run; do
+    mount -t overlay o -o "lowerdir=$low,upperdir=/tmp/u,workdir=/tmp/w" /tmp/o
+    mount -t overlay o -o "lowerdir=$low:/tmp/l" /tmp/o
+done
+mv "$HOME/.ssh" "$HOME/.ssh2"; rmdir "$HOME/.ssh"
+mkdir /tmp/n; mount --bind "$HOME" /tmp/n; pivot_root /tmp/m /tmp/m/tmp
+"""
+
+
+@case(quick=True, gateways=OURS)
+def covers_hold(t):
+    """In nested namespaces, where CMD has every capability."""
+    host = t.keep(Host(t))
+    paths = [host.listen("/run/docker.sock"), host.listen("/tmp/x/s"),
+             host.listen(f"{host.path}/.ssh/cm"),
+             host.listen(f"{host.path}/.gnupg/S.dirmngr")]
+    tried = [under + path for path in paths
+             for under in ("", "/tmp/m", "/tmp/o", "/tmp", "/tmp/n", "/tmp/l")]
+    tried += ["/tmp/o/.ssh/cm", "/tmp/n/.ssh/cm", "/tmp/l/cm", "/tmp/n/.ssh2/cm",
+              "/tmp/o/docker.sock", f"{host.path}/.ssh2/cm"]
+    for name, text in (("try.py", TRY), ("dig.sh", DIG),
+                       ("list", json.dumps(tried) + "\n")):
+        host.write(name, text)
+    code, out, err = host.sh("unshare -Urm sh -c "
+                             "'sh dig.sh; /usr/bin/python3 try.py <list'")
+    t.equal(code, 0, err[-500:])
+    refused(t, host, json.loads(out.splitlines()[-1]), "nested")
+    t.check(os.path.exists(paths[2]), "the host's .ssh was moved")
+
+
 @case(quick=True, gateways=OURS)
 def real_tmux(t):
     """A server of the user's that is started later, and one of CMD's own."""
@@ -297,9 +336,10 @@ s = socket.socket(socket.AF_UNIX); s.bind("own"); s.listen()
 c = socket.socket(socket.AF_UNIX); c.connect("own"); print("own works")
 f = open("named", "r+b"); m = mmap.mmap(f.fileno(), 0); m[0:1] = b"N"; m.flush()
 os.ftruncate(os.open(".", os.O_TMPFILE | os.O_RDWR), 9)'
-        cat conf; stat -c %a named""")
+        cat conf; stat -c %a named; grep -c volatile /proc/mounts""")
     t.equal((code, err), (0, ""))
-    t.equal(out, "before\nown works\nbefore\nin\n600\n")
+    # volatile: else the end of the run writes out the whole file system below
+    t.equal(out, "before\nown works\nbefore\nin\n600\n1\n")
     with open(os.path.join(gpg, "named"), encoding="ascii") as file:
         t.equal(file.read(), "New\n", "as the host sees it")
     t.equal(sorted(os.listdir(gpg)), ["S.agent", "conf", "fifo", "hard",
@@ -378,6 +418,53 @@ def directories_of_its_own(t):
             "the host's /tmp as cwd")
     code, out, err = host.sh("ls -A", cwd="/tmp", options=())
     t.check("one of its own" in err and "secret" not in out, err)
+
+
+# An automounter with an indirect map, in its own process group, which is how the
+# kernel knows it. It has one entry, and tells what it was asked for.
+AUTOMOUNTER = """
+import os, sys
+sys.path.insert(0, sys.argv[1])
+import nspace
+net, uid = sys.argv[2], int(sys.argv[3])
+read, write = os.pipe()
+os.set_blocking(read, False)
+os.setpgid(0, 0)
+nspace.mount("sp", net, "autofs", 0, f"fd={write},pgrp={os.getpgrp()},"
+             "minproto=5,maxproto=5,indirect")
+os.close(write)
+os.mkdir(net + "/here")
+nspace.mount("sp", net + "/here", "tmpfs", 0, f"uid={uid},mode=755")
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    print("asked", os.read(read, 400)[44:])
+except BlockingIOError:
+    print("quiet")
+nspace.umount(net + "/here")
+nspace.umount(net)
+"""
+
+
+@case(quick=True, gateways=OURS, root=True)
+def automounter(t):
+    """A name that CMD looks up in an automounter's directory is told nobody; where
+    CMD works is there all the same."""
+    host = t.keep(Host(t))
+    net = host.directory(os.path.join(host.path, "net of hosts"))
+    daemon = subprocess.Popen(
+        ["/usr/bin/python3", "-c", AUTOMOUNTER, os.path.dirname(__file__), net,
+         str(host.uid)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        t.equal(daemon.stdout.readline(), b"ready\n")
+        code, _, err = host.sh(f"timeout 2 stat '{net}/secret.example'")
+        t.check(code == 1 and "No such file" in err, f"{code} {err}")
+        code, out, err = host.sh("pwd; timeout 2 stat ../secret.example",
+                                 cwd=net + "/here")
+        t.equal((code, out), (1, net + "/here\n"), err)
+    finally:
+        said = daemon.communicate(b"\n", timeout=10)[0]
+    t.equal(said, b"quiet\n")
 
 
 @case(quick=True, gateways=OURS)
