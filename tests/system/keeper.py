@@ -224,7 +224,8 @@ def rooms_look(k):
         with open(f"/proc/{pid}/cmdline", "rb") as f:
             argv = f.read().split(b"\0")[:-1]
         check(argv == [b"sallyport-" + name.encode(), b"0"] +
-              ([b"audit.jsonl"] if name == "recorder" else []), f"{name}: argv is {argv}")
+              ([b"audit.jsonl", os.path.join(k.where, "log").encode()]
+               if name == "recorder" else []), f"{name}: argv is {argv}")
         if name == "resolver":
             check(got.get(4, "").endswith("/ca.pem"), f"{name}: holds the CA bundle: {got.get(4)}")
         if name in ("frame", "inspector") and SEALED:
