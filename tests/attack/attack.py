@@ -24,7 +24,7 @@ sys.path[:0] = [HERE, os.path.join(TESTS, "system")]
 import run as system  # noqa: E402
 import corpus  # noqa: E402
 
-FAMILIES = ("sockets", "log", "records", "inherited", "neighbours", "floor",
+FAMILIES = ("sockets", "log", "mounts", "records", "inherited", "neighbours", "floor",
             "volume", "terminal", "kernel", "frame", "held")
 WORDS = {"ok": "held  ", "FAIL": "GAINED", "skip": "skip  "}
 LINE = re.compile(r"^(held|GAINED|known|ERROR|skip)\s+(\w+) \[(.*?)\]:? ?(.*)$")

@@ -176,7 +176,7 @@ def sockets_beside_known_ones(a):
     spoken_on_the_host(a, place, host, later)
 
 
-@attack("H1", documented="later in")
+@attack("H1", documented="after the command has started, in a directory of the home")
 def sockets_later_anywhere(a):
     """Made later in a directory of the home that nobody knows."""
     place, host = world(a)
