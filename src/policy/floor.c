@@ -19,6 +19,9 @@
 /* a:b:c:0:0:0:0:h/128 */
 #define V6HOST(a, b, c, h)						\
 	{ ADDR_V6, 128, { W(a), W(b), W(c), [14] = (h) >> 8, (h) & 0xff } }
+/* a:b:0:0:0:0:g:h/128 */
+#define V6PAIR(a, b, g, h)						\
+	{ ADDR_V6, 128, { W(a), W(b), [12] = (g) >> 8, (g) & 0xff, W(h) } }
 
 #define NEVER	1
 
@@ -34,6 +37,10 @@ const struct floor_entry	floor_entries[] = {
 	    "container credentials, AWS ECS" },
 	{ V4(169, 254, 170, 23, 32), NEVER, REASON_FLOOR_METADATA,
 	    "container credentials, AWS EKS" },
+	{ V4(169, 254, 42, 42, 32), NEVER, REASON_FLOOR_METADATA,
+	    "metadata service, Scaleway" },
+	{ V4(169, 254, 0, 23, 32), NEVER, REASON_FLOOR_METADATA,
+	    "metadata service, Tencent" },
 	{ V4(100, 100, 100, 200, 32), NEVER, REASON_FLOOR_METADATA,
 	    "metadata service, Alibaba" },
 	{ V4(192, 0, 0, 192, 32), NEVER, REASON_FLOOR_METADATA,
@@ -46,6 +53,10 @@ const struct floor_entry	floor_entries[] = {
 	    "container credentials, AWS EKS" },
 	{ V6HOST(0xfd20, 0x00ce, 0, 0x0254), NEVER, REASON_FLOOR_METADATA,
 	    "metadata service, Google" },
+	{ V6PAIR(0xfd00, 0x00c1, 0xa9fe, 0xa9fe), NEVER, REASON_FLOOR_METADATA,
+	    "metadata service, Oracle" },
+	{ V6HOST(0xfd00, 0x0042, 0, 0x0042), NEVER, REASON_FLOOR_METADATA,
+	    "metadata service, Scaleway" },
 
 	{ V4(0, 0, 0, 0, 8), NEVER, REASON_FLOOR_LOCAL,
 	    "this network, RFC 791: connects to this host" },

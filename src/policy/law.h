@@ -141,7 +141,7 @@ bool	prefix_normalised(const struct prefix *, size_t n);
 bool	prefix_search(const struct prefix *, size_t n, const struct endpoint *);
 
 /* floor.c */
-#define FLOOR_VERSION	1u
+#define FLOOR_VERSION	2u
 
 struct floor_entry {
 	struct prefix	prefix;

@@ -41,8 +41,9 @@ static const struct { const char *net; enum reason reason; } ranges[] = {
 };
 
 static const char *const	metadata[] = { "169.254.169.254",
-    "169.254.170.2", "169.254.170.23", "100.100.100.200", "192.0.0.192",
-    "168.63.129.16", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254" };
+    "169.254.170.2", "169.254.170.23", "169.254.42.42", "169.254.0.23",
+    "100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254",
+    "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42" };
 
 /* The last address of a prefix. */
 static struct endpoint
@@ -143,8 +144,9 @@ metadata_never(void **state)
 	struct policy	*p = law("policy version 1\n"
 	    "floor except net { 169.254.0.0/16 100.64.0.0/10 192.0.0.0/24 "
 	    "fc00::/7 2002::/16 ::/3 2001::/23 } except { 169.254.169.254 "
-	    "169.254.170.2 169.254.170.23 100.100.100.200 192.0.0.192 "
-	    "fd00:ec2::254 fd00:ec2::23 fd20:ce::254 ::/128 ::1 } "
+	    "169.254.170.2 169.254.170.23 169.254.42.42 169.254.0.23 "
+	    "100.100.100.200 192.0.0.192 fd00:ec2::254 fd00:ec2::23 "
+	    "fd20:ce::254 fd00:c1::a9fe:a9fe fd00:42::42 ::/128 ::1 } "
 	    "for tenant t ticket \"all\"\n"
 	    "tenant t {\n\tallow to any\n\tallow to net { 2002::/16 2001::/23 "
 	    "::/3 } except { ::/128 ::1 }\n}\n");
@@ -167,6 +169,27 @@ metadata_never(void **state)
 	/* while what else is in there was opened by the operator */
 	assert_allowed(p, PROTO_TCP, "[2002:cb00:7201::1]:80");
 	policy_free(p);
+}
+
+/* None can be excepted, alone or in a network that is not without it. */
+static void
+metadata_not_excepted(void **state)
+{
+	char	text[512];
+	size_t	i;
+
+	(void)state;
+	for (i = 0; i < sizeof(metadata) / sizeof(metadata[0]); i++) {
+		snprintf(text, sizeof(text), "policy version 1\n"
+		    "floor except net %s port tcp 80 for tenant t "
+		    "ticket \"x\"\ntenant t { }\n", metadata[i]);
+		assert_null(law_model(text, false));
+	}
+	assert_null(law_model("policy version 1\nfloor except net fd00::/16 for "
+	    "tenant t ticket \"x\"\ntenant t { }\n", false));
+	assert_non_null(law_model("policy version 1\nfloor except net fd00::/24 "
+	    "except { fd00:ec2::/32 fd00:42::42 fd00:c1::/32 } for tenant t "
+	    "ticket \"x\"\ntenant t { }\n", true));
 }
 
 /* ---- every disguise --------------------------------------------------------- */
@@ -325,6 +348,7 @@ main(void)
 	const struct CMUnitTest	tests[] = {
 		cmocka_unit_test(ranges_to_their_edges),
 		cmocka_unit_test(metadata_never),
+		cmocka_unit_test(metadata_not_excepted),
 		cmocka_unit_test(every_disguise),
 		cmocka_unit_test(public_in_disguise),
 		cmocka_unit_test(tables),
