@@ -81,11 +81,13 @@ unsigned int policy_needs(const struct policy *, unsigned int tenant);
 const uint8_t *policy_hash(const struct policy *);	/* 32 bytes */
 uint32_t policy_rules(const struct policy *);
 
-/* This host's own addresses, sorted by addr_compare(); ports are ignored. */
-struct policy_locals {
-	const struct endpoint *addr;
-	size_t		n;
-};
+/*
+ * All addresses that one address stands for: itself in canonical form first, then
+ * each IPv4 address that some translator or tunnel finds in it. How many they are.
+ */
+#define POLICY_FORMS_MAX	8
+size_t	policy_forms(const struct endpoint *,
+	    struct endpoint out[POLICY_FORMS_MAX]);
 
 /* LOOK is no rule's: nothing depends on what is shown, but the record has it. */
 enum verify { VERIFY_NONE, VERIFY_SNI, VERIFY_HOST, VERIFY_LOOK };
@@ -103,7 +105,7 @@ struct policy_query {
 	uint32_t	proto;		/* enum proto */
 	struct endpoint	dst;		/* as the guest wrote it */
 	struct endpoint	gateway4, gateway6;	/* of this guest; may be ADDR_NONE */
-	struct policy_locals locals;
+	uint32_t	own;	/* bit i: form i of dst is this host's own now */
 	/* names that are pinned to dst for this guest, now; sorted, no doubles */
 	const struct name *const *bound;
 	size_t		nbound;
@@ -115,7 +117,8 @@ struct verdict {
 	uint32_t	kind;		/* VERDICT_ALLOW, _DENY, _AUDIT_DENY (let through) */
 	uint32_t	reason;		/* enum reason; REASON_NONE when allowed */
 	uint32_t	rule;		/* deciding rule, or POLICY_NO_RULE */
-	bool		local_ok;	/* the peer may be this host (host-service, floor except) */
+	uint32_t	local_ok;	/* bit i: form i may be this host's own (host-service,
+					   floor except), now or later */
 	struct endpoint	dial;		/* what to connect to: the only address that may be used */
 	/*
 	 * Not VERIFY_NONE in an allow or audit-deny without `shown`: nothing may be
@@ -174,11 +177,12 @@ struct name_verdict policy_name(const struct policy *, unsigned int tenant,
 	    const struct name *);
 
 /*
- * True if the floor (the host's own addresses included) leaves this address to
- * this tenant, or an exception lifts it for some port: what an answer may hold.
+ * True if the floor (the host's own addresses included: `own` as in a query)
+ * leaves this address to this tenant, or an exception lifts it for some port: what
+ * an answer may hold.
  */
 bool	policy_reaches(const struct policy *, unsigned int tenant,
-	    const struct endpoint *, const struct policy_locals *);
+	    const struct endpoint *, uint32_t own);
 
 /*
  * `host "name" addr ...`: how many of this family were written out (at most

@@ -14,16 +14,16 @@ allowed() {
 	ground="addr.h fd.h log.h name.h reason.h seal.h config.h"
 	wire="$ground wire.h chan.h"
 	case $1 in
-	lib)      echo "$ground place.h idmap.h" ;;
+	lib)      echo "$ground place.h idmap.h route.h" ;;
 	wire)     echo "$wire record.h keeper.h" ;;
 	policy)   echo "$ground policy.h wire.h record.h idmap.h" ;;
 	recorder) echo "$wire record.h keeper.h" ;;
 	frame)    echo "$wire" ;;
-	broker)   echo "$wire keeper.h record.h policy.h resolve.h inspect.h" ;;
+	broker)   echo "$wire keeper.h record.h policy.h resolve.h inspect.h route.h" ;;
 	resolver) echo "$wire resolve.h" ;;
 	inspector) echo "$wire inspect.h" ;;
 	keeper)   echo "$wire keeper.h record.h policy.h place.h idmap.h" ;;
-	cli)      echo "$wire keeper.h record.h policy.h model.h grammar.h law.h place.h idmap.h" ;;
+	cli)      echo "$wire keeper.h record.h policy.h model.h grammar.h law.h place.h idmap.h route.h" ;;
 	esac
 }
 
@@ -63,7 +63,7 @@ only '#include <idn2' policy/pattern.c
 only '#include <(linux/seccomp|seccomp)\.h' lib/seal.c frame/seal.c broker/seal.c \
     recorder/seal.c keeper/seal.c policy/seal.c resolver/seal.c inspector/seal.c cli/init.c cli/guard.c
 only '(^|[^_a-z])socket\(' broker/connect.c broker/publish.c broker/locals.c \
-    broker/ping.c resolver/socket.c keeper/link.c cli/netlink.c cli/web.c cli/serve.c
+    broker/ping.c lib/route.c resolver/socket.c keeper/link.c cli/netlink.c cli/web.c cli/serve.c
 only '(^|[^_a-z])seal_filter\(' lib/seal.c frame/main.c broker/seal.c \
     recorder/seal.c keeper/seal.c policy/seal.c resolver/seal.c inspector/seal.c
 only '(^|[^_a-z])(getaddrinfo|gethostbyname|inet_aton|inet_addr)\(' none

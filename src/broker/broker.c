@@ -69,6 +69,8 @@ broker_new(struct event_base *base, int keeper, struct policy *policy,
 	b->gen = 1;
 	b->conns_max = fds_for_flows();
 	b->locals = locals_open();
+	if (route_open(&b->route) == -1)
+		fatal("netlink");
 	b->echo4 = ping_works(ADDR_V4);
 	b->echo6 = ping_works(ADDR_V6);
 	b->audit = audit_new(b);
@@ -311,6 +313,7 @@ broker_free(struct broker *b)
 	chan_free(b->keeper);
 	audit_free(b->audit);
 	locals_close(b->locals);
+	route_close(&b->route);
 	close(b->watch);
 	policy_free(b->policy);
 	free(b);

@@ -18,6 +18,7 @@
 #include "policy.h"
 #include "record.h"
 #include "resolve.h"
+#include "route.h"
 #include "wire.h"
 
 #define SEC			UINT64_C(1000000000)
@@ -109,7 +110,7 @@ struct flow {
 	enum reason	revoked;	/* why, in FLOW_REVOKED */
 	uint32_t	proto, epoch, rule, verdict;
 	struct endpoint	g_src, g_dst, h_src, dial;
-	bool		local_ok;
+	uint32_t	local_ok;	/* as the verdict's */
 	struct charge	charge;
 	uint64_t	up, down;	/* read before a revoke */
 	bool		metered;
@@ -222,6 +223,8 @@ struct broker {
 	uint32_t	durable;	/* enum policy_durable */
 	uint32_t	conns_max;	/* what there are fds for, of all guests */
 	struct locals	*locals;
+	struct route	 route;
+	bool		route_warned;
 	struct audit	*audit;
 	struct resolver	*resolver;	/* NULL: the policy has no use for one */
 	struct inspector *inspector;
@@ -291,6 +294,12 @@ int	answer_refuse(struct guest *, const char *why);
 void	answer_revoke(struct flow *);
 void	answer_reset(struct guest *);
 bool	answer_inflight(const struct guest *, uint64_t id);
+
+/* host.c */
+enum route_kind host_look(struct broker *, uint32_t proto,
+	    const struct endpoint *src, const struct endpoint *dst,
+	    uint32_t *own);
+bool	host_clear(const struct flow *);
 
 /* connect.c */
 int	connect_socket(uint32_t proto, const struct endpoint *dial);

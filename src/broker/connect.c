@@ -160,17 +160,6 @@ connect_reason(int error, enum deny_code *code)
 	}
 }
 
-/* The host itself, by whatever address: only if the policy names it. */
-static bool
-is_local(const struct flow *f, const struct endpoint *peer)
-{
-	if (f->local_ok)
-		return false;
-	return addr_is_loopback(peer) || addr_is_unspecified(peer) ||
-	    addr_equal(peer, &f->h_src) ||
-	    locals_has(f->guest->broker->locals, peer);
-}
-
 /* 0: established, and the socket layer knows it. EALREADY: not yet. */
 static int
 again(const struct flow *f)
@@ -197,7 +186,7 @@ verify(struct flow *f)
 	    !addr_equal(&peer, &f->dial) ||
 	    (f->proto != PROTO_ECHO && peer.port != f->dial.port))
 		ledger_failed(f, REASON_HOST_MISMATCH, DENY_RESET, 0);
-	else if (is_local(f, &peer))
+	else if (!host_clear(f))
 		ledger_failed(f, REASON_FLOOR_LOCAL, deny_code(f->proto), 0);
 	else
 		ledger_connected(f);

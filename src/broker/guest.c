@@ -219,16 +219,16 @@ guest_decide(const struct guest *g, uint32_t proto,
     const struct endpoint *dst, const struct bound *bound,
     const struct policy_shown *shown)
 {
-	const struct broker	*b = g->broker;
+	struct broker		*b = g->broker;
 	struct policy_query	 q;
 
 	memset(&q, 0, sizeof(q));
+	(void)host_look(b, proto, NULL, dst, &q.own);
 	q.tenant = b->tenant;
 	q.proto = proto;
 	q.dst = *dst;
 	q.gateway4 = g->conf.v4.gateway;
 	q.gateway6 = g->conf.v6.gateway;
-	q.locals = locals_list(b->locals);
 	q.bound = bound->name;
 	q.nbound = bound->n;
 	q.lapsed = bound->lapsed;

@@ -385,13 +385,23 @@ ledger_connected(struct flow *f)
 		f->state = FLOW_RECORDED;
 }
 
+/* It has waited for its record: is what it is dialled at still somebody else's? */
+static void
+begin(struct flow *f)
+{
+	if (host_clear(f))
+		connect_settle(f, connect_begin(f));
+	else
+		ledger_failed(f, REASON_FLOOR_LOCAL, deny_code(f->proto), 0);
+}
+
 /* audit.c knows its last record to be where the policy wants it. */
 void
 ledger_durable(struct flow *f)
 {
 	f->durable = true;
 	if (f->state == FLOW_RECORD)
-		connect_settle(f, connect_begin(f));
+		begin(f);
 	else if (f->state == FLOW_RECORDED)
 		go_on(f);
 }
@@ -417,21 +427,23 @@ judge_again(const struct flow *f)
 bool
 ledger_release(struct flow *f)
 {
-	const struct broker	*b = f->guest->broker;
-	struct verdict		 v;
+	enum reason	why = REASON_POLICY_REVOKED;
+	struct verdict	v;
 
-	if (f->epoch == b->epoch)
+	if (f->epoch == f->guest->broker->epoch)
 		return true;
 	v = judge_again(f);
-	if (v.kind != VERDICT_DENY &&
-	    (v.peek == VERIFY_NONE || v.peek == VERIFY_LOOK) &&
-	    endpoint_equal(&v.dial, &f->dial) &&
-	    (v.local_ok || !locals_has(b->locals, &f->dial))) {
-		f->epoch = b->epoch;
-		return true;
+	if (v.kind == VERDICT_DENY)
+		why = v.reason;
+	else if ((v.peek == VERIFY_NONE || v.peek == VERIFY_LOOK) &&
+	    endpoint_equal(&v.dial, &f->dial)) {
+		f->local_ok = v.local_ok;
+		f->epoch = f->guest->broker->epoch;
+		if (host_clear(f))
+			return true;
+		why = REASON_FLOOR_LOCAL;
 	}
-	ledger_failed(f, v.kind == VERDICT_DENY ? v.reason :
-	    REASON_POLICY_REVOKED, deny_code(f->proto), 0);
+	ledger_failed(f, why, deny_code(f->proto), 0);
 	return false;
 }
 
@@ -453,7 +465,7 @@ ledger_revoke(struct flow *f, enum reason reason)
 	if (f->state == FLOW_REVOKED)
 		return;
 	if (f->state != FLOW_OPEN) {
-		ledger_failed(f, reason, DENY_RESET, 0);
+		ledger_failed(f, reason, deny_code(f->proto), 0);
 		return;
 	}
 	meter_read(f, false, &m);

@@ -272,12 +272,6 @@ locals_fd(const struct locals *l)
 	return l->fd;
 }
 
-struct policy_locals
-locals_list(const struct locals *l)
-{
-	return (struct policy_locals){ l->now.addr, l->now.n };
-}
-
 bool
 locals_has(const struct locals *l, const struct endpoint *e)
 {

@@ -1,11 +1,11 @@
 /*
  * This host's own addresses, kept current by a netlink socket that is opened
- * before the seal: what the floor calls `floor-local`.
+ * before the seal: a part of what the floor calls `floor-local` (host.c).
  */
 #ifndef SALLYPORT_BROKER_LOCALS_H
 #define SALLYPORT_BROKER_LOCALS_H
 
-#include "policy.h"
+#include "addr.h"
 
 struct locals;
 
@@ -15,7 +15,6 @@ void		 locals_close(struct locals *);
 int		 locals_fd(const struct locals *);
 /* The socket is readable. True: the list is another one than before. */
 bool		 locals_read(struct locals *);
-struct policy_locals locals_list(const struct locals *);
 bool		 locals_has(const struct locals *, const struct endpoint *);
 
 #endif

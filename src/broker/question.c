@@ -111,14 +111,14 @@ static void
 strip(const struct guest *g, const struct resolver_answer *m,
     struct wire_answer *a, struct record_named *r)
 {
-	struct policy_locals	l = locals_list(g->broker->locals);
-	char			text[ENDPOINT_STRLEN];
-	uint32_t		i;
+	char		text[ENDPOINT_STRLEN];
+	uint32_t	i, own;
 
 	for (i = 0; i < m->n; i++) {
 		addr_print(&m->addr[i], text);
+		(void)host_look(g->broker, PROTO_TCP, NULL, &m->addr[i], &own);
 		if (policy_reaches(g->broker->policy, g->broker->tenant,
-		    &m->addr[i], &l)) {
+		    &m->addr[i], own)) {
 			a->addr[a->n++] = m->addr[i];
 			record_list(r->ips, sizeof(r->ips), text);
 		} else {

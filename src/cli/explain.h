@@ -6,8 +6,9 @@
 
 #include "law.h"
 #include "model.h"
+#include "route.h"
 
-#define LOCALS_MAX	4096
+#define EXPLAIN_LOCALS	4096
 #define EXPLAIN_NAMES	64		/* --name */
 
 struct question {
@@ -17,16 +18,21 @@ struct question {
 	const char		*shown;		/* NULL: no flight; "": it names nothing */
 	bool			 dns;		/* about the name alone */
 	struct policy_query	 query;
-	struct endpoint		 local[LOCALS_MAX];
+	struct endpoint		 local[EXPLAIN_LOCALS];	/* sorted */
+	size_t			 nlocals;
+	struct route		 route;		/* fd -1: there is no asking */
 	struct name		 names[EXPLAIN_NAMES];	/* sorted, no doubles */
 	const struct name	*bound[EXPLAIN_NAMES];
 	struct policy_shown	 flight;
 };
 
+/* explain.c: as policy_query.own, by the addresses of this host and its routes */
+uint32_t explain_own(struct question *, uint32_t proto, const struct endpoint *);
+
 /* explain_steps.c: print, and return the exit status */
 int	explain_flow(const struct policy *, const struct model *,
-	    const struct question *);
+	    struct question *);
 int	explain_name(const struct policy *, const struct model *,
-	    const struct question *);
+	    struct question *);
 
 #endif

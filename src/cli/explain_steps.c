@@ -179,10 +179,11 @@ show_verdict(const struct policy *p, const struct judgement *j,
 
 int
 explain_flow(const struct policy *p, const struct model *m,
-    const struct question *q)
+    struct question *q)
 {
 	struct judgement	j;
 
+	q->query.own = explain_own(q, q->query.proto, &q->query.dst);
 	law_judge(p, &q->query, &j);
 	show_address(&j);
 	if (j.gateway && j.service == BLOB_NONE &&
@@ -219,8 +220,7 @@ explain_flow(const struct policy *p, const struct model *m,
  * one and nothing is left.
  */
 static bool
-show_host(const struct policy *p, const struct question *q,
-    const struct name *n)
+show_host(const struct policy *p, struct question *q, const struct name *n)
 {
 	static const enum addr_family	families[] = { ADDR_V4, ADDR_V6 };
 	struct endpoint			e[ANSWER_MAX];
@@ -233,7 +233,7 @@ show_host(const struct policy *p, const struct question *q,
 		got = policy_host(p, n, families[i], e);
 		for (k = 0; k < got; k++) {
 			reached = policy_reaches(p, q->query.tenant, &e[k],
-			    &q->query.locals);
+			    explain_own(q, PROTO_TCP, &e[k]));
 			left += reached;
 			all++;
 			printf("host       %s%s\n", addr_print(&e[k], buf),
@@ -256,8 +256,7 @@ show_budget(const struct policy *p, unsigned int tenant,
 }
 
 int
-explain_name(const struct policy *p, const struct model *m,
-    const struct question *q)
+explain_name(const struct policy *p, const struct model *m, struct question *q)
 {
 	const struct name	*n = q->query.bound[0];
 	struct name_verdict	 v = policy_name(p, q->query.tenant, n);

@@ -359,18 +359,18 @@ build_service(struct parse *p, const struct item *name, const struct item *addr,
 		push(p->m, p->m->service, s);
 }
 
+/* `own` and `ticket`: where these are written. */
 void
-build_except(struct parse *p, const struct where *at, const struct dest *d,
-    const struct services *s, const struct item *tenant,
-    const struct item *ticket)
+build_except(struct parse *p, const struct except *e, const struct where *own,
+    const struct where *ticket)
 {
-	struct except	e = { .at = *at, .dest = *d, .services = *s,
-			    .tenant = *tenant, .ticket = ticket->text };
-
-	if (*ticket->text == '\0')
-		report_error(p, &ticket->at, "the ticket is empty: write who "
-		    "agreed to this exception, and where");
-	push(p->m, p->m->except, e);
+	if (*e->ticket == '\0')
+		report_error(p, ticket, "the ticket is empty: write who agreed "
+		    "to this exception, and where");
+	if (e->own && e->dest.kind != KIND_NET)
+		report_error(p, own, "own-addresses goes with net: any lifts the "
+		    "floor of ports only");
+	push(p->m, p->m->except, *e);
 }
 
 void

@@ -193,6 +193,7 @@ put_except(struct out *o, const struct except *e)
 	memset(&b, 0, sizeof(b));
 	b.match = match(o, &e->dest, &e->services);
 	b.ports = e->services.written;
+	b.own = e->own;
 	b.ticket = put_text(&o->text, e->ticket);
 	put(&o->excepts, &b, sizeof(b));
 	o->head.excepts++;

@@ -12,58 +12,55 @@
 /* ---- the floor ------------------------------------------------------------ */
 
 static bool
-is_local(const struct policy_locals *l, const struct endpoint *e)
+is_own(uint32_t own, size_t form)
 {
-	size_t	lo = 0, hi = l->n, mid;
-	int	c;
+	return (own >> form & 1) != 0;
+}
 
-	while (lo < hi) {
-		mid = lo + (hi - lo) / 2;
-		if ((c = addr_compare(&l->addr[mid], e)) == 0)
-			return true;
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return false;
+/*
+ * A network that is excepted is other hosts' as far as it goes. What in it is this
+ * host's own is only meant where it is named by itself, or by `own-addresses'.
+ */
+static bool
+lifts(const struct policy *p, const struct blob_except *x,
+    const struct endpoint *form, bool own)
+{
+	if (own && x->own == 0)
+		return match_address(p, &x->match, form);
+	return x->match.kind == KIND_NET && match_net(p, &x->match, form);
 }
 
 /* The tenant's exception that lifts the address floor for one form. */
 static uint32_t
 find_except(const struct policy *p, const struct policy_query *q,
-    const struct endpoint *form)
+    const struct endpoint *form, bool own)
 {
 	const struct blob_tenant	*t = &p->tenant[q->tenant];
 	uint32_t			 i;
 
-	for (i = t->except; i < t->except + t->nexcepts; i++) {
-		const struct blob_match *m = &p->except[i].match;
-
-		if (m->kind == KIND_NET && match_net(p, m, form) &&
-		    match_ports(p, m, q->proto, q->dst.port))
+	for (i = t->except; i < t->except + t->nexcepts; i++)
+		if (lifts(p, &p->except[i], form, own) &&
+		    match_ports(p, &p->except[i].match, q->proto, q->dst.port))
 			return i;
-	}
 	return BLOB_NONE;
 }
 
 /* The same for an address that is an answer: no port is known yet. */
 static bool
 excepted(const struct policy *p, const struct blob_tenant *t,
-    const struct endpoint *form)
+    const struct endpoint *form, bool own)
 {
 	uint32_t	i;
 
 	for (i = t->except; i < t->except + t->nexcepts; i++)
-		if (p->except[i].match.kind == KIND_NET &&
-		    match_net(p, &p->except[i].match, form))
+		if (lifts(p, &p->except[i], form, own))
 			return true;
 	return false;
 }
 
 bool
 policy_reaches(const struct policy *p, unsigned int tenant,
-    const struct endpoint *e, const struct policy_locals *l)
+    const struct endpoint *e, uint32_t own)
 {
 	const struct floor_entry	*hit;
 	struct forms			 f;
@@ -74,10 +71,10 @@ policy_reaches(const struct policy *p, unsigned int tenant,
 	floor_forms(e, &f);
 	for (i = 0; i < f.n; i++) {
 		hit = floor_find(&f.form[i]);
-		if (hit == NULL && !is_local(l, &f.form[i]))
+		if (hit == NULL && !is_own(own, i))
 			continue;
-		if ((hit != NULL && hit->never) ||
-		    !excepted(p, &p->tenant[tenant], &f.form[i]))
+		if ((hit != NULL && hit->never) || !excepted(p,
+		    &p->tenant[tenant], &f.form[i], is_own(own, i)))
 			return false;
 	}
 	return true;
@@ -118,7 +115,7 @@ floor_form(const struct policy *p, const struct policy_query *q,
 {
 	const struct endpoint		*form = &j->forms.form[i];
 	const struct floor_entry	*e = floor_find(form);
-	bool				 local = is_local(&q->locals, form);
+	bool				 local = is_own(q->own, i);
 	uint32_t			 by;
 
 	if (e == NULL && !local)
@@ -126,7 +123,7 @@ floor_form(const struct policy *p, const struct policy_query *q,
 	j->floor = e;
 	j->form = i;
 	j->local = local;
-	by = e != NULL && e->never ? BLOB_NONE : find_except(p, q, form);
+	by = e != NULL && e->never ? BLOB_NONE : find_except(p, q, form, local);
 	if (by != BLOB_NONE) {
 		j->lifted = by;
 		return false;
@@ -353,7 +350,7 @@ judge_gateway(const struct policy *p, const struct policy_query *q,
 	match_rules(p, q, j);
 	conclude(p, q, j);
 	j->verdict.dial = p->service[j->service].addr;
-	j->verdict.local_ok = true;
+	j->verdict.local_ok = UINT32_MAX;
 }
 
 static bool
@@ -375,6 +372,8 @@ void
 law_judge(const struct policy *p, const struct policy_query *q,
     struct judgement *j)
 {
+	size_t	i;
+
 	memset(j, 0, sizeof(*j));
 	j->service = j->lifted = j->lifted_port = BLOB_NONE;
 	j->deny = j->audited = j->allow = j->barred = POLICY_NO_RULE;
@@ -395,7 +394,9 @@ law_judge(const struct policy *p, const struct policy_query *q,
 		return;
 	match_rules(p, q, j);
 	conclude(p, q, j);
-	j->verdict.local_ok = j->lifted != BLOB_NONE;
+	for (i = 0; i < j->forms.n; i++)
+		if (find_except(p, q, &j->forms.form[i], true) != BLOB_NONE)
+			j->verdict.local_ok |= UINT32_C(1) << i;
 }
 
 struct verdict

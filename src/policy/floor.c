@@ -2,7 +2,7 @@
  * The floor: what no allow rule reaches. Outside of it is IPv4 global unicast and
  * IPv6 in 2000::/3 without the special ranges; everything else is on it.
  *
- * Must not: depend on the host. Its own addresses come with each query.
+ * Must not: depend on the host. What is its own comes with each query.
  *
  * A change to a table is a new FLOOR_VERSION: the version is part of the
  * policy's hash, which is in every record.
@@ -199,6 +199,16 @@ floor_forms(const struct endpoint *e, struct forms *f)
 	}
 	if (is_isatap(a))
 		add_v4(f, a + 12, 0);
+}
+
+size_t
+policy_forms(const struct endpoint *e, struct endpoint out[POLICY_FORMS_MAX])
+{
+	struct forms	f;
+
+	floor_forms(e, &f);
+	memcpy(out, f.form, sizeof(f.form));
+	return f.n;
 }
 
 /* ---- look-ups ------------------------------------------------------------ */

@@ -71,9 +71,10 @@ static_assert(sizeof(struct blob_rule) == 72, "blob_rule");
 struct blob_except {
 	struct blob_match match;
 	uint32_t	ports;			/* 1: lifts the port floor too */
+	uint32_t	own;			/* 1: own-addresses */
 	uint32_t	ticket;
 };
-static_assert(sizeof(struct blob_except) == 60, "blob_except");
+static_assert(sizeof(struct blob_except) == 64, "blob_except");
 
 struct blob_service {
 	struct endpoint	addr;
@@ -137,8 +138,9 @@ int	prefix_compare(const struct prefix *, const struct prefix *);
 size_t	prefix_normalise(struct prefix *, size_t n);
 /* Strictly ascending and disjoint. */
 bool	prefix_normalised(const struct prefix *, size_t n);
-/* Binary search in a normalised set. */
-bool	prefix_search(const struct prefix *, size_t n, const struct endpoint *);
+/* Binary search in a normalised set: the one that holds the address, or NULL. */
+const struct prefix *prefix_search(const struct prefix *, size_t n,
+	    const struct endpoint *);
 
 /* floor.c */
 #define FLOOR_VERSION	2u
@@ -159,13 +161,8 @@ extern const size_t		floor_nentries;
 extern const struct floor_port	floor_ports[];
 extern const size_t		floor_nports;
 
-/*
- * All addresses that one address stands for: itself in canonical form first,
- * then each IPv4 address that some translator or tunnel finds in it.
- */
-#define FORMS_MAX	8
-struct forms {
-	struct endpoint	form[FORMS_MAX];
+struct forms {			/* policy_forms() */
+	struct endpoint	form[POLICY_FORMS_MAX];
 	size_t		n;
 };
 void	floor_forms(const struct endpoint *, struct forms *);
@@ -181,6 +178,9 @@ const struct floor_entry *floor_overlap(const struct prefix *, size_t *from);
 bool	match_sets(const struct policy *, uint32_t ref, uint32_t n,
 	    const struct endpoint *);
 bool	match_net(const struct policy *, const struct blob_match *,
+	    const struct endpoint *);
+/* The same, by an entry that is this one address. */
+bool	match_address(const struct policy *, const struct blob_match *,
 	    const struct endpoint *);
 bool	match_ports(const struct policy *, const struct blob_match *,
 	    uint32_t proto, uint16_t port);

@@ -63,6 +63,7 @@ static const struct keyword	keywords[] = {
 	{ "nat64-prefix", UNSUPPORTED },
 	{ "net", NET },
 	{ "on-failure", ON_FAILURE },
+	{ "own-addresses", OWN_ADDRESSES },
 	{ "path", UNSUPPORTED },
 	{ "payload", UNSUPPORTED },
 	{ "pending", PENDING },

@@ -226,8 +226,9 @@ check_rules(const struct policy *p, const struct check *c)
 
 		if (check_match(p, &x->match, c) == -1)
 			return -1;
-		if (x->ports > 1 || x->match.kind == KIND_SERVICE ||
-		    x->match.kind == KIND_NAME ||
+		if (x->ports > 1 || x->own > 1 ||
+		    (x->match.kind != KIND_NET && x->match.kind != KIND_ANY) ||
+		    (x->own != 0 && x->match.kind != KIND_NET) ||
 		    !text_ok(p, x->ticket, SIZE_MAX))
 			return bad(c, "an exception has an unknown value");
 	}

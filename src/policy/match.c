@@ -12,19 +12,29 @@
 
 /* ---- addresses and ports -------------------------------------------------- */
 
-bool
-match_sets(const struct policy *p, uint32_t ref, uint32_t n,
-    const struct endpoint *e)
+/* By an entry of at least this length. */
+static bool
+sets_have(const struct policy *p, uint32_t ref, uint32_t n,
+    const struct endpoint *e, uint8_t least)
 {
-	uint32_t	i;
+	const struct prefix	*hit;
+	uint32_t		 i;
 
 	for (i = ref; i < ref + n; i++) {
 		const struct blob_set *s = &p->set[p->ref[i]];
 
-		if (prefix_search(p->prefix + s->first, s->n, e))
+		hit = prefix_search(p->prefix + s->first, s->n, e);
+		if (hit != NULL && hit->len >= least)
 			return true;
 	}
 	return false;
+}
+
+bool
+match_sets(const struct policy *p, uint32_t ref, uint32_t n,
+    const struct endpoint *e)
+{
+	return sets_have(p, ref, n, e, 0);
 }
 
 /* The destination and its `except`, for one form of an address. */
@@ -36,6 +46,15 @@ match_net(const struct policy *p, const struct blob_match *m,
 	    (m->kind != KIND_NET || !match_sets(p, m->ref, m->nrefs, e)))
 		return false;
 	return !match_sets(p, m->xref, m->nxrefs, e);
+}
+
+bool
+match_address(const struct policy *p, const struct blob_match *m,
+    const struct endpoint *e)
+{
+	return m->kind == KIND_NET &&
+	    sets_have(p, m->ref, m->nrefs, e, e->family == ADDR_V4 ? 32 : 128) &&
+	    !match_sets(p, m->xref, m->nxrefs, e);
 }
 
 bool

@@ -82,6 +82,7 @@ struct except {
 	struct services	services;
 	struct item	tenant;
 	const char	*ticket;
+	bool		own;		/* own-addresses */
 	bool		used;
 };
 

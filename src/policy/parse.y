@@ -75,7 +75,8 @@ marked(const char *text, struct where at, bool table)
 %token ICMP "icmp" IDLE "idle" INCLUDE "include"
 %token KERNEL_MEMORY "kernel-memory" LABEL "label"
 %token LIFETIME "lifetime" LIMITS "limits" MODE "mode" NAME "name"
-%token NAMES "names" NET "net" ON_FAILURE "on-failure" PENDING "pending"
+%token NAMES "names" NET "net" ON_FAILURE "on-failure"
+%token OWN_ADDRESSES "own-addresses" PENDING "pending"
 %token PENDING_DST "pending-per-destination" PER "per" PIN "pin" POLICY "policy"
 %token PORT "port" RATE "rate" RESOLVER "resolver" ROTATE "rotate"
 %token TABLE "table" TCP "tcp" TENANT "tenant" TICKET "ticket" TO "to"
@@ -83,7 +84,7 @@ marked(const char *text, struct where at, bool table)
 /* which file is read; the lexer gives one of them first */
 %token MAIN "a policy" INCLUDED "an included file"
 
-%type <num>		proto mode durable tenant_mode setting_word ech
+%type <num>		proto mode durable tenant_mode setting_word ech own
 %type <item>		word string entry verify address
 %type <items>		list items except addresses words
 %type <dest>		dest net_dest
@@ -229,9 +230,15 @@ durable		: BEFORE_DATA			{ $$ = DURABLE_BEFORE_DATA; }
 		;
 
 floor		: FLOOR BUILTIN
-		| FLOOR EXCEPT net_dest services FOR TENANT word TICKET string {
-			build_except(p, &@1, $3, $4, &$7, &$9);
+		| FLOOR EXCEPT net_dest own services FOR TENANT word TICKET string {
+			struct except e = { .at = @1, .dest = *$3,
+			    .own = $4 != 0, .services = *$5, .tenant = $8,
+			    .ticket = $10.text };
+			build_except(p, &e, &@4, &@10);
 		}
+		;
+own		: %empty			{ $$ = 0; }
+		| OWN_ADDRESSES			{ $$ = 1; }
 		;
 host		: HOST string addresses		{ build_host(p, &$2, $3); }
 		;

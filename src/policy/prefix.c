@@ -56,7 +56,7 @@ prefix_normalised(const struct prefix *p, size_t n)
 }
 
 /* The last prefix that does not begin after the address is the only candidate. */
-bool
+const struct prefix *
 prefix_search(const struct prefix *p, size_t n, const struct endpoint *e)
 {
 	struct prefix	key = { .family = e->family, .len = UINT8_MAX };
@@ -70,5 +70,5 @@ prefix_search(const struct prefix *p, size_t n, const struct endpoint *e)
 		else
 			hi = mid;
 	}
-	return lo > 0 && prefix_contains(&p[lo - 1], e);
+	return lo > 0 && prefix_contains(&p[lo - 1], e) ? &p[lo - 1] : NULL;
 }

@@ -269,6 +269,8 @@ print_except(struct text *t, const struct except *e)
 {
 	text_add(t, "floor except ");
 	print_dest(t, &e->dest);
+	if (e->own)
+		text_add(t, " own-addresses");
 	if (e->services.written)
 		print_services(t, &e->services);
 	text_add(t, " for tenant %s ticket \"%s\"\n", e->tenant.text,

@@ -119,9 +119,8 @@ void	build_audit_once(struct parse *, unsigned int which,
 void	build_rotate(struct parse *, const struct item *);
 void	build_service(struct parse *, const struct item *,
 	    const struct item *addr, uint32_t proto);
-void	build_except(struct parse *, const struct where *, const struct dest *,
-	    const struct services *, const struct item *tenant,
-	    const struct item *ticket);
+void	build_except(struct parse *, const struct except *,
+	    const struct where *own, const struct where *ticket);
 void	build_tenant(struct parse *, const struct item *, uint32_t mode);
 void	build_tenant_limits(struct parse *, const struct item *);
 void	build_label(struct parse *, struct rule *, const struct item *);

@@ -342,6 +342,35 @@ check_except_any(struct parse *p, const struct except *e)
 	}
 }
 
+static const struct net *
+first_wide(const struct nets *s)
+{
+	size_t	i;
+
+	for (i = 0; i < s->net.n; i++)
+		if (s->net.v[i].prefix.len <
+		    (s->net.v[i].prefix.family == ADDR_V4 ? 32 : 128))
+			return &s->net.v[i];
+	return NULL;
+}
+
+/* What a reader may take for more than it is: once for each exception. */
+static void
+check_except_own(struct parse *p, const struct except *e)
+{
+	const struct net	*n = first_wide(&e->dest.in);
+	char			 net[ENDPOINT_STRLEN];
+	size_t			 i;
+
+	for (i = 0; n == NULL && i < e->dest.in.table.n; i++)
+		n = first_wide(
+		    &p->m->table.v[e->dest.in.table.v[i].index].nets);
+	if (n != NULL && !e->own)
+		report_warning(p, &e->at, "this host's own addresses in %s stay "
+		    "on the floor: name one in an exception of its own, or write "
+		    "own-addresses (W140)", prefix_print(&n->prefix, net));
+}
+
 static void
 check_except(struct parse *p, struct except *e)
 {
@@ -464,6 +493,8 @@ review(struct parse *p)
 	}
 	if (p->sink->errors > 0)
 		return;
+	for (i = 0; i < m->except.n; i++)
+		check_except_own(p, &m->except.v[i]);
 	review_hosts(p);
 	check_unused(p);
 }

@@ -1402,4 +1402,5 @@ def tests():
 
 
 if __name__ == "__main__":
+    enter_street()
     sys.exit(main(tests(), bench))

@@ -7,6 +7,7 @@ there that is not made here fails the first test.
 
 import array
 import contextlib
+import ctypes
 import fcntl
 import os
 import pathlib
@@ -15,6 +16,7 @@ import select
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -62,6 +64,48 @@ def reasons(srcdir):
 SRCDIR = pathlib.Path(__file__).resolve().parents[2]
 REASON = reasons(SRCDIR)
 REASON_NAME = {v: k for k, v in REASON.items()}
+
+
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+
+
+def write(path, what):
+    with open(path, "w") as f:
+        f.write(what)
+
+
+def ip(*words):
+    subprocess.run(["ip", *words], check=True)
+
+
+def enter():
+    """True: lo is up in a network namespace of ours; as root, or where user
+    namespaces are to be had."""
+    uid, gid = os.geteuid(), os.getegid()
+    flags = CLONE_NEWNET | (0 if uid == 0 else CLONE_NEWUSER)
+    if ctypes.CDLL(None, use_errno=True).unshare(flags) != 0:
+        return False
+    if uid != 0:
+        write("/proc/self/setgroups", "deny")
+        write("/proc/self/uid_map", f"{uid} {uid} 1")
+        write("/proc/self/gid_map", f"{gid} {gid} 1")
+    return subprocess.run(["ip", "link", "set", "lo", "up"],
+                          stderr=subprocess.DEVNULL).returncode == 0
+
+
+def enter_street():
+    """The same, with a way out that leads nowhere: whatever routes the machine has,
+    here every address has one. Else the test is skipped."""
+    if not enter():
+        print(f"{sys.argv[0]}: no network namespace to be had; skipped")
+        sys.exit(77)
+    ip("link", "add", "street", "type", "veth", "peer", "name", "nowhere")
+    ip("link", "set", "street", "up")
+    ip("link", "set", "nowhere", "up")
+    ip("addr", "add", "198.51.100.1/24", "dev", "street")
+    ip("addr", "add", "2001:db8:51::1/64", "dev", "street", "nodad")
+    ip("route", "add", "default", "dev", "street")
+    ip("-6", "route", "add", "default", "dev", "street")
 
 
 def endpoint(addr, port=0):

@@ -17,6 +17,7 @@ import re
 import select
 import socket
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +26,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "broker"))
 from rig import *  # noqa: E402
 
+enter_street()
 BROKER = os.path.abspath("./sallyport-broker")
 PARSER = os.path.abspath("./sallyport-parser")
 
@@ -871,7 +873,6 @@ def evil_flight_of_a_question(b):
 
 def own_addresses():
     """What this host calls its own, loopback aside."""
-    import subprocess
     found = []
     with contextlib.suppress(OSError):
         out = subprocess.run(["ip", "-o", "addr"], capture_output=True,

@@ -67,6 +67,24 @@ query(uint32_t proto, const char *dst)
 	return q;
 }
 
+/* What a broker would find: the forms of an address that are in one of the nets. */
+static inline uint32_t
+own_of(const struct endpoint *dst, const char *const *nets, size_t n)
+{
+	struct endpoint	form[POLICY_FORMS_MAX];
+	struct prefix	p;
+	size_t		i, k, forms = policy_forms(dst, form);
+	uint32_t	own = 0;
+
+	for (k = 0; k < n; k++) {
+		assert_int_equal(prefix_parse(nets[k], &p), 0);
+		for (i = 0; i < forms; i++)
+			if (prefix_contains(&p, &form[i]))
+				own |= UINT32_C(1) << i;
+	}
+	return own;
+}
+
 static inline struct verdict
 decide(const struct policy *p, uint32_t proto, const char *dst)
 {

@@ -8,11 +8,13 @@
  *   what has to be seen: "sni", "host", else nothing; with "audit" in it what does
  *   not fit is audited, and with "glance" too, but for "stop.test", which is denied;
  *   what "look" leads to is audited, and looked at
- *   everything else: allowed, and it may be this host unless the port is 3
+ *   everything else: allowed, and it may be this host unless the port is 3, or it is
+ *   echo to what is not 127.0.0.1 or ::1; what then is known to be, is floor-local
  *
  * Names: all below "test" are allowed, those below "wild.test" by a wildcard; but
  * "stop.test" is denied by a rule and "audit.test" audited. "static.test" is written
- * out. 10/8, link-local and ::/96 cannot be reached.
+ * out. 10/8, link-local and ::/96 cannot be reached, nor what is this host's own but
+ * is not in 127/8.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,6 +101,12 @@ policy_rules(const struct policy *p)
 	return 2;
 }
 
+static bool
+may_be_ours(const struct endpoint *dst)
+{
+	return dst->port != 3 && (dst->port != 0 || addr_is_loopback(dst));
+}
+
 static struct verdict
 verdict(uint32_t kind, uint32_t reason, uint32_t rule,
     const struct endpoint *dst)
@@ -106,7 +114,7 @@ verdict(uint32_t kind, uint32_t reason, uint32_t rule,
 	struct verdict	v = { .kind = kind, .reason = reason, .rule = rule,
 			    .dial = *dst, .name = -1 };
 
-	v.local_ok = dst->port != 3;
+	v.local_ok = may_be_ours(dst) ? UINT32_MAX : 0;
 	return v;
 }
 
@@ -216,6 +224,9 @@ policy_decide(const struct policy *p, const struct policy_query *q)
 		    POLICY_NO_RULE, &dst);
 	if (dst.family == ADDR_V4 && endpoint_u32(&dst) >> 16 == 0x7f09)
 		return decide_name(q);
+	if (q->own != 0 && !may_be_ours(&dst))
+		return verdict(VERDICT_DENY, REASON_FLOOR_LOCAL, POLICY_NO_RULE,
+		    &dst);
 	switch (dst.port) {
 	case 1:
 		return verdict(VERDICT_DENY, REASON_DEFAULT_DENY,
@@ -289,13 +300,14 @@ policy_name(const struct policy *p, unsigned int tenant,
 
 bool
 policy_reaches(const struct policy *p, unsigned int tenant,
-    const struct endpoint *e, const struct policy_locals *l)
+    const struct endpoint *e, uint32_t own)
 {
 	static const uint8_t	zeros[12];
 
 	(void)p;
 	(void)tenant;
-	(void)l;
+	if (own != 0 && !addr_is_loopback(e))
+		return false;
 	if (e->family == ADDR_V6)
 		return !addr_is_link_local(e) &&
 		    memcmp(e->addr, zeros, sizeof(zeros)) != 0;

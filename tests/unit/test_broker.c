@@ -809,16 +809,22 @@ peeks_owed(void **state)
 static void
 own_addresses(void **state)
 {
-	struct endpoint		lo = endpoint_v4(0x7f000001, 0);
-	struct policy_locals	l = locals_list(rig.b->locals);
-	size_t			i;
+	struct endpoint	lo = endpoint_v4(0x7f000001, 0), wrapped;
+	uint32_t	own;
 
 	(void)state;
 	assert_true(locals_has(rig.b->locals, &lo));
 	lo.addr[3] = 77;
 	assert_false(locals_has(rig.b->locals, &lo));
-	for (i = 1; i < l.n; i++)
-		assert_true(addr_compare(&l.addr[i - 1], &l.addr[i]) <= 0);
+	/* what no list has, the kernel knows */
+	assert_int_equal(route_ask(&rig.b->route, PROTO_UDP, NULL, &lo),
+	    ROUTE_OWN);
+	assert_int_equal(host_look(rig.b, PROTO_TCP, NULL, &lo, &own),
+	    ROUTE_OWN);
+	assert_int_equal(own, 1);
+	assert_int_equal(addr_parse("64:ff9b::127.0.0.77", &wrapped), 0);
+	(void)host_look(rig.b, PROTO_TCP, NULL, &wrapped, &own);
+	assert_int_equal(own, 2);
 }
 
 /* ---- the user's watches are used up ---------------------------------------------- */

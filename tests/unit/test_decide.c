@@ -98,35 +98,100 @@ exceptions(void **state)
 	policy_free(p);
 }
 
-static void
-locals(void **state)
+/* On the host that has these. */
+static struct verdict
+at_home(const struct policy *p, uint32_t proto, const char *dst)
 {
-	struct policy		*p = law(HEAD
+	static const char *const	own[] = { "203.0.114.7", "203.0.114.8",
+	    "2600:1f00::7", "10.30.0.1", "10.30.0.255", "10.30.128.0/17",
+	    "10.40.0.1" };
+	struct policy_query		q = query(proto, dst);
+
+	q.own = own_of(&q.dst, own, sizeof(own) / sizeof(own[0]));
+	return policy_decide(p, &q);
+}
+
+static void
+own(void **state)
+{
+	struct policy	*p = law(HEAD
 	    "floor except net 203.0.114.8 port tcp 80 for tenant t ticket \"me\"\n"
 	    "tenant t {\n\tallow to any\n\tallow to net 203.0.114.8\n}\n");
-	struct policy_query	 q = query(PROTO_TCP, "203.0.114.7:80");
-	struct endpoint		 local[3];
+	struct verdict	 v;
 
 	(void)state;
-	assert_int_equal(addr_parse("203.0.114.7", &local[0]), 0);
-	assert_int_equal(addr_parse("203.0.114.8", &local[1]), 0);
-	assert_int_equal(addr_parse("2600:1f00::7", &local[2]), 0);
-	assert_verdict(policy_decide(p, &q), VERDICT_ALLOW, REASON_NONE);
-	q.locals = (struct policy_locals){ local, 3 };
-	assert_verdict(policy_decide(p, &q), VERDICT_DENY, REASON_FLOOR_LOCAL);
-	q.dst = query(PROTO_TCP, "[::ffff:203.0.114.7]:80").dst;
-	assert_verdict(policy_decide(p, &q), VERDICT_DENY, REASON_FLOOR_LOCAL);
-	q.dst = query(PROTO_TCP, "[64:ff9b::203.0.114.7]:80").dst;
-	assert_verdict(policy_decide(p, &q), VERDICT_DENY, REASON_FLOOR_LOCAL);
-	q.dst = query(PROTO_TCP, "[2600:1f00::7]:80").dst;
-	assert_verdict(policy_decide(p, &q), VERDICT_DENY, REASON_FLOOR_LOCAL);
-	q.dst = query(PROTO_TCP, "[2600:1f00::8]:80").dst;
-	assert_verdict(policy_decide(p, &q), VERDICT_ALLOW, REASON_NONE);
-	q.dst = query(PROTO_TCP, "203.0.114.8:80").dst;
-	assert_verdict(policy_decide(p, &q), VERDICT_ALLOW, REASON_NONE);
-	assert_true(policy_decide(p, &q).local_ok);
-	q.dst = query(PROTO_TCP, "203.0.114.8:81").dst;
-	assert_verdict(policy_decide(p, &q), VERDICT_DENY, REASON_FLOOR_LOCAL);
+	assert_allowed(p, PROTO_TCP, "203.0.114.7:80");
+	assert_verdict(at_home(p, PROTO_TCP, "203.0.114.7:80"), VERDICT_DENY,
+	    REASON_FLOOR_LOCAL);
+	assert_verdict(at_home(p, PROTO_TCP, "[::ffff:203.0.114.7]:80"),
+	    VERDICT_DENY, REASON_FLOOR_LOCAL);
+	assert_verdict(at_home(p, PROTO_TCP, "[64:ff9b::203.0.114.7]:80"),
+	    VERDICT_DENY, REASON_FLOOR_LOCAL);
+	assert_verdict(at_home(p, PROTO_TCP, "[2600:1f00::7]:80"),
+	    VERDICT_DENY, REASON_FLOOR_LOCAL);
+	assert_verdict(at_home(p, PROTO_TCP, "[2600:1f00::8]:80"),
+	    VERDICT_ALLOW, REASON_NONE);
+	v = at_home(p, PROTO_TCP, "203.0.114.8:80");
+	assert_verdict(v, VERDICT_ALLOW, REASON_NONE);
+	assert_int_equal(v.local_ok, 1);
+	assert_verdict(at_home(p, PROTO_TCP, "203.0.114.8:81"), VERDICT_DENY,
+	    REASON_FLOOR_LOCAL);
+	policy_free(p);
+}
+
+/* A network that is excepted is the other hosts' in it. */
+static void
+own_in_excepted(void **state)
+{
+	struct policy	*p = law(HEAD
+	    "floor except net 10.30.0.0/16 for tenant t ticket \"a\"\n"
+	    "floor except net { 10.30.0.1 } port tcp 443 for tenant t ticket \"b\"\n"
+	    "floor except net 10.40.0.0/16 own-addresses port tcp 443 for tenant t "
+	    "ticket \"c\"\n"
+	    "floor except net 10.40.0.0/16 for tenant t ticket \"d\"\n"
+	    "tenant t {\n\tallow to net { 10.30.0.0/16 10.40.0.0/16 }\n"
+	    "\tallow to net 10.30.0.0/16 icmp echo\n}\n");
+	struct endpoint	 e;
+
+	(void)state;
+	/* somebody else's now: allowed, but not if it turns out to be ours */
+	assert_verdict(at_home(p, PROTO_TCP, "10.30.0.9:443"), VERDICT_ALLOW,
+	    REASON_NONE);
+	assert_int_equal(at_home(p, PROTO_TCP, "10.30.0.9:443").local_ok, 0);
+	assert_verdict(at_home(p, PROTO_TCP, "10.30.0.1:80"), VERDICT_DENY,
+	    REASON_FLOOR_LOCAL);
+	assert_verdict(at_home(p, PROTO_UDP, "10.30.0.255:443"), VERDICT_DENY,
+	    REASON_FLOOR_LOCAL);
+	assert_verdict(at_home(p, PROTO_TCP, "10.30.200.1:443"), VERDICT_DENY,
+	    REASON_FLOOR_LOCAL);
+	assert_verdict(at_home(p, PROTO_ECHO, "10.30.0.1"), VERDICT_DENY,
+	    REASON_FLOOR_LOCAL);
+	assert_verdict(at_home(p, PROTO_ECHO, "10.30.0.9"), VERDICT_ALLOW,
+	    REASON_NONE);
+	/* named by itself, for its port */
+	assert_verdict(at_home(p, PROTO_TCP, "10.30.0.1:443"), VERDICT_ALLOW,
+	    REASON_NONE);
+	assert_int_equal(at_home(p, PROTO_TCP, "10.30.0.1:443").local_ok, 1);
+	/* the word, for its port */
+	assert_verdict(at_home(p, PROTO_TCP, "10.40.0.1:443"), VERDICT_ALLOW,
+	    REASON_NONE);
+	assert_int_equal(at_home(p, PROTO_TCP, "10.40.0.2:443").local_ok, 1);
+	assert_verdict(at_home(p, PROTO_TCP, "10.40.0.2:80"), VERDICT_ALLOW,
+	    REASON_NONE);
+	assert_verdict(at_home(p, PROTO_TCP, "10.40.0.1:80"), VERDICT_DENY,
+	    REASON_FLOOR_LOCAL);
+	/* answers have no port */
+	assert_int_equal(addr_parse("10.30.0.1", &e), 0);
+	assert_true(policy_reaches(p, 0, &e, 1));
+	assert_int_equal(addr_parse("10.30.0.2", &e), 0);
+	assert_false(policy_reaches(p, 0, &e, 1));
+	assert_true(policy_reaches(p, 0, &e, 0));
+	assert_int_equal(addr_parse("10.40.0.1", &e), 0);
+	assert_true(policy_reaches(p, 0, &e, 1));
+	/* the inside of a NAT64 address is looked at by itself */
+	assert_int_equal(addr_parse("64:ff9b::10.30.0.2", &e), 0);
+	assert_true(policy_reaches(p, 0, &e, 0));
+	assert_false(policy_reaches(p, 0, &e, 2));
 	policy_free(p);
 }
 
@@ -142,7 +207,7 @@ gateway(void **state)
 
 	(void)state;
 	assert_verdict(v, VERDICT_ALLOW, REASON_NONE);
-	assert_true(v.local_ok);
+	assert_int_equal(v.local_ok, UINT32_MAX);
 	assert_int_equal(endpoint_u32(&v.dial), 0x7f000001);
 	assert_int_equal(v.dial.port, 9091);
 	assert_allowed(p, PROTO_TCP, "[fd53:616c:6c79::2]:9091");
@@ -335,7 +400,8 @@ main(void)
 		cmocka_unit_test(order_free),
 		cmocka_unit_test(ports_and_echo),
 		cmocka_unit_test(exceptions),
-		cmocka_unit_test(locals),
+		cmocka_unit_test(own),
+		cmocka_unit_test(own_in_excepted),
 		cmocka_unit_test(gateway),
 		cmocka_unit_test(audit_mode),
 		cmocka_unit_test(forms),

@@ -176,15 +176,17 @@ static void
 metadata_not_excepted(void **state)
 {
 	char	text[512];
-	size_t	i;
+	size_t	i, k;
 
 	(void)state;
-	for (i = 0; i < sizeof(metadata) / sizeof(metadata[0]); i++) {
-		snprintf(text, sizeof(text), "policy version 1\n"
-		    "floor except net %s port tcp 80 for tenant t "
-		    "ticket \"x\"\ntenant t { }\n", metadata[i]);
-		assert_null(law_model(text, false));
-	}
+	for (i = 0; i < sizeof(metadata) / sizeof(metadata[0]); i++)
+		for (k = 0; k < 2; k++) {
+			snprintf(text, sizeof(text), "policy version 1\n"
+			    "floor except net %s%s port tcp 80 for tenant t "
+			    "ticket \"x\"\ntenant t { }\n", metadata[i],
+			    k == 0 ? "" : " own-addresses");
+			assert_null(law_model(text, false));
+		}
 	assert_null(law_model("policy version 1\nfloor except net fd00::/16 for "
 	    "tenant t ticket \"x\"\ntenant t { }\n", false));
 	assert_non_null(law_model("policy version 1\nfloor except net fd00::/24 "

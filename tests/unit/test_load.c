@@ -119,7 +119,7 @@ use_names(const struct policy *p)
 		for (u = 0; u <= policy_tenants(p); u++) {
 			policy_name(p, u, &name);
 			policy_needs(p, u);
-			policy_reaches(p, u, &q.dst, &q.locals);
+			policy_reaches(p, u, &q.dst, (uint32_t)i);
 			q.tenant = u;
 			q.shown = NULL;
 			policy_decide(p, &q);

@@ -173,8 +173,8 @@ floored(void **state)
 	    "floor except net 10.20.7.10 port tcp 443 for tenant t ticket \"x\"\n"
 	    "tenant t mode audit {\n"
 	    "\tallow to name \"a.example.com\" port tcp 443 verify none\n}\n");
-	struct policy_locals	 locals = { NULL, 0 };
-	struct endpoint		 e, local;
+	static const char	*local = "203.0.114.7";
+	struct endpoint		 e;
 	size_t			 i;
 
 	(void)state;
@@ -182,28 +182,27 @@ floored(void **state)
 		assert_int_equal(syn(p, PROTO_TCP, dst[i],
 		    "a.example.com").kind, VERDICT_DENY);
 		assert_int_equal(endpoint_parse(dst[i], &e), 0);
-		assert_false(policy_reaches(p, 0, &e, &locals));
+		assert_false(policy_reaches(p, 0, &e, 0));
 	}
 	policy_free(p);
 	p = law(HEAD
 	    "floor except net 10.20.7.10 port tcp 443 for tenant t ticket \"x\"\n"
 	    "tenant t {\n\tallow to name \"a.example.com\" port tcp 443 "
 	    "verify none\n}\ntenant u { }\n");
-	locals = (struct policy_locals){ &local, 1 };
-	assert_int_equal(addr_parse("203.0.114.7", &local), 0);
 	assert_verdict(syn(p, PROTO_TCP, "10.20.7.10:443", "a.example.com"),
 	    VERDICT_ALLOW, REASON_NONE);
 	assert_true(syn(p, PROTO_TCP, "10.20.7.10:443",
 	    "a.example.com").local_ok);
 	assert_int_equal(addr_parse("10.20.7.10", &e), 0);
-	assert_true(policy_reaches(p, 0, &e, &locals));
-	assert_false(policy_reaches(p, 1, &e, &locals));
-	assert_false(policy_reaches(p, 2, &e, &locals));
+	assert_true(policy_reaches(p, 0, &e, 0));
+	assert_false(policy_reaches(p, 1, &e, 0));
+	assert_false(policy_reaches(p, 2, &e, 0));
 	assert_int_equal(addr_parse("203.0.114.8", &e), 0);
-	assert_true(policy_reaches(p, 1, &e, &locals));
-	assert_false(policy_reaches(p, 1, &local, &locals));
+	assert_true(policy_reaches(p, 1, &e, own_of(&e, &local, 1)));
+	assert_int_equal(addr_parse("203.0.114.7", &e), 0);
+	assert_false(policy_reaches(p, 1, &e, own_of(&e, &local, 1)));
 	assert_int_equal(addr_parse("64:ff9b::203.0.114.7", &e), 0);
-	assert_false(policy_reaches(p, 1, &e, &locals));
+	assert_false(policy_reaches(p, 1, &e, own_of(&e, &local, 1)));
 	policy_free(p);
 }
 

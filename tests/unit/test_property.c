@@ -10,6 +10,8 @@
  *    is not bound to the address, and no other than the one that was shown;
  *  - a name less that is bound allows nothing new;
  *  - a record names no flow by a name that may be another's;
+ *  - what is found to be the host's own loses verdicts and gains none, unless it is
+ *    excepted by itself or by own-addresses: then it changes nothing;
  *  - what audit mode lets through without its flight is let through without, and
  *    what is let through whatever it shows is so, whatever it shows.
  */
@@ -25,7 +27,7 @@ static const char *const	ports[] = { "80", "443", "8000-8010", "8005",
 static const char *const	probes[] = { "203.0.114.1", "203.0.114.7",
     "203.0.114.200", "203.0.115.1", "203.0.116.1", "2600:1f00::1",
     "2600:1f00::2", "2600:1f01::1", "64:ff9b::cb00:7207", "10.1.2.3",
-    "10.0.2.2", "169.254.169.254", "::ffff:203.0.114.7", "2600:2000::1" };
+    "10.1.2.4", "10.1.2.200", "64:ff9b::10.1.2.3", "10.0.2.2", "169.254.169.254", "::ffff:203.0.114.7", "2600:2000::1" };
 static const uint16_t		probe_ports[] = { 80, 443, 8000, 8007, 25, 853,
     53, 9091, 1, 65535 };
 
@@ -52,7 +54,11 @@ static const char	head[] = "policy version 1\n"
     "table <one> { 203.0.118.0/24 2600:2000::/32 }\n"
     "table <two> { 203.0.119.1 203.0.119.2 }\n"
     "host-service m 127.0.0.1:9091 tcp\n"
-    "floor except net 10.1.0.0/16 for tenant t ticket \"x\"\n";
+    "floor except net 10.1.0.0/16 for tenant t ticket \"x\"\n"
+    "floor except net { 10.1.2.4 203.0.114.1 2600:1f00::2 } for tenant t "
+    "ticket \"y\"\n"
+    "floor except net 10.1.2.128/25 own-addresses port tcp 1-9999 for tenant t "
+    "ticket \"z\"\n";
 
 static const char *
 any_of(uint64_t *seed, const char *const *from, size_t n)
@@ -170,6 +176,8 @@ probe(unsigned int i)
 				    probes[l % n]);
 
 	q.dst.port = probe_ports[l / n % m];
+	if (i % 5 == 0)		/* on hosts that have it, or its inside */
+		q.own = 1 + (uint32_t)(i / 5 % 3);
 	if (k % 2 == 0)
 		return q;
 	bind_names(&q, &names_of_probe, bound[(i + k) % 8]);
@@ -179,7 +187,7 @@ probe(unsigned int i)
 		    shown[(i / 8) % 10].name, shown[(i / 8) % 10].ech);
 	return q;
 }
-#define NPROBES	(14 * 10 * 3 * 4)
+#define NPROBES	(17 * 10 * 3 * 4)
 
 static void
 print_is_identity(void **state)
@@ -283,6 +291,79 @@ order_does_not_matter(void **state)
 		free(a.buf);
 		free(b.buf);
 	}
+}
+
+/* By itself, or within the network for which the word stands. */
+static bool
+own_is_meant(const struct policy_query *q)
+{
+	static const char *const	meant[] = { "10.1.2.4", "203.0.114.1",
+	    "2600:1f00::2", "10.1.2.128/25" };
+	struct endpoint			form[POLICY_FORMS_MAX];
+	size_t				i, n = policy_forms(&q->dst, form);
+	uint32_t			in = own_of(&q->dst, meant, 3);
+
+	if (q->proto == PROTO_TCP && q->dst.port <= 9999)
+		in |= own_of(&q->dst, meant, 4);
+	for (i = 0; i < n; i++)
+		if ((q->own >> i & 1) != 0 && (in >> i & 1) == 0)
+			return false;
+	return true;
+}
+
+/* The first form that the floor has anyway is told by its reason. */
+static void
+check_own(const struct policy *p, const struct policy_query *q,
+    unsigned int *denied, unsigned int *meant)
+{
+	struct policy_query	away = *q;
+	struct verdict		v = policy_decide(p, q), w;
+
+	away.own = 0;
+	w = policy_decide(p, &away);
+	if (v.kind != VERDICT_DENY) {	/* what is ours was meant to be */
+		assert_int_not_equal(w.kind, VERDICT_DENY);
+		assert_true(own_is_meant(q) || v.local_ok == UINT32_MAX);
+		if (v.local_ok != UINT32_MAX) {
+			assert_int_equal(w.local_ok, v.local_ok);
+			(*meant)++;
+		}
+	} else if (w.kind != VERDICT_DENY) {
+		if (!own_is_meant(q)) {
+			assert_int_equal(v.reason, REASON_FLOOR_LOCAL);
+			(*denied)++;
+		} else		/* `any' is not for what an exception lifted */
+			assert_true(v.reason != REASON_DENY_RULE &&
+			    (v.reason < REASON_FLOOR_SPECIAL ||
+			    v.reason > REASON_FLOOR_PORT));
+	}
+}
+
+static void
+own_is_not_reached(void **state)
+{
+	uint64_t	seed;
+	unsigned int	i, denied = 0, meant = 0;
+
+	(void)state;
+	for (seed = 1; seed <= 300; seed++) {
+		struct text	 t = { NULL, 0, 0 };
+		struct policy	*p;
+
+		random_policy(seed, &t, false, false);
+		p = law(t.buf);
+		for (i = 0; i < NPROBES; i++) {
+			struct policy_query	q = probe(i);
+			struct endpoint		form[POLICY_FORMS_MAX];
+			size_t			n = policy_forms(&q.dst, form);
+
+			for (q.own = 1; q.own < UINT32_C(1) << n; q.own++)
+				check_own(p, &q, &denied, &meant);
+		}
+		policy_free(p);
+		free(t.buf);
+	}
+	assert_true(denied > 10000 && meant > 1000);
 }
 
 /* ---- a token less ----------------------------------------------------------- */
@@ -606,6 +687,7 @@ main(void)
 		cmocka_unit_test(print_is_identity),
 		cmocka_unit_test(more_allows_keep_denies),
 		cmocka_unit_test(order_does_not_matter),
+		cmocka_unit_test(own_is_not_reached),
 		cmocka_unit_test(a_token_less),
 		cmocka_unit_test(names_allow_what_they_match),
 		cmocka_unit_test(audit_mode_keeps_its_word),

@@ -1,0 +1,153 @@
+#!/usr/bin/python3
+"""What is the host's own, as only its kernel knows: nets that are local as a whole,
+anycast and broadcast, the tables of rules; at the dial, after it, and in answers.
+In a network namespace of its own; else skipped. (Port 3: the double allows what is not this host, see
+policy_double.c.)
+
+usage: own.py [TEST...]     (BROKER=program; default ./broker-double)
+"""
+
+import os
+import select
+import socket
+import sys
+
+sys.dont_write_bytecode = True
+from rig import *  # noqa: E402
+from names import bench as names_bench, resolve  # noqa: E402
+
+AWAY4, AWAY6 = "198.51.100.9", "2001:db8:51::9"     # next door, and silent
+REFUSALS = {TCP: RESET, UDP: ADMIN, ECHO: ADMIN}
+
+
+def bench(stack, needs=0, **kw):
+    return names_bench(stack, needs=needs, **kw)
+
+
+def setup():
+    write("/proc/sys/net/ipv4/ping_group_range", "0 0" if os.getegid() == 0
+          else f"{os.getegid()} {os.getegid()}")
+    write("/proc/sys/net/ipv4/tcp_syn_retries", "1")
+    for dst in (AWAY4, AWAY6):
+        ip("neigh", "add", dst, "lladdr", "02:00:00:00:00:09", "nud",
+           "permanent", "dev", "street")
+    ip("route", "add", "local", "198.18.0.0/16", "dev", "lo")
+    ip("-6", "route", "add", "local", "2001:db8:a::/64", "dev", "lo")
+
+
+def canary(kind, family=socket.AF_INET6):
+    """A service of the host, on all its addresses, at port 3."""
+    s = socket.socket(family, kind)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    s.bind(("::" if family == socket.AF_INET6 else "0.0.0.0", 3))
+    if kind == socket.SOCK_STREAM:
+        s.listen(16)
+    s.setblocking(False)
+    return s
+
+
+def heard(s):
+    return bool(select.select([s], [], [], 0.1)[0])
+
+
+def denied(b, dst, protos=(TCP, UDP, ECHO)):
+    """By the floor, before there is a socket."""
+    f = b.guest()
+    tcp, udp = canary(socket.SOCK_STREAM), canary(socket.SOCK_DGRAM)
+    for proto in protos:
+        ident = f.open(dst, 0 if proto == ECHO else 3, proto)
+        kind, got, code, fd = f.recv()
+        if fd is not None:
+            os.write(fd, b"to the host itself")
+        assert (kind, got, code) == (DENY, ident, REFUSALS[proto]), (
+            dst, proto, kind, heard(tcp), heard(udp))
+    assert not heard(tcp) and not heard(udp)
+    assert [r.reason for r in b.of("flow.deny")] == \
+        ["floor-local"] * len(protos)
+    assert not b.of("flow.open")
+
+
+def test_any_ip(b):
+    denied(b, "198.18.4.4")
+
+
+def test_any_ip6(b):
+    """The source is another address: nothing about the socket shows it."""
+    denied(b, "2001:db8:a::1234")
+
+
+def test_wrapped(b):
+    """By the road of a NAT64, which would send it back."""
+    denied(b, "64:ff9b::c612:404")
+
+
+def test_subnet_router_anycast(b):
+    write("/proc/sys/net/ipv6/conf/all/forwarding", "1")
+    try:
+        denied(b, "2001:db8:51::")
+    finally:
+        write("/proc/sys/net/ipv6/conf/all/forwarding", "0")
+
+
+def test_broadcast(b):
+    denied(b, "198.51.100.255")
+
+
+def test_table_of_a_rule(b):
+    """Local for one protocol and port alone, in a table that a rule chooses."""
+    ip("route", "add", "local", "203.0.113.0/24", "dev", "lo", "table", "77")
+    ip("rule", "add", "ipproto", "udp", "dport", "3", "lookup", "77")
+    try:
+        denied(b, "203.0.113.5", [UDP])
+        b.guest(1).granted("203.0.113.5", 5, UDP)
+    finally:
+        ip("rule", "del", "ipproto", "udp", "dport", "3", "lookup", "77")
+        ip("route", "flush", "table", "77")
+
+
+def test_table_by_source(b):
+    """The rule looks at the source, which is known only after the connect."""
+    ip("route", "add", "local", "203.0.113.0/24", "dev", "lo", "table", "78")
+    ip("rule", "add", "from", "198.51.100.1", "lookup", "78")
+    try:
+        f = b.guest()
+        udp = canary(socket.SOCK_DGRAM)
+        assert f.expect(DENY, f.open("203.0.113.6", 3, UDP)) == ADMIN
+        assert b.one("flow.close").reason == "floor-local"
+        assert not heard(udp)
+    finally:
+        ip("rule", "del", "from", "198.51.100.1", "lookup", "78")
+        ip("route", "flush", "table", "78")
+
+
+# ---- answers ----------------------------------------------------------------------------
+
+@needs(needs=NEEDS_RESOLVER)
+def test_answers_of_our_own(b):
+    """Any of them: taken out as the rest of the floor is."""
+    write("/proc/sys/net/ipv6/conf/all/forwarding", "1")
+    try:
+        b.res = b.resolver()
+        f = b.guest()
+        for addr, good in (("198.18.4.4", AWAY4), ("198.51.100.255", AWAY4),
+                           ("2001:db8:a::77", AWAY6), ("2001:db8:51::", AWAY6),
+                           ("64:ff9b::c612:404", AWAY6)):
+            qtype = AAAA if ":" in addr else A
+            assert resolve(b, f, "a.test", [addr], qtype) == (
+                ANS_NXDOMAIN, 5, []), addr
+            r = b.of("dns")[-1]
+            assert (r.verdict, r.reason, r.stripped) == (
+                2, "rebinding-stripped", 1), vars(r)
+            assert resolve(b, f, "a.test", [addr, good], qtype) == (
+                ADDRESSES, 300, [good])
+            assert b.of("dns")[-1].stripped == 1
+    finally:
+        write("/proc/sys/net/ipv6/conf/all/forwarding", "0")
+
+
+if __name__ == "__main__":
+    enter_street()
+    setup()
+    sys.exit(main(named(globals()), bench))
