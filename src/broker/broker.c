@@ -25,7 +25,6 @@
 
 static void	broker_tick(int, short, void *);
 static void	broker_watch(int, short, void *);
-static void	broker_listing(int, short, void *);
 
 /* How many flows this process has file descriptors for. */
 static uint32_t
@@ -68,6 +67,7 @@ broker_new(struct event_base *base, int keeper, struct policy *policy,
 	b->durable = durable;
 	b->gen = 1;
 	b->conns_max = fds_for_flows();
+	TAILQ_INIT(&b->walk);
 	b->locals = locals_open();
 	if (route_open(&b->route) == -1)
 		fatal("netlink");
@@ -79,8 +79,8 @@ broker_new(struct event_base *base, int keeper, struct policy *policy,
 	b->tick = event_for(b, -1, 0, broker_tick);
 	b->watching = event_for(b, b->watch, EV_READ | EV_PERSIST,
 	    broker_watch);
-	b->listing = event_for(b, locals_fd(b->locals), EV_READ | EV_PERSIST,
-	    broker_listing);
+	if ((b->changes = changes_new(b)) == NULL)
+		fatal("netlink");
 	b->childlog = childlog_new(base);
 	b->keeper = keeper_open(b, keeper);
 	if (b->childlog == NULL || b->keeper == NULL)
@@ -108,7 +108,7 @@ broker_start(struct broker *b)
 	audit_put(b, &r);
 }
 
-/* ---- time and addresses -------------------------------------------------------- */
+/* ---- time -------------------------------------------------------- */
 
 static void
 tick_in(struct broker *b, bool soon)
@@ -163,17 +163,6 @@ broker_watch(int fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	ledger_watch(arg);
-}
-
-static void
-broker_listing(int fd, short what, void *arg)
-{
-	struct broker	*b = arg;
-
-	(void)fd;
-	(void)what;
-	if (locals_read(b->locals))
-		b->epoch++;
 }
 
 /* ---- the end --------------------------------------------------------------------- */
@@ -308,7 +297,7 @@ broker_free(struct broker *b)
 	inspector_free(b);
 	event_free(b->tick);
 	event_free(b->watching);
-	event_free(b->listing);
+	changes_free(b->changes);
 	childlog_free(b->childlog);
 	chan_free(b->keeper);
 	audit_free(b->audit);

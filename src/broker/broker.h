@@ -95,6 +95,8 @@ struct flow {
 	TAILQ_ENTRY(flow) all;		/* guest's flows, oldest first */
 	struct waiter	wait;		/* while not durable */
 	TAILQ_ENTRY(flow) turn;		/* the list `on`, if any */
+	TAILQ_ENTRY(flow) walk;		/* the broker's, of all flows */
+	uint32_t	walked;		/* in which round */
 	struct flow_list *on;
 	struct guest	*guest;
 	uint64_t	id;		/* the frame's */
@@ -206,6 +208,7 @@ struct guest {
 };
 
 struct audit;
+struct changes;
 struct childlog;
 struct inspector;
 struct resolver;
@@ -214,17 +217,20 @@ enum broker_stop { STOP_NO, STOP_GRACEFUL, STOP_COUNT, STOP_FLUSH, STOP_DONE };
 
 struct broker {
 	struct event_base *base;
-	struct event	*tick, *watching, *listing;
+	struct event	*tick, *watching;
 	bool		tick_soon;	/* it comes within TICK */
 	struct chan	*keeper;
 	struct policy	*policy;
 	unsigned int	tenant;
-	uint32_t	gen, epoch;	/* epoch: policy or local addresses changed */
+	uint32_t	gen, epoch;	/* epoch: policy or the host's network changed */
 	uint32_t	durable;	/* enum policy_durable */
 	uint32_t	conns_max;	/* what there are fds for, of all guests */
 	struct locals	*locals;
 	struct route	 route;
 	bool		route_warned;
+	struct changes	*changes;
+	struct flow_list walk;		/* all flows; those not yet in this round first */
+	uint32_t	round;
 	struct audit	*audit;
 	struct resolver	*resolver;	/* NULL: the policy has no use for one */
 	struct inspector *inspector;
@@ -300,6 +306,10 @@ enum route_kind host_look(struct broker *, uint32_t proto,
 	    const struct endpoint *src, const struct endpoint *dst,
 	    uint32_t *own);
 bool	host_clear(const struct flow *);
+
+/* changes.c */
+struct changes *changes_new(struct broker *);	/* NULL: errno */
+void	changes_free(struct changes *);
 
 /* connect.c */
 int	connect_socket(uint32_t proto, const struct endpoint *dial);

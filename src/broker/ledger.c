@@ -92,6 +92,8 @@ ledger_add(struct guest *g, const struct wire_open *m,
 	f->chain = *slot;
 	*slot = f;
 	TAILQ_INSERT_TAIL(&g->flows, f, all);
+	f->walked = g->broker->round;
+	TAILQ_INSERT_TAIL(&g->broker->walk, f, walk);
 	g->nflows++;
 	g->broker->nflows++;
 	return f;
@@ -135,6 +137,7 @@ leave(struct flow *f)
 		slot = &(*slot)->chain;
 	*slot = f->chain;
 	TAILQ_REMOVE(&g->flows, f, all);
+	TAILQ_REMOVE(&g->broker->walk, f, walk);
 	g->nflows--;
 	ledger_move(f, NULL);
 	audit_forget(g->broker, &f->wait);
@@ -420,9 +423,9 @@ judge_again(const struct flow *f)
 }
 
 /*
- * The last look before the grant, and before the first byte: if policy or local
- * addresses have changed since the verdict, it is made again from what the guest
- * had asked.
+ * The last look before the grant, and before the first byte: if policy or the
+ * host's network have changed since the verdict, it is made again from what the
+ * guest had asked.
  */
 bool
 ledger_release(struct flow *f)

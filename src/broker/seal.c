@@ -34,7 +34,7 @@
 	    SEAL_INT(2, name) } }
 
 static const struct seal_call calls[] = {
-	{ SCMP_SYS(read), "locals, route: netlink; childlog: pipes", { { 0 } } },
+	{ SCMP_SYS(read), "locals, route, changes: netlink; childlog: pipes", { { 0 } } },
 	{ SCMP_SYS(write), "fd_send without an fd; locals; route; log", { { 0 } } },
 	{ SCMP_SYS(recvmsg), "fd_recv", {
 	    SEAL_INT(2, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) } },

@@ -77,7 +77,7 @@ def test_sealed(b):
     rest = sorted(v.split(":")[0] for k, v in links.items() if k > 2)
     # keeper, recorder, netlink; libevent's epoll and ours; the log's pipe and
     # the one that libevent makes for signals it is never asked to handle
-    assert rest == ["anon_inode"] * 2 + ["pipe"] * 3 + ["socket"] * 4, links
+    assert rest == ["anon_inode"] * 2 + ["pipe"] * 3 + ["socket"] * 5, links
 
 
 def test_ready_waits_for_the_log(b):
@@ -401,7 +401,7 @@ def test_cancel_connecting(b):
     f.close(ident, HOW_CANCEL, "guest-timeout")
     assert b.one("flow.close").reason == "guest-timeout"
     b.settle()
-    assert b.fds() == 13, b.fds()
+    assert b.fds() == 14, b.fds()
 
 
 @needs(durable=BEFORE_CONNECT)
@@ -1152,7 +1152,7 @@ def test_hup_without_spin(b):
         s.close()
         f.close(ident)
     b.wait(lambda: len(b.of("flow.close")) == 1000)
-    assert b.fds() == 13, b.fds()
+    assert b.fds() == 14, b.fds()
     assert all(r.down == 3 for r in b.of("flow.close"))
 
 

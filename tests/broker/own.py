@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """What is the host's own, as only its kernel knows: nets that are local as a whole,
-anycast and broadcast, the tables of rules; at the dial, after it, and in answers.
-In a network namespace of its own; else skipped. (Port 3: the double allows what is not this host, see
+anycast and broadcast, the tables of rules; at the dial, after it, in answers, and
+when the host's network changes under a live flow. In a network namespace of its
+own; else skipped. (Port 3: the double allows what is not this host, see
 policy_double.c.)
 
 usage: own.py [TEST...]     (BROKER=program; default ./broker-double)
@@ -10,7 +11,10 @@ usage: own.py [TEST...]     (BROKER=program; default ./broker-double)
 import os
 import select
 import socket
+import subprocess
 import sys
+import threading
+import time
 
 sys.dont_write_bytecode = True
 from rig import *  # noqa: E402
@@ -120,6 +124,186 @@ def test_table_by_source(b):
     finally:
         ip("rule", "del", "from", "198.51.100.1", "lookup", "78")
         ip("route", "flush", "table", "78")
+
+
+# ---- a change under a live flow --------------------------------------------------------
+
+def revoked_by(b, dst, change, undo):
+    """What leaves after the change, and reaches the host, is what raced."""
+    f = b.guest()
+    ident, s = f.granted(dst, 3, UDP)
+    keeps, t = f.granted(dst, 5, UDP)       # may be this host
+    s.send(b"away")
+    udp = canary(socket.SOCK_DGRAM)
+    try:
+        change()
+        changed = time.monotonic()
+        refused = None
+        while refused is None and time.monotonic() < changed + 3:
+            try:
+                s.send(b"x")
+            except BrokenPipeError:
+                refused = time.monotonic() - changed
+        assert refused is not None, "it is sent on and on"
+        f.expect(REVOKE, ident)
+        last = 0
+        while heard(udp):
+            udp.recv(9)
+            last += 1
+        print(f"     {dst}: {last} datagrams in {refused * 1000:.1f} ms")
+        assert refused < 0.5
+        s.close()
+        f.close(ident, HOW_RST, "killed")
+        assert b.one("flow.close").reason == "floor-local"
+        t.send(b"on")
+        f.silent(0.3)
+        t.close()
+        f.close(keeps)
+    finally:
+        undo()
+
+
+def vip(dst):
+    length = "128" if ":" in dst else "32"
+    return (lambda: ip("addr", "add", f"{dst}/{length}", "dev", "lo"),
+            lambda: ip("addr", "del", f"{dst}/{length}", "dev", "lo"))
+
+
+def test_address_moves_here(b):
+    revoked_by(b, AWAY4, *vip(AWAY4))
+
+
+def test_address_moves_here6(b):
+    revoked_by(b, AWAY6, *vip(AWAY6))
+
+
+def test_net_becomes_local(b):
+    revoked_by(b, "2001:db8:b::7",
+               lambda: ip("-6", "route", "add", "local", "2001:db8:b::/64",
+                          "dev", "lo"),
+               lambda: ip("-6", "route", "del", "local", "2001:db8:b::/64",
+                          "dev", "lo"))
+
+
+def test_rule_makes_it_local(b):
+    ip("-6", "route", "add", "local", "2001:db8:c::/64", "dev", "lo", "table",
+       "79")
+    try:
+        revoked_by(b, "2001:db8:c::7",
+                   lambda: ip("-6", "rule", "add", "to", "2001:db8:c::/64",
+                              "lookup", "79"),
+                   lambda: ip("-6", "rule", "del", "to", "2001:db8:c::/64",
+                              "lookup", "79"))
+    finally:
+        ip("-6", "route", "flush", "table", "79")
+
+
+def test_forwarding_is_switched_on(b):
+    path = "/proc/sys/net/ipv6/conf/all/forwarding"
+    revoked_by(b, "2001:db8:51::", lambda: write(path, "1"),
+               lambda: write(path, "0"))
+
+
+def test_inside_moves_here(b):
+    """A flow by NAT64 to an IPv4 address that moves here."""
+    f = b.guest()
+    ident, s = f.granted("64:ff9b::c633:6409", 3, UDP)
+    come, go = vip(AWAY4)
+    come()
+    try:
+        f.expect(REVOKE, ident)
+        s.close()
+        f.close(ident, HOW_RST, "killed")
+        assert b.one("flow.close").reason == "floor-local"
+    finally:
+        go()
+
+
+def test_moves_here_before_the_grant(b):
+    """Connected, and its record not yet on the disk."""
+    f = b.guest()
+    b.hold = True
+    ident = f.open(AWAY4, 3, UDP)
+    b.wait(lambda: b.of("flow.open"))
+    come, go = vip(AWAY4)
+    come()
+    try:
+        assert f.expect(DENY, ident) == ADMIN
+        b.release()
+        assert b.one("flow.close").reason == "floor-local"
+    finally:
+        go()
+
+
+@needs(durable=BEFORE_CONNECT)
+def test_moves_here_before_the_connect(b):
+    f = b.guest()
+    tcp = canary(socket.SOCK_STREAM)
+    b.hold = True
+    ident = f.open(AWAY4, 3)
+    b.wait(lambda: b.of("flow.open"))
+    come, go = vip(AWAY4)
+    come()
+    try:
+        assert f.expect(DENY, ident) == RESET
+        b.release()
+        assert b.one("flow.close").reason == "floor-local"
+        assert not heard(tcp)
+    finally:
+        go()
+
+
+@needs(conns=2000, burst=4000, pending_dst=2000)
+def test_storm(b):
+    """20 000 routes come and go, with 1000 flows alive: dials are answered
+    meanwhile, the broker takes a small part of the time, and what moves here in the
+    midst of it is noticed."""
+    f = b.guest()
+    flows = [f.granted(f"198.51.100.{20 + i % 100}", 5 + i, UDP)
+             for i in range(1000)]
+    ident, s = f.granted(AWAY4, 3, UDP)
+    routes = [f"route add 100.{i >> 8 & 127}.{i & 255}.0/24 dev street"
+              for i in range(20000)]
+    batch = "\n".join(routes + [r.replace("add", "del") for r in routes])
+    storm = subprocess.Popen(["ip", "-batch", "-"], stdin=subprocess.PIPE,
+                             text=True)
+    thread = threading.Thread(target=storm.communicate, args=(batch,))
+    begun, used = time.monotonic(), cpu(b)
+    thread.start()
+    slow, dials = 0.0, 0
+    while thread.is_alive():
+        at = time.monotonic()
+        last, t = f.granted("198.51.100.150", 4000 + dials, UDP)
+        slow = max(slow, time.monotonic() - at)
+        t.close()
+        f.close(last)
+        dials += 1
+        time.sleep(0.02)
+        if dials == 10:
+            come, go = vip(AWAY4)
+            come()
+            at = time.monotonic()
+            f.expect(REVOKE, ident)
+            noticed = time.monotonic() - at
+            s.close()
+            f.close(ident, HOW_RST, "killed")
+    took = time.monotonic() - begun
+    share = (cpu(b) - used) / took
+    go()
+    assert storm.returncode == 0 and dials > 10
+    print(f"     {took:.1f} s: {share:.0%} of a processor, slowest of {dials} "
+          f"dials {slow * 1000:.0f} ms, noticed after {noticed * 1000:.0f} ms")
+    assert share < 0.25, share
+    assert noticed < 2
+    for ident, s in flows:
+        s.close()
+        f.close(ident)
+
+
+def cpu(b):
+    with open(f"/proc/{b.pid}/stat") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 # ---- answers ----------------------------------------------------------------------------
