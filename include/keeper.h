@@ -29,6 +29,7 @@ enum keeper_type {
 	KEEPER_CHILD_LOG,	/* + read end of that child's diagnostics */
 	KEEPER_DIED,		/* or could not be started */
 	KEEPER_STOP,		/* close every flow, flush the log, then exit 0 */
+	KEEPER_LAW_GONE,	/* struct keeper_law: as the command said it */
 	/* broker -> keeper */
 	KEEPER_HELLO = 160,	/* sealed; struct wire_hello */
 	KEEPER_SPAWN,
@@ -39,8 +40,10 @@ enum keeper_type {
 	/* command -> keeper (head.id 0) */
 	KEEPER_LINK = 192,	/* + the tap, or the connected stream client */
 	KEEPER_FINISH,		/* CMD has ended */
+	KEEPER_LAW,		/* before that: a file of the policy is another now */
 	/* keeper -> command */
-	KEEPER_UP = 224,	/* CMD may start */
+	KEEPER_UP = 224,	/* CMD may start; + memfd with the policy's files, in
+				   one-guest mode: "DEVICE INODE PATH", NUL-ended */
 	KEEPER_DOWN,		/* with the summary; the keeper exits next */
 	KEEPER_FAILED		/* it never came up; why is on stderr */
 };
@@ -102,6 +105,13 @@ struct keeper_summary {			/* SUMMARY, DOWN */
 	uint32_t	zero;
 };
 static_assert(sizeof(struct keeper_summary) == 56, "keeper_summary");
+
+#define KEEPER_PATH_MAX	128
+struct keeper_law {
+	struct wire_head head;
+	char		path[KEEPER_PATH_MAX];	/* with the NUL; cut if need be */
+};
+static_assert(sizeof(struct keeper_law) == 16 + 128, "keeper_law");
 
 struct keeper_link {			/* + fd */
 	struct wire_head head;

@@ -146,6 +146,23 @@ keeper_stop(void *room, const void *msg, int fd)
 	return 0;
 }
 
+/* It cannot tell who did it: a command may have, and the user may. */
+static int
+keeper_law(void *room, const void *msg, int fd)
+{
+	const struct keeper_law	*m = msg;
+	struct broker		*b = room;
+	struct record		 r;
+
+	(void)fd;
+	if (memchr(m->path, '\0', sizeof(m->path)) == NULL)
+		return -1;
+	record_init(b, NULL, REC_POLICY_REPLACED, &r);
+	record_text(r.detail, sizeof(r.detail), m->path);
+	audit_put(b, &r);
+	return 0;
+}
+
 static const struct wire_rule rules[] = {
 	{ KEEPER_GUEST, 1, sizeof(struct keeper_guest), false, keeper_guest, 0 },
 	{ KEEPER_CHILD, 1, sizeof(struct keeper_child), true, keeper_child, 0 },
@@ -153,6 +170,7 @@ static const struct wire_rule rules[] = {
 	    keeper_child_log, 0 },
 	{ KEEPER_DIED, 1, sizeof(struct keeper_died), false, keeper_died, 0 },
 	{ KEEPER_STOP, 1, sizeof(struct wire_id), false, keeper_stop, 0 },
+	{ KEEPER_LAW_GONE, 1, sizeof(struct keeper_law), false, keeper_law, 0 },
 };
 
 static void

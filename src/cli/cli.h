@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -83,6 +84,7 @@ struct machine_spec {
 };
 struct machine {
 	int		chan, pidfd;
+	int		files;		/* at UP: the memfd of the policy's files */
 	struct keeper_summary summary;
 };
 enum machine_news { MACHINE_NOTHING, MACHINE_UP, MACHINE_DOWN, MACHINE_FAILED,
@@ -92,6 +94,8 @@ int	machine_link(struct machine *, int tap, uint32_t flags);
 enum machine_news machine_read(struct machine *);
 /* Asks it to end and waits for that. False: it did not end well. */
 bool	machine_finish(struct machine *);
+/* For the log: a file of the policy is another now. Before machine_finish(). */
+void	machine_law(struct machine *, const char *path);
 void	machine_report(const struct machine *, const char *audit);
 
 /* netlink.c: one request, one answer */
@@ -180,6 +184,21 @@ struct outside {
 	size_t	n;
 };
 
+/* law.c: the files of the policy, and the directories of its includes */
+struct law_file {
+	const char	*path;		/* as the parser opened it */
+	uint64_t	dev, ino;
+	const char	*of;		/* of a loose directory or link: which it leads to */
+};
+struct law {
+	struct law_file	*file, *loose;	/* loose: CMD might move or turn them */
+	size_t		n, nloose;
+};
+/* The parser's list. -1 after saying so. */
+int	law_read(struct law *, int fd);
+/* A path of the list from the root. False: it is too long. */
+bool	law_full(const char *path, const char *cwd, char out[PATH_MAX]);
+
 struct run {
 	const char	*policy, *tenant, *audit, *durable, *user, *learn;
 	uint32_t	mtu;
@@ -199,6 +218,7 @@ struct run {
 	char		policy_path[4096], audit_path[4096];
 	int		log_dir;	/* the log's, held since before CMD */
 	int		learn_dir;	/* --learn FILE's; -1 = none */
+	struct law	law;		/* when the policy is in force */
 	struct identity	who;
 	struct confine	limits;
 	sigset_t	mask;		/* as we were called with */
@@ -223,6 +243,20 @@ bool	held_log(const struct run *);
 /* The name of a path's last part. */
 const char *held_name(const char *path);
 
+/* law.c, too. Before CMD: what of the policy's paths is loose. */
+void	law_look(struct run *);
+/* After it: says what is another now. The first file that is led to, or NULL. */
+const char *law_replaced(const struct run *);
+/*
+ * vault.c: whatever lies on a path, its end not included, and could be renamed by CMD
+ * is handed to a function, the outermost first, until that is not 0; with the
+ * directory above.
+ */
+struct stat;
+typedef int	above_fn(const char *, const struct stat *, const char *cwd, void *);
+int	vault_above(const struct run *, const char *path, above_fn *, const char *cwd,
+	    void *);
+
 /* learn.c: a policy from what CMD did */
 /* Before CMD runs: may FILE be made? Says what is wrong. */
 int	learn_check(const char *file);
@@ -233,7 +267,7 @@ int	learn_write(const struct run *, int status);
 enum ctl_type {
 	CTL_MAPPED = 1,		/* to init: your id maps are written */
 	CTL_TAP,		/* from init, with the tap */
-	CTL_GO,			/* to init: start CMD */
+	CTL_GO,			/* to init: start CMD; + the policy's files */
 	CTL_STARTED,		/* from init: there is a CMD for signals to reach */
 	CTL_SIGNAL,		/* to init: for CMD */
 	CTL_STOPPED,		/* from init: CMD is, by this signal */

@@ -113,18 +113,20 @@ init_main(const struct run *r, int ctl)
 {
 	/* To end what runs as somebody else; it reaches nobody outside. */
 	static const unsigned int kill_cap = CAP_KILL;
+	struct run	own = *r;
 	struct ctl	c;
 	pid_t		cmd;
-	int		sfd, status;
+	int		sfd, status, files = -1;
 
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == -1 ||
 	    prctl(PR_SET_NAME, "sp-init", 0, 0, 0) == -1)
 		fatal("prctl");
 	if (ctl_wait(ctl, &c, NULL) == -1 || inside_network(r, ctl) == -1 ||
-	    ctl_wait(ctl, &c, NULL) == -1)
+	    ctl_wait(ctl, &c, &files) == -1 || c.type != CTL_GO)
 		_exit(EXIT_MACHINERY);
 	/* the limits before the files: /proc/sys can be read-only after that */
-	if (confine_namespaces(r) == -1 || world_make(r) == -1) {
+	if (confine_namespaces(r) == -1 || files == -1 ||
+	    law_read(&own.law, files) == -1 || world_make(&own) == -1) {
 		(void)ctl_send(ctl, CTL_ENDED, EXIT_MACHINERY);
 		_exit(EXIT_MACHINERY);
 	}

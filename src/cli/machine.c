@@ -137,7 +137,7 @@ machine_start(struct machine *m, const struct machine_spec *s)
 	pid_t		pid;
 
 	memset(m, 0, sizeof(*m));
-	m->chan = m->pidfd = -1;
+	m->chan = m->pidfd = m->files = -1;
 	if ((exe = keeper_open()) == -1)
 		return -1;
 	if (fd_channel(pair) == -1) {
@@ -179,11 +179,16 @@ machine_read(struct machine *m)
 		struct keeper_summary	down;
 	} in;
 	ssize_t	n;
+	int	fd;
 
 	memset(&in, 0, sizeof(in));
-	n = fd_recv(m->chan, &in, sizeof(in), NULL, NULL);
+	n = fd_recv(m->chan, &in, sizeof(in), &fd, NULL);
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return MACHINE_NOTHING;
+	if (fd != -1) {
+		fd_drop(&m->files);
+		m->files = fd;
+	}
 	if (n == (ssize_t)sizeof(in.head) && in.head.type == KEEPER_UP)
 		return MACHINE_UP;
 	if (n == (ssize_t)sizeof(in.head) && in.head.type == KEEPER_FAILED)
@@ -207,6 +212,17 @@ reap(struct machine *m)
 	waitid(P_PIDFD, (id_t)m->pidfd, NULL, WEXITED);
 	fd_drop(&m->pidfd);
 	fd_drop(&m->chan);
+	fd_drop(&m->files);
+}
+
+void
+machine_law(struct machine *m, const char *path)
+{
+	struct keeper_law	l;
+
+	wire_begin(&l, sizeof(l), KEEPER_LAW, 0);
+	memcpy(l.path, path, strnlen(path, sizeof(l.path) - 1));
+	(void)fd_send(m->chan, &l, sizeof(l), -1);
 }
 
 bool

@@ -227,9 +227,14 @@ say_unwell(const struct run *r, const struct wait *w, const char *log)
 static int
 finish(struct run *r, struct machine *m, struct wait *w)
 {
-	bool	well = machine_finish(m);
-	bool	found = !w->began || held_log(r);
+	const char	*law = w->began ? law_replaced(r) : NULL;
+	bool	well;
+	bool	found;
 
+	if (law != NULL)
+		machine_law(m, law);
+	well = machine_finish(m);
+	found = !w->began || held_log(r);
 	well = well && found;
 	if (!well && w->began)
 		say_unwell(r, w, found ? r->audit_path : NULL);

@@ -14,6 +14,7 @@
  */
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,32 +67,57 @@ is_mountpoint(const char *path, const struct stat *above)
 	return lstat(path, &st) == 0 && st.st_dev != above->st_dev;
 }
 
-/*
- * The directories above `path', which has no links in it; but not those that are
- * above `but', or it, if that is not NULL.
- */
-static int
-pin_above(const struct run *r, const char *path, const char *but)
+int
+vault_above(const struct run *r, const char *path, above_fn *todo,
+    const char *cwd, void *arg)
 {
 	char		p[PATH_MAX];
 	char		*s;
 	struct stat	above;
+	int		rc = 0;
 
 	snprintf(p, sizeof(p), "%s", path);
 	if (stat("/", &above) == -1)
 		return -1;
-	for (s = p + 1; (s = strchr(s, '/')) != NULL; *s++ = '/') {
+	for (s = p + 1; rc == 0 && (s = strchr(s, '/')) != NULL; *s++ = '/') {
 		*s = '\0';
-		if (renames_in(r, &above) && !is_mountpoint(p, &above) &&
-		    (but == NULL || !mounts_above(p, but)) && pin(p) == -1) {
-			log_warn("%s: keeping it from being renamed by CMD", p);
+		if (renames_in(r, &above))
+			rc = todo(p, &above, cwd, arg);
+		if (stat(p, &above) == -1)
 			return -1;
-		}
-		if (stat(p, &above) == -1) {
-			log_warn("%s", p);
-			return -1;
-		}
 	}
+	return rc;
+}
+
+static int
+pin_one(const char *path, const struct stat *above, const char *cwd, void *arg)
+{
+	(void)cwd;
+	(void)arg;
+	if (is_mountpoint(path, above) || pin(path) == 0)
+		return 0;
+	log_warn("%s: keeping it from being renamed by CMD", path);
+	return -1;
+}
+
+/* Not where CMD works: to rename within its own tree is what it is there for. */
+static int
+pin_beside(const char *path, const struct stat *above, const char *cwd, void *arg)
+{
+	return mounts_above(path, cwd) ? 0 : pin_one(path, above, cwd, arg);
+}
+
+/* A link on the way. A kernel that cannot mount there leaves it to be found out. */
+static int
+pin_link(const char *path, const struct stat *above, const char *cwd, void *arg)
+{
+	struct stat	st;
+
+	(void)cwd;
+	(void)arg;
+	if (lstat(path, &st) == 0 && S_ISLNK(st.st_mode) &&
+	    !is_mountpoint(path, above))
+		(void)pin(path);
 	return 0;
 }
 
@@ -103,6 +129,7 @@ find_log(const struct run *r, char dir[PATH_MAX])
 {
 	char	path[PATH_MAX];
 
+	(void)vault_above(r, r->audit_path, pin_link, "/", NULL);
 	snprintf(path, sizeof(path), "%s", r->audit_path);
 	return realpath(dirname(path), dir) != NULL;
 }
@@ -136,26 +163,85 @@ cover_log(const struct run *r, const char *cwd)
 
 	if (!find_log(r, dir))
 		return 0;
-	if (not_wanted(r, dir, cwd) == -1 || pin_above(r, dir, NULL) == -1)
+	if (not_wanted(r, dir, cwd) == -1 ||
+	    vault_above(r, dir, pin_one, cwd, NULL) == -1)
 		return -1;
 	return mounts_cover(dir);
 }
 
-/* The policy decides about the next run too. */
-static int
-guard_policy(const struct run *r)
+/* ---- the policy ------------------------------------------------------------------ */
+
+static bool
+is_readonly(const char *path)
 {
-	if (access(r->policy_path, F_OK) == -1)
+	struct statvfs	fs;
+
+	return statvfs(path, &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0;
+}
+
+/*
+ * A directory in which an include looks for files: CMD is not to add one. In the one
+ * that it works in it can only be said that it may.
+ */
+static int
+guard_directory(const char *dir, const char *cwd)
+{
+	if (!mounts_above(dir, cwd))
+		return mounts_freeze(dir);
+	log_warnx("the policy includes files of %s, where CMD works: it can add "
+	    "to the policy of the next run", dir);
+	return 0;
+}
+
+/* CMD could write it, or put another in its place. */
+static bool
+in_reach(const struct run *r, const char *path, const struct stat *st)
+{
+	char		dir[PATH_MAX];
+	struct stat	above;
+
+	snprintf(dir, sizeof(dir), "%s", path);
+	return renames_in(r, st) ||
+	    stat(dirname(dir), &above) == -1 || renames_in(r, &above);
+}
+
+static int
+guard_file(const struct run *r, const char *path, const char *cwd, bool dirs)
+{
+	struct stat	st;
+
+	if (stat(path, &st) == -1 || S_ISDIR(st.st_mode) != dirs)
 		return 0;
-	if (mount(r->policy_path, r->policy_path, NULL, MS_BIND, NULL) == 0 &&
-	    mounts_readonly(r->policy_path, 0) == 0)
+	if (vault_above(r, path, pin_beside, cwd, NULL) == -1)
+		return -1;
+	if (!in_reach(r, path, &st) || is_readonly(path))
 		return 0;
-	log_warn("%s: making it read-only for CMD", r->policy_path);
-	return -1;
+	return S_ISDIR(st.st_mode) ? guard_directory(path, cwd) :
+	    mounts_freeze(path);
+}
+
+/* Directories first: a file in one that is frozen needs no more. */
+static int
+guard_law(const struct run *r, const char *cwd)
+{
+	char	full[PATH_MAX], path[PATH_MAX];
+	size_t	i;
+	int	dirs;
+
+	for (dirs = 1; dirs >= 0; dirs--)
+		for (i = 0; i < r->law.n; i++) {
+			if (!law_full(r->law.file[i].path, cwd, full) ||
+			    realpath(full, path) == NULL)
+				continue;	/* CMD has none there */
+			(void)vault_above(r, full, pin_link, cwd, NULL);
+			if (guard_file(r, path, cwd, dirs) == -1)
+				return -1;
+		}
+	return 0;
 }
 
 int
 vault_guard(const struct run *r, const char *cwd)
 {
-	return cover_log(r, cwd) == -1 ? -1 : guard_policy(r);
+	return cover_log(r, cwd) == -1 ? -1 : guard_law(r, cwd);
 }

@@ -154,6 +154,22 @@ from_init(struct wait *w)
 	}
 }
 
+/* The policy is in force: its files are known, and init is to guard them. */
+static void
+go(struct wait *w)
+{
+	struct ctl	c = { .type = CTL_GO };
+
+	if (w->machine->files == -1 ||
+	    law_read(&w->run->law, w->machine->files) == -1 ||
+	    fd_send(w->guest->ctl, &c, sizeof(c), w->machine->files) == -1) {
+		w->over = true;
+		return;
+	}
+	law_look(w->run);
+	fd_drop(&w->machine->files);
+}
+
 static void
 from_machine(struct wait *w)
 {
@@ -166,7 +182,7 @@ from_machine(struct wait *w)
 			log_warnx("CMD is root for files: it can leave the "
 			    "network through /etc/cron.d and the like; --user "
 			    "NAME makes it less");
-		(void)ctl_send(w->guest->ctl, CTL_GO, 0);
+		go(w);
 		break;
 	default:
 		w->over = true;

@@ -28,6 +28,19 @@ on_link(void *arg, const void *msg, int fd)
 }
 
 static int
+on_law(void *arg, const void *msg, int fd)
+{
+	struct keeper		*k = arg;
+	struct keeper_law	l;
+
+	(void)fd;
+	memcpy(&l, msg, sizeof(l));
+	if (k->state == KEEPER_S_READY)	/* else there is no log to tell it to */
+		hatch_law(k, &l);
+	return 0;
+}
+
+static int
 on_finish(void *arg, const void *msg, int fd)
 {
 	(void)msg;
@@ -42,6 +55,8 @@ on_finish(void *arg, const void *msg, int fd)
 static const struct wire_rule rules[] = {
 	{ KEEPER_LINK, KEEPER_S_START | KEEPER_S_GREETED,
 	    sizeof(struct keeper_link), true, on_link, 0 },
+	{ KEEPER_LAW, S_ANY, sizeof(struct keeper_law), false,
+	    on_law, 0 },
 	{ KEEPER_FINISH, S_ANY, sizeof(struct wire_head), false, on_finish, 0 },
 };
 
@@ -91,7 +106,8 @@ command_up(struct keeper *k)
 
 	wire_begin(&up, sizeof(up), KEEPER_UP, 0);
 	if (k->command != NULL)
-		chan_send(k->command, &up, sizeof(up), -1);
+		chan_send(k->command, &up, sizeof(up), k->files);
+	fd_drop(&k->files);
 }
 
 /* The last word: how it went, or that it never began. */

@@ -248,6 +248,16 @@ hatch_died(struct keeper *k, const struct keeper_died *d)
 	tell(k, d, sizeof(*d), -1);
 }
 
+/* As the command tells it: the broker writes it down. */
+void
+hatch_law(struct keeper *k, const struct keeper_law *m)
+{
+	struct keeper_law	l = *m;
+
+	wire_begin(&l.head, sizeof(l.head), KEEPER_LAW_GONE, 0);
+	tell(k, &l, sizeof(l), -1);
+}
+
 void
 hatch_stop(struct keeper *k)
 {

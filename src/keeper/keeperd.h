@@ -129,6 +129,7 @@ struct keeper {
 	int		 exe[ROLES];
 	int		 missing[ROLES];	/* errno of opening the program; 0 = it is there */
 	int		 audit_dir;
+	int		 files;		/* memfd: which the policy was read from */
 	int		 ca_bundle;	/* until the nursery has it */
 	int		 nursery;	/* channel to it */
 	int		 nursery_pidfd;
@@ -157,6 +158,7 @@ void	hatch_guest(struct keeper *);
 void	hatch_child(struct keeper *, enum role, pid_t, int channel, int log);
 void	hatch_died(struct keeper *, const struct keeper_died *);
 void	hatch_stop(struct keeper *);
+void	hatch_law(struct keeper *, const struct keeper_law *);
 
 /* command.c: the channel to the command */
 int	command_open(struct keeper *);
@@ -164,7 +166,7 @@ void	command_up(struct keeper *);
 void	command_end(struct keeper *);
 
 /* parse.c: a sealed memfd with the compiled policy; -1: it was said why */
-int	parse_policy(const struct keeper *, uint64_t *len);
+int	parse_policy(struct keeper *, uint64_t *len);
 
 /* life.c: beginnings and ends of the whole set */
 void	life_deadline(struct keeper *, int seconds);

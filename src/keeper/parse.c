@@ -24,14 +24,14 @@
 #define POLICY_SEALS	(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 static int
-parser_start(const struct keeper *k, int memfd, struct spawned *p)
+parser_start(const struct keeper *k, int memfd, int files, struct spawned *p)
 {
 	struct spawn	s = { .role = ROLE_PARSER,
 			    .exe = k->exe[ROLE_PARSER],
 			    .argv = { "sallyport-parser", k->level,
 			    k->opt.policy,
 			    k->opt.quiet ? "quiet" : NULL, NULL },
-			    .channel = -1, .object = memfd,
+			    .channel = files, .object = memfd,
 			    .log = STDERR_FILENO, .shared = -1 };
 
 	child_ids(k, ROLE_PARSER, &s.uid, &s.gid);
@@ -85,24 +85,44 @@ freeze(int memfd, uint64_t *len)
 	return 0;
 }
 
-int
-parse_policy(const struct keeper *k, uint64_t *len)
+/* What came of one that has been started. */
+static int
+parsed(const struct keeper *k, const struct spawned *p, int memfd, int files,
+    uint64_t *len)
 {
-	struct spawned	p;
-	int		memfd, status;
+	int	status = parser_wait(k, p);
 
-	memfd = memfd_create("policy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (memfd == -1 || parser_start(k, memfd, &p) == -1) {
-		log_warn("the parser cannot be started");
-		fd_drop(&memfd);
-		return -1;
-	}
-	status = parser_wait(k, &p);
-	fd_drop(&p.pidfd);
 	if (status > 1)
 		log_warnx("%s: the parser failed with status %d",
 		    k->opt.policy, status);
-	if (status != 0 || freeze(memfd, len) == -1)
+	if (status != 0)
+		return -1;
+	if (fcntl(files, F_ADD_SEALS, POLICY_SEALS) == -1) {
+		log_warn("sealing the list of the policy's files");
+		return -1;
+	}
+	return freeze(memfd, len);
+}
+
+int
+parse_policy(struct keeper *k, uint64_t *len)
+{
+	struct spawned	p;
+	int		memfd, files, r = -1;
+
+	memfd = memfd_create("policy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	files = memfd_create("policy-files", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (memfd == -1 || files == -1 ||
+	    parser_start(k, memfd, files, &p) == -1)
+		log_warn("the parser cannot be started");
+	else {
+		r = parsed(k, &p, memfd, files, len);
+		fd_drop(&p.pidfd);
+	}
+	if (r == -1) {
 		fd_drop(&memfd);
+		fd_drop(&files);
+	}
+	k->files = files;
 	return memfd;
 }

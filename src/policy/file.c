@@ -186,6 +186,13 @@ read_all(struct parse *p, const struct where *at, const char *path, int fd,
 	return buf;
 }
 
+static void
+tell(struct parse *p, const char *path, const struct stat *st)
+{
+	if (p->sink->file != NULL)
+		p->sink->file(p->sink->arg, path, st->st_dev, st->st_ino);
+}
+
 /* The file of s->path; fills s->dev and s->ino. To be freed. */
 char *
 file_read(struct parse *p, const struct where *at, struct source *s,
@@ -205,8 +212,10 @@ file_read(struct parse *p, const struct where *at, struct source *s,
 		fatal("fstat %s", s->path);
 	s->dev = st.st_dev;
 	s->ino = st.st_ino;
-	if (file_check(p, at, s->path, &st) == 0)
+	if (file_check(p, at, s->path, &st) == 0) {
+		tell(p, s->path, &st);
 		text = read_all(p, at, s->path, fd, (size_t)st.st_size, len);
+	}
 	close(fd);
 	return text;
 }
@@ -251,6 +260,7 @@ list_directory(struct parse *p, const struct include *inc, const char *dir,
 {
 	VEC(const char *)	 found = { NULL, 0, 0 };
 	const struct dirent	*d;
+	struct stat		 st;
 	DIR			*dp = opendir(dir);
 
 	if (dp == NULL) {
@@ -258,6 +268,8 @@ list_directory(struct parse *p, const struct include *inc, const char *dir,
 		    "%s", dir, strerror(errno));
 		return 0;
 	}
+	if (fstat(dirfd(dp), &st) == 0)
+		tell(p, dir, &st);
 	while ((d = readdir(dp)) != NULL && found.n < GLOB_MAX) {
 		if (!matches(pattern, d->d_name))
 			continue;

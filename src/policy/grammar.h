@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "name.h"
 
@@ -27,6 +28,11 @@ struct grammar_sink {
 	 * before it is parsed, with every directory that parsing will look into.
 	 */
 	void	(*dirs)(void *arg, const char *const *dir, size_t n);
+	/*
+	 * May be NULL. Called for every file that is read, and every directory in
+	 * which an include looks for files, with what fstat(2) said of it.
+	 */
+	void	(*file)(void *arg, const char *path, uint64_t dev, uint64_t ino);
 	void	*arg;
 	bool	 quiet;				/* warnings are only counted */
 	unsigned int errors, warnings;		/* counted here */

@@ -1,12 +1,15 @@
 /*
  * sallyport-parser LEVEL POLICY [quiet]: the sealed child that turns text into a
- * compiled policy. It fills the memfd on fd 4, writes what is wrong to fd 5 (quiet:
- * no warnings), and exits: 0 = the memfd is a policy, 1 = there were errors, all of
+ * compiled policy. It fills the memfd on fd 4, writes which files it has read to
+ * fd 3 ("DEVICE INODE PATH" and a NUL for each) and what is wrong to fd 5 (quiet: no
+ * warnings), and exits: 0 = the memfd is a policy, 1 = there were errors, all of
  * them reported.
  *
  * Trusts: its arguments, which are the keeper's.
  * Must not: outlive one reading, or be trusted: the broker checks every length.
  */
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,6 +20,7 @@
 #include "parser.h"
 
 #define EXIT_ERRORS	1
+#define FILE_LINE_MAX	(PATH_MAX + 64)
 
 static void
 line_to_log(void *arg, const char *text)
@@ -39,11 +43,26 @@ lock_dirs(void *arg, const char *const *dir, size_t n)
 	parser_lock_paths(dir, n);
 }
 
+static void
+name_file(void *arg, const char *path, uint64_t dev, uint64_t ino)
+{
+	char	line[FILE_LINE_MAX];
+	int	n = snprintf(line, sizeof(line), "%llu %llu %s",
+		    (unsigned long long)dev, (unsigned long long)ino, path);
+
+	(void)arg;
+	if (n < 0 || (size_t)n >= sizeof(line))
+		fatalx("%s: the path is too long", path);
+	if (fd_write_all(FD_CHANNEL, line, (size_t)n + 1) == -1)
+		fatal("the list of files");
+}
+
 static int
 parse(const char *path, bool quiet)
 {
 	struct grammar_sink	 sink = { .line = line_to_log,
-				    .dirs = lock_dirs, .quiet = quiet };
+				    .dirs = lock_dirs, .file = name_file,
+				    .quiet = quiet };
 	struct model		*m;
 	size_t			 len;
 	void			*blob;

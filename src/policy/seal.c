@@ -1,9 +1,9 @@
 /*
  * The seal of the parser child, which reads text that tenants may have written.
  * What is left to it: to read files below the policy's directories, and to write
- * its memfd and its messages.
+ * its memfd, the list of what it read, and its messages.
  *
- * Trusts: the keeper's three fds.
+ * Trusts: the keeper's fds.
  * Must not: open anything for writing, make a socket, start a program.
  *
  * The filter goes on before the first byte of text, and Landlock a moment later,
@@ -44,6 +44,7 @@ static const struct seal_call	calls[] = {
 	{ SCMP_SYS(getdents64), "the directory of an include", { { 0 } } },
 	{ SCMP_SYS(close), "files", { { 0 } } },
 	{ SCMP_SYS(getuid), "whose files are trusted", { { 0 } } },
+	{ SCMP_SYS(write), "which files were read", { SEAL_INT(0, FD_CHANNEL) } },
 	{ SCMP_SYS(write), "the compiled policy", { SEAL_INT(0, FD_OBJECT) } },
 	{ SCMP_SYS(write), "messages", { SEAL_INT(0, FD_LOG) } },
 	{ SCMP_SYS(poll), "lib/log.c: is there room for a line",

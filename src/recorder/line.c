@@ -71,6 +71,7 @@ static const struct shape {
 	    F_FLOW | F_RULE | F_COUNT | F_DETAIL },
 	[REC_CHILD_DIED] = { "child.died", F_DEATH | F_DETAIL,
 	    F_POL | F_PID | F_ERRNO },
+	[REC_POLICY_REPLACED] = { "policy.replaced", F_DETAIL, F_POL },
 	[REC_DNS_ASK] = { "dns.ask", F_WHO | F_FLOW | F_NAME | F_ASK | F_POL,
 	    F_RULE | F_DETAIL },
 	[REC_FLOW_DIAL] = { "flow.dial",

@@ -213,6 +213,136 @@ def path_of_the_log_is_another(t):
     t.check("ended with status 3" in err, err)
 
 
+# ---- the policy, and what it includes ---------------------------------------------------
+
+LAW = """policy version 1
+include "parts/one.conf"
+include "more/*.conf"
+table <nets> file "nets"
+tenant t {
+    allow to net 203.0.114.11 port tcp 80
+}
+"""
+WRITE = """
+import os
+done = []
+def tried(name, do):
+    try:
+        do()
+        done.append(name)
+    except OSError:
+        pass
+def put(path):
+    with open(path, 'a') as f:
+        f.write('# CMD was here\\n')
+for path in ('conf/p.conf', 'conf/parts/one.conf', 'conf/more/two.conf', 'conf/nets',
+             'conf/more/new.conf'):
+    tried(path, lambda: put(path))
+    tried('unlink ' + path, lambda: os.unlink(path))
+    put('other')
+    tried('replace ' + path, lambda: os.rename('other', path))
+for path in ('conf/more', 'conf/parts', 'conf'):
+    tried('rename ' + path, lambda: os.rename(path, 'moved'))
+put('conf/mine')
+print(done)
+"""
+
+
+class Law:
+    """A policy of several files, in directories that are CMD's user's own."""
+
+    def __init__(self, t):
+        self.place = t.keep(Place(t))
+        for name in ("conf", "conf/parts", "conf/more"):
+            os.mkdir(os.path.join(self.place.path, name))
+            self.place.own(os.path.join(self.place.path, name), 0o755)
+        self.files = {"conf/p.conf": LAW, "conf/parts/one.conf": "# one\n",
+                      "conf/more/two.conf": "# two\n", "conf/nets": "203.0.114.0/24\n"}
+        for name, text in self.files.items():
+            self.place.write(name, text)
+
+    def changed(self):
+        """What is not as it was written."""
+        def now(name):
+            try:
+                with open(os.path.join(self.place.path, name), encoding="ascii") as f:
+                    return f.read()
+            except OSError as error:
+                return str(error)
+        return [name for name, text in self.files.items() if now(name) != text]
+
+
+@case(quick=True, gateways=OURS)
+def policy_and_includes(t):
+    """CMD changes none of the files, adds none, and renames no directory above; all
+    else in there is its own."""
+    law = Law(t)
+    code, out, err = law.place.run("run", "-p", "conf/p.conf", "--", *python(WRITE))
+    t.equal((code, out), (0, b"[]\n"), err)
+    t.equal(law.changed(), [])
+    t.check("another now" not in err, err)
+    t.check(os.path.exists(os.path.join(law.place.path, "conf/mine")), "no mine")
+
+
+def run_in(t, place, cwd, *args):
+    env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": place.path}
+    return subprocess.Popen(
+        [*t.lab.as_user(), os.path.join(t.bindir, "sallyport"), *args], cwd=cwd,
+        env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True)
+
+
+@case(quick=True, gateways=OURS)
+def policy_where_cmd_works(t):
+    """CMD may move the directory that it works in, and with it the policy: that is
+    found out, said, and in the log."""
+    law = Law(t)
+    conf = os.path.join(law.place.path, "conf")
+    log = os.path.join(law.place.path, "log")
+    process = run_in(t, law.place, conf, "run", "-p", "p.conf", "--audit", log, "--",
+                     "sh", "-c", f"cd {law.place.path} && mv conf moved && mkdir conf "
+                     "&& echo evil >conf/p.conf; exit 4")
+    out, err = process.communicate(timeout=20)
+    t.equal(process.returncode, 4, f"{out} {err}")
+    t.check("conf was moved or replaced" in err and "p.conf is another now" in err, err)
+    found = audit.of_type(audit.read(log), "policy.replaced")
+    t.equal([r["detail"] for r in found], ["p.conf"])
+    t.validate(log)
+
+
+@case(quick=True, gateways=OURS)
+def policy_by_a_link(t):
+    """A link on the way to the policy is not turned; where the kernel has no mounts on
+    links it is found out."""
+    law = Law(t)
+    os.symlink("conf", os.path.join(law.place.path, "link"))
+    if t.lab.user and t.lab.root:
+        os.chown(os.path.join(law.place.path, "link"), t.lab.uid, t.lab.uid,
+                 follow_symlinks=False)
+    code, out, err = sh(law.place, "-p", "link/p.conf", script=(
+        "mkdir evil; echo x >evil/p.conf; rm link && ln -s evil link && echo turned; "
+        "exit 0"))
+    t.equal(code, 0, err)
+    turned = os.readlink(os.path.join(law.place.path, "link")) == "evil"
+    t.equal(b"turned" in out, turned)
+    t.equal("another now" in err, turned, err)
+
+
+@case(quick=True, gateways=OURS)
+def policy_that_the_user_edits(t):
+    """From outside, in a directory that CMD could not have moved: nothing to tell."""
+    law = Law(t)
+    process = run_in(t, law.place, law.place.path, "run", "-p", "conf/p.conf", "--",
+                     "sh", "-c", "echo up; read x")
+    t.equal(process.stdout.readline(), "up\n")
+    law.place.write("new", LAW)
+    os.rename(os.path.join(law.place.path, "new"),
+              os.path.join(law.place.path, "conf/p.conf"))
+    _, err = process.communicate("go\n", timeout=20)
+    t.equal(process.returncode, 0, err)
+    t.check("another now" not in err, err)
+
+
 # ---- --learn ---------------------------------------------------------------------------
 
 LIE = json.dumps({"v": 1, "type": "flow.deny", "verdict": "deny", "proto": "tcp",
