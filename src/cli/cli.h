@@ -182,6 +182,7 @@ struct outside {
 		bool	named;		/* CMD was told of it */
 	} *sock;
 	size_t	n;
+	char	*lost;			/* an argument's file, not a socket */
 };
 
 /* law.c: the files of the policy, and the directories of its includes */

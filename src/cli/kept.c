@@ -34,6 +34,32 @@ is_work(const struct run *r, const char *path)
 	    strncmp(path, "/dev/shm/", 9) == 0);
 }
 
+static bool
+comes_with(const struct run *r, const char *dir, const char *path)
+{
+	char	real[PATH_MAX];
+
+	return realpath(dir, real) != NULL && is_work(r, real) &&
+	    mounts_above(real, path);
+}
+
+bool
+kept_loses(const struct run *r, const char *path)
+{
+	const struct private_dir	*d = private_over(&r->own, path);
+	char				 dir[PATH_MAX];
+	char				*slash;
+
+	if (d == NULL || strcmp(d->path, path) == 0 ||
+	    (d->kind == PRIVATE_DEV && !is_work(r, path)))
+		return false;
+	snprintf(dir, sizeof(dir), "%s", r->cmd[0]);
+	if ((slash = strrchr(dir, '/')) != NULL)
+		*slash = '\0';
+	return !comes_with(r, run_home(r), path) && !comes_with(r, ".", path) &&
+	    (slash == NULL || !comes_with(r, dir, path));
+}
+
 /* Nothing that comes with another; the outer ones are asked for first. */
 static int
 keep_work(struct world *w, const char *path)

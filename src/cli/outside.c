@@ -26,14 +26,24 @@
 
 extern char	**environ;
 
-static void
-add(struct outside *o, const char *path, bool named)
+/* A look at it would have the automounter ask for it. */
+static bool
+automounted(const struct run *r, const char *path)
 {
+	const struct private_dir	*d = private_over(&r->own, path);
+
+	return d != NULL && d->kind == PRIVATE_AUTOFS;
+}
+
+static void
+add(struct run *r, const char *path, bool named)
+{
+	struct outside		*o = &r->outside;
 	struct outside_socket	*more;
 	struct stat		 st;
 	size_t			 i;
 
-	if (lstat(path, &st) == -1 ||
+	if (automounted(r, path) || lstat(path, &st) == -1 ||
 	    (S_ISLNK(st.st_mode) && stat(path, &st) == -1) ||
 	    !S_ISSOCK(st.st_mode))
 		return;
@@ -56,12 +66,12 @@ add(struct outside *o, const char *path, bool named)
  * TMUX, "unix:path=/a,guid=0;unix:path=/b" for D-Bus, "unix:///a", "/a:1:1".
  */
 static void
-look_in(struct outside *o, const char *value)
+look_in(struct run *r, const char *value)
 {
 	char	path[PATH_MAX];
 	size_t	len;
 
-	add(o, value, true);
+	add(r, value, true);
 	while ((value = strchr(value, '/')) != NULL) {
 		while (value[1] == '/')
 			value++;
@@ -69,15 +79,31 @@ look_in(struct outside *o, const char *value)
 		if (len < sizeof(path)) {
 			memcpy(path, value, len);
 			path[len] = '\0';
-			add(o, path, true);
+			add(r, path, true);
 		}
 		value += len;
 	}
 }
 
+/* Only the first file that an argument names; it is for whoever wonders. */
+static void
+look_for_lost(struct run *r, const char *arg)
+{
+	const char	*name = strchr(arg, '/');
+	char		 path[PATH_MAX];
+	struct stat	 st;
+
+	if (r->outside.lost != NULL || name == NULL ||
+	    automounted(r, name) || realpath(name, path) == NULL || stat(path, &st) == -1 ||
+	    (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) ||
+	    !kept_loses(r, path))
+		return;
+	r->outside.lost = strdup(path);
+}
+
 /* DISPLAY=:N is a socket without its name. */
 static void
-look_for_display(struct outside *o)
+look_for_display(struct run *r)
 {
 	const char	*display = getenv("DISPLAY");
 	char		 path[64];
@@ -86,12 +112,12 @@ look_for_display(struct outside *o)
 		return;
 	snprintf(path, sizeof(path), "/tmp/.X11-unix/X%.*s",
 	    (int)strspn(display + 1, "0123456789"), display + 1);
-	add(o, path, true);
+	add(r, path, true);
 }
 
 /* "Num: RefCount Protocol Flags Type St Inode Path", see proc(5). */
 static void
-one_line(struct outside *o, char *line)
+one_line(struct run *r, char *line)
 {
 	uint32_t	flags, type;
 	int		at = 0;
@@ -101,7 +127,7 @@ one_line(struct outside *o, char *line)
 		return;
 	line[at + (int)strcspn(line + at, "\n")] = '\0';
 	if ((flags & ACCEPTS) != 0 || type == DATAGRAM)
-		add(o, line + at, false);
+		add(r, line + at, false);
 }
 
 void
@@ -114,12 +140,14 @@ outside_look(struct run *r)
 
 	for (arg = environ; *arg != NULL; arg++)
 		if (strchr(*arg, '/') != NULL && strchr(*arg, '=') != NULL)
-			look_in(&r->outside, strchr(*arg, '=') + 1);
-	for (arg = r->cmd + 1; *r->cmd != NULL && *arg != NULL; arg++)
-		look_in(&r->outside, *arg);
-	look_for_display(&r->outside);
+			look_in(r, strchr(*arg, '=') + 1);
+	for (arg = r->cmd + 1; *r->cmd != NULL && *arg != NULL; arg++) {
+		look_in(r, *arg);
+		look_for_lost(r, *arg);
+	}
+	look_for_display(r);
 	while (f != NULL && getline(&line, &size, f) != -1)
-		one_line(&r->outside, line);
+		one_line(r, line);
 	free(line);
 	if (f != NULL)
 		fclose(f);
@@ -148,6 +176,9 @@ outside_hint(const struct run *r)
 	const char		*missed[NAMED_MAX] = { NULL };
 	size_t			 i, n = 0;
 
+	if (o->lost != NULL && !is_exposed(r, o->lost))
+		log_warnx("%s is not there for CMD, which has directories of "
+		    "its own; --expose %s, or work below it", o->lost, o->lost);
 	for (i = 0; i < o->n; i++)
 		if (!is_exposed(r, o->sock[i].path) && n++ < NAMED_MAX)
 			missed[n - 1] = o->sock[i].path;

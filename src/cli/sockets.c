@@ -23,13 +23,16 @@
 #include "seal.h"
 #include "world.h"
 
-/* Below the home: agents, virtual machines' engines, editors, multiplexers. */
+/*
+ * In the home itself: agents, virtual machines' engines, editors, multiplexers. What
+ * is mounted on cannot be renamed; what is further below could be with the directory
+ * that it is in, and its service would make it anew, in the open.
+ */
 static const char *const at_home[] = {
-	".gnupg", ".ssh", ".docker/run", ".docker/desktop", ".colima", ".lima",
-	".rd", ".orbstack/run", ".local/share/containers/podman/machine",
-	".config/emacs", ".emacs.d", ".vscode-server",
-	".vscode-server-insiders", ".vscodium-server", ".cursor-server",
-	".windsurf-server", ".screen", ".dropbox", ".cache/ibus",
+	".gnupg", ".ssh", ".docker", ".colima", ".lima", ".rd", ".orbstack",
+	".emacs.d", ".vscode-server", ".vscode-server-insiders",
+	".vscodium-server", ".cursor-server", ".windsurf-server", ".screen",
+	".dropbox",
 };
 #define NAT_HOME	(sizeof(at_home) / sizeof(at_home[0]))
 

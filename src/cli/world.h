@@ -58,6 +58,8 @@ int	kept_work(struct world *);
 int	kept_exposed(struct world *);
 int	kept_put_work(struct world *);
 int	kept_put_exposed(struct world *);
+/* True if CMD will not see it, unless --expose names it. */
+bool	kept_loses(const struct run *, const char *path);
 
 /* private.c: directories of CMD's own */
 int	private_make(const struct run *);

@@ -4,6 +4,7 @@ command reach, and that what people do every day works in there.
 The host of these cases has a /run and a /tmp of its own (Host): nothing of the
 machine's is touched, and no name of a socket is shared with anybody.
 """
+import ctypes
 import json
 import os
 import pty
@@ -725,3 +726,82 @@ def told_what_was_hidden(t):
         t.check(bus not in err, f"{options} {script}: {err}")
     code, _, err = host.cmd("no-such-program", options=())
     t.check(code == NOT_FOUND and bus not in err, err)
+    with open("/tmp/script", "w", encoding="ascii") as file:
+        file.write("exit 0")
+    code, _, err = host.cmd("sh", "/tmp/script", options=())
+    t.check(code == 2 and "/tmp/script is not there for CMD" in err, err)
+    t.equal(host.cmd("sh", "/tmp/script", cwd="/tmp", options=(
+        "-q", "--expose", "/tmp/script")), (0, "", ""))
+
+
+@case(quick=True, gateways=OURS, root=True)
+def sockets_of_another_user(t):
+    """--user: it is that user's directories whose files pass."""
+    if t.lab.user:
+        t.skip("not root")
+    host = t.keep(Host(t))
+    os.chmod(host.path, 0o755)
+    nobody = 65534
+    gpg, ssh = os.path.join(host.path, "gpg"), os.path.join(host.path, "ssh")
+    for path in (gpg, ssh):
+        os.mkdir(path, 0o700)
+    nspace.mount("tmpfs", ssh, "tmpfs", 0, "mode=0700")
+    try:
+        paths = [host.listen(os.path.join(gpg, "s")),
+                 host.listen(os.path.join(ssh, "s"))]
+        os.mkdir(os.path.join(ssh, "sub"), 0o700)
+        host.write("ssh/sub/file", "x")
+        for path in (gpg, ssh, os.path.join(ssh, "sub")):
+            os.chown(path, nobody, nobody)
+        host.env |= {"GNUPGHOME": gpg, "SCREENDIR": ssh}
+        inside = t.keep(Inside(t, host, options=("-q", "--user", "nobody")))
+        refused(t, host, inside.tries(paths), "another's")
+        inside.close()
+        code, out, err = host.sh(
+            f"echo >{gpg}/new && cat {ssh}/sub/file && stat -c %u:%a {ssh} "
+            f"{ssh}/sub {gpg}/new", options=("-q", "--user", "nobody"))
+        t.equal((code, out.split()), (0, ["x65534:700", "65534:700",
+                                          "65534:644"]), err)
+        t.equal(os.stat(os.path.join(gpg, "new")).st_uid, nobody)
+    finally:
+        for listener in host.sockets.values():
+            listener.close()
+        host.sockets.clear()
+        nspace.umount(ssh)
+
+
+@case(quick=True, gateways=OURS)
+def no_socket_at_all(t):
+    """Where Landlock has the right: not even one that nobody could foresee."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.syscall(444, None, 0, 1) < 9:   # landlock_create_ruleset: the version
+        t.skip("needs Landlock ABI 9 (Linux 7.1)")
+    host = t.keep(Host(t))
+    inside = t.keep(Inside(t, host))
+    late = host.listen(os.path.join(host.path, "nobody", "knew", "s"))
+    refused(t, host, inside.tries([late]), "later, somewhere")
+    code, _, err = host.sh(EVERY_DAY["python3"] + "&& mkdir a b && >a/f && "
+                           "mv a/f b/f")
+    t.equal(code, 0, err)
+
+
+@case(quick=True, gateways=OURS)
+def user_with_a_name(t):
+    """An own uid that passwd(5) does not have, but some service does."""
+    if shutil.which("gcc", path=PATH) is None:
+        t.skip("no gcc")
+    host = t.keep(Host(t))
+    host.write("name.c", """#include <pwd.h>
+struct passwd *getpwuid(uid_t uid) {
+    static struct passwd p = { .pw_name = "spelled", .pw_passwd = "x",
+        .pw_gecos = "", .pw_dir = "/nowhere", .pw_shell = "/bin/sh" };
+    p.pw_uid = p.pw_gid = uid; return &p; }
+""")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", "name.so", "name.c"],
+                   cwd=host.path, check=True, env={"PATH": PATH})
+    host.env["LD_PRELOAD"] = os.path.join(host.path, "name.so")
+    code, out, err = host.sh("unset LD_PRELOAD; getent passwd $(id -u) && "
+                             "getent passwd root >/dev/null")
+    known = any(line.split(":")[2] == str(host.uid)
+                for line in open("/etc/passwd", encoding="utf-8"))
+    t.equal((code, out.startswith("spelled:x:")), (0, not known), err + out)
