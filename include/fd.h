@@ -20,6 +20,15 @@ enum fixed_fd {
 	FD_FIRST_FREE = 7
 };
 
+/* SO_PASSRIGHTS, which no libc has yet */
+#if defined(__hppa__)
+#define FD_PASSRIGHTS	0x4051
+#elif defined(__sparc__)
+#define FD_PASSRIGHTS	0x005c
+#else
+#define FD_PASSRIGHTS	83
+#endif
+
 /*
  * One datagram and at most one fd over a SOCK_SEQPACKET socket; never blocks.
  * fd == -1: none, and then it is a plain write(2), which is all that a frame's
@@ -38,6 +47,11 @@ int	fd_send(int chan, const void *buf, size_t len, int fd);
  */
 ssize_t	fd_recv(int chan, void *buf, size_t size, int *fd, size_t *lost);
 
+/*
+ * No descriptor is to come in by this AF_UNIX socket, nor by those accepted from it
+ * later; Linux 6.16. Before, nothing is done: 0. -1: another fault.
+ */
+int	fd_refuse_fds(int fd);
 int	fd_nonblock(int fd);
 int	fd_cloexec(int fd, bool on);
 int	fd_close_from(int first);

@@ -243,6 +243,7 @@ listen_at(struct serve *s)
 		log_warn("socket");
 		return -1;
 	}
+	(void)fd_refuse_fds(fd);
 	mask = umask(0177);
 	r = bind(fd, (const struct sockaddr *)&a, sizeof(a));
 	umask(mask);

@@ -116,6 +116,7 @@ child_describe(const struct keeper *k, enum role role, struct spawn *s)
 	s->argv[0] = exe_name[role];
 	s->argv[1] = k->level;
 	s->channel = s->object = s->log = s->shared = -1;
+	s->foreign = k->link.fd;
 	child_ids(k, role, &s->uid, &s->gid);
 	if (role == ROLE_RECORDER) {
 		s->argv[2] = k->opt.audit_name;
@@ -123,7 +124,8 @@ child_describe(const struct keeper *k, enum role role, struct spawn *s)
 		    k->opt.audit_dir : NULL;
 		s->object = k->audit_dir;
 	} else if (role == ROLE_FRAME) {
-		s->object = k->link.fd;
+		s->object = s->foreign;
+		s->foreign = -1;
 		s->shared = k->link.shared;
 	} else if (role == ROLE_RESOLVER)
 		s->object = k->ca_bundle;
@@ -167,7 +169,7 @@ child_start(struct keeper *k, enum role role)
 	int		 chan[2] = { -1, -1 }, log[2] = { -1, -1 }, r = -1;
 
 	child_describe(k, role, &s);
-	if (fd_channel(chan) == -1 || (role != ROLE_BROKER &&
+	if (fd_channel(chan) == -1 || fd_refuse_fds(chan[0]) == -1 || (role != ROLE_BROKER &&
 	    pipe2(log, O_CLOEXEC | O_NONBLOCK) == -1))
 		goto out;
 	s.channel = chan[1];

@@ -65,6 +65,7 @@ struct spawn {
 	uid_t		 uid;
 	gid_t		 gid;
 	int		 channel, object, log, shared;	/* -1 = none */
+	int		 foreign;	/* not to be closed as the last one; -1 = none */
 	bool		 sibling;	/* our parent's child, not ours */
 };
 struct spawned {
@@ -108,9 +109,24 @@ struct link {
 	struct event	*listener;
 };
 int	link_listen(struct link *);
+void	link_listen_on(struct link *);	/* if there is room for another client */
 int	link_take(struct link *, int fd, uint32_t flags);
 void	link_lost(struct link *);
-void	link_free(struct link *);
+
+/* bearer.c: closes what may hang whoever does so */
+#define BEARERS		17u
+struct load {
+	int		 fd;		/* nobody has it yet; -1 = none */
+	int		 pidfd;		/* its bearer, not buried yet; -1 = none */
+};
+struct bearers {
+	struct keeper	*keeper;
+	struct event	*look;
+	struct load	 load[BEARERS];
+};
+void	bearers_init(struct keeper *);
+bool	bearer_room(const struct keeper *);
+void	bearer_take(struct keeper *, int *fd);
 
 enum keeper_state {
 	KEEPER_S_START = 1 << 0,	/* the broker is sealing itself */
@@ -135,6 +151,7 @@ struct keeper {
 	int		 nursery_pidfd;
 	bool		 privileged;	/* may give its children other uids */
 	struct link	 link;
+	struct bearers	 bearers;
 	enum keeper_state state;
 	struct event	*deadline;
 	struct keeper_summary summary;

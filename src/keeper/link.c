@@ -4,7 +4,8 @@
  * (processes.md, 3).
  *
  * Trusts: the listening socket's mode, 0600, to let the right clients in.
- * Must not: read or write a byte of the guest's.
+ * Must not: read or write a byte of the guest's, or close what a client had a hand
+ * in (bearer.c).
  */
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -29,6 +30,7 @@ link_listen(struct link *l)
 	if (fd_nonblock(LISTENER_FD) == -1 ||
 	    fd_cloexec(LISTENER_FD, true) == -1)
 		return -1;
+	fd_refuse_fds(LISTENER_FD);
 	l->listener = event_new(base, LISTENER_FD, EV_READ | EV_PERSIST,
 	    client_arrived, l);
 	return l->listener == NULL ? -1 : event_add(l->listener, NULL);
@@ -67,6 +69,28 @@ widen(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
 }
 
+/*
+ * As long as no client's link hangs but a few: who comes meanwhile waits. A watch that
+ * cannot be had is asked for again by the next look of the bearers'.
+ */
+void
+link_listen_on(struct link *l)
+{
+	if (l->listener == NULL)
+		return;
+	if (!bearer_room(l->keeper))
+		event_del(l->listener);
+	else if (!event_pending(l->listener, EV_READ, NULL))
+		event_add(l->listener, NULL);
+}
+
+static void
+turn_away(struct link *l, int client)
+{
+	bearer_take(l->keeper, &client);
+	link_listen_on(l);
+}
+
 /* One client at a time; a second one meets the end of file at once. */
 static void
 client_arrived(int fd, short what, void *arg)
@@ -83,14 +107,15 @@ client_arrived(int fd, short what, void *arg)
 	}
 	if (l->fd != -1) {
 		log_info("a second client was turned away");
-		close(client);
+		turn_away(l, client);
 		return;
 	}
 	if ((l->shared = shared_page()) == -1) {
 		log_warn("no page for the client; it is turned away");
-		close(client);
+		turn_away(l, client);
 		return;
 	}
+	fd_refuse_fds(client);
 	widen(client);
 	link_take(l, client, 0);
 	hatch_guest(l->keeper);
@@ -99,15 +124,7 @@ client_arrived(int fd, short what, void *arg)
 void
 link_lost(struct link *l)
 {
-	fd_drop(&l->fd);
+	bearer_take(l->keeper, &l->fd);
+	link_listen_on(l);
 	fd_drop(&l->shared);
-}
-
-void
-link_free(struct link *l)
-{
-	if (l->listener != NULL)
-		event_free(l->listener);
-	l->listener = NULL;
-	link_lost(l);
 }

@@ -184,6 +184,7 @@ setup(struct keeper *k)
 	if (k->deadline == NULL)
 		fatalx("no memory for events");
 	child_init(k);
+	bearers_init(k);
 	take_signals(k);
 	if (command_open(k) == -1)
 		fatal("no channel to a command on fd %d", COMMAND_FD);

@@ -85,6 +85,9 @@ child_main(const struct spawn *s, int sync)
 	char		 go = 'r';
 	int		 exe;
 
+	/* while the keeper waits for us: until exec it may be gone there */
+	if (s->foreign != -1)
+		close(s->foreign);
 	if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == -1 ||
 	    write(sync, &go, 1) != 1)
 		fatal("%s: before the id maps", role_name(s->role));

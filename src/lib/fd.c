@@ -127,6 +127,15 @@ fd_recv(int chan, void *buf, size_t size, int *fd, size_t *lost)
 }
 
 int
+fd_refuse_fds(int fd)
+{
+	int	no = 0;
+
+	return setsockopt(fd, SOL_SOCKET, FD_PASSRIGHTS, &no, sizeof(no)) == -1 &&
+	    errno != ENOPROTOOPT ? -1 : 0;
+}
+
+int
 fd_nonblock(int fd)
 {
 	int	flags = fcntl(fd, F_GETFL);

@@ -3,11 +3,12 @@
 one of them, or the command, is gone. As root everything is done twice: with a
 keeper that is root's, and with one that is a user's, looked at by root."""
 
-import os, shutil, signal, socket, struct, subprocess, sys, tempfile, time
+import fcntl, os, shutil, signal, socket, struct, subprocess, sys, tempfile, time
 
 BUILD = os.environ.get("builddir", ".")
 ROOMS = ("broker", "frame", "recorder", "parser", "resolver", "inspector")
 LIVE = ("broker", "recorder", "resolver", "inspector", "frame")
+SO_PASSRIGHTS = 83
 LINK, FINISH, UP, DOWN, FAILED = 192, 193, 224, 225, 226
 SUMMARY = struct.Struct("<IIQ QQQQ II")
 UID_BASE = 2013265920
@@ -28,7 +29,7 @@ def check(ok, what):
 class Keeper:
     """sallyportd, with us as the command."""
 
-    def __init__(self, where, level=0, extra=()):
+    def __init__(self, where, level=0, extra=(), listener=None):
         self.where = where
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         log = os.path.join(where, "log")
@@ -40,10 +41,15 @@ class Keeper:
         n = theirs.fileno()
         argv = self.owner() + argv
         move = f"exec 3<&{n} {n}<&-; " if n != 3 else ""
+        if listener:                    # on 4
+            n4 = fcntl.fcntl(listener.fileno(), fcntl.F_DUPFD, 5)
+            move += f"exec 4<&{n4} {n4}<&-; "
         self.err = tempfile.TemporaryFile()
-        self.proc = subprocess.Popen(["sh", "-c", move + 'exec "$@"', "sh", *argv],
-                                     pass_fds=(n,), stdin=subprocess.DEVNULL, stderr=self.err)
+        self.proc = subprocess.Popen(["bash", "-c", move + 'exec "$@"', "sh", *argv],
+                                     pass_fds=(n, n4) if listener else (n,), stdin=subprocess.DEVNULL, stderr=self.err)
         theirs.close()
+        if listener:
+            os.close(n4)
         ours.settimeout(10)
         self.chan = ours
 
@@ -390,6 +396,87 @@ def test_not_started(where):
     check(k.recv()[0] == DOWN and k.wait() == 0, "and ended in order")
 
 
+class Stranger:
+    """A client of a stream's socket, and what it leaves in the queue: a connection
+    whose close(2) takes an hour, for its peer does not read."""
+
+    def __init__(self, path, leave):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(path)
+        self.sock.settimeout(5)
+        if not leave:
+            return
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            slow = socket.create_connection(server.getsockname())
+            self.peer, _ = server.accept()
+        slow.setblocking(False)
+        try:
+            while slow.send(b"x" * 65536):
+                pass
+        except BlockingIOError:
+            pass
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+        socket.send_fds(self.sock, [b"?"], [slow.fileno()])
+        slow.close()
+
+    def ended(self):
+        self.sock.settimeout(0.01)
+        try:
+            return self.sock.recv(1) == b""
+        except TimeoutError:
+            return False
+
+    def close(self):
+        self.sock.close()
+        return self
+
+
+def test_strangers(where):
+    """Clients that leave a descriptor in the queue of the link whose close(2) sleeps:
+    the keeper goes on at once, for those that come after them and at the end. They
+    come before the keeper has told the kernel that it takes none."""
+    path = os.path.join(where, "sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        os.chmod(path, 0o666)
+        listener.listen(64)
+        served = Stranger(path, True)
+        keep = [served] + [Stranger(path, True).close() for _ in range(30)]
+        waits = Stranger(path, False)
+        k = Keeper(where, extra=("--link", "stream"), listener=listener)
+        check(k.recv()[0] == UP, "thirty strangers, and the set comes up")
+        first, began = k.room("frame"), time.time()
+        check(waits.sock.recv(1) == b"", f"a client behind them is turned away after "
+              f"{time.time() - began:.3f} s")
+        served.close()
+        began = time.time()
+        client, frame = None, first
+        while frame in (first, None) and time.time() - began < 5:
+            if client is None or client.ended():    # the last one's end was not seen yet
+                client = Stranger(path, False)
+            frame = next((p for p in children(k.proc.pid) if comm(p) == "sallyport-frame"), None)
+        took = time.time() - began
+        check(frame not in (first, None) and took < 1, f"the next client is served after {took:.3f} s")
+        try:
+            check(listener.getsockopt(socket.SOL_SOCKET, SO_PASSRIGHTS) == 0,
+                  "and from now on the kernel takes no descriptor")
+        except OSError:                 # before Linux 6.16
+            pass
+        base = len(LIVE) + 1            # and the nursery
+        while len(children(k.proc.pid)) > base and time.time() - began < 5:
+            time.sleep(0.02)
+        check(len(children(k.proc.pid)) == base, "and no bearer is left")
+        pids = [k.room(n) for n in LIVE] + [k.nursery()]
+        client.close()
+        began = time.time()
+        k.send(FINISH)
+        check(k.recv()[0] == DOWN and k.wait() == 0 and time.time() - began < 2,
+              "and ended in order")
+        check(gone(pids), "nobody is left")
+        del keep
+    os.unlink(path)
+
+
 HOARD = """import os, socket, sys
 ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 null = os.open("/dev/null", os.O_RDONLY)
@@ -517,7 +604,7 @@ def main():
     log = os.path.join(where, "log")
     tests = (test_usual, test_restart, test_broker_dies, test_keeper_dies,
              test_command_dies, test_nursery_dies, test_missing, test_not_started,
-             test_in_flight, test_not_executable, test_rules, test_options, test_parser)
+             test_in_flight, test_strangers, test_not_executable, test_rules, test_options, test_parser)
     try:
         for who in ([False, True] if os.geteuid() == 0 else [True]):
             as_user = who

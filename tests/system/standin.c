@@ -66,18 +66,37 @@ simple(uint32_t type)
 	send_to(FD_CHANNEL, &h, sizeof(h));
 }
 
-/* The next message, or the end of this process. */
+static bool	is_frame;
+
+/* A frame's link may be a tap, or a file in its place: then it has no end. */
+static int
+watch(void)
+{
+	struct epoll_event	ev = { .events = EPOLLIN, .data.fd = FD_CHANNEL };
+	struct epoll_event	link = { .events = EPOLLRDHUP,
+				    .data.fd = FD_OBJECT };
+	int			ep = epoll_create1(EPOLL_CLOEXEC);
+
+	if (ep == -1 || epoll_ctl(ep, EPOLL_CTL_ADD, FD_CHANNEL, &ev) == -1)
+		_exit(13);
+	if (is_frame)
+		(void)epoll_ctl(ep, EPOLL_CTL_ADD, FD_OBJECT, &link);
+	return ep;
+}
+
+/* The next message, or the end of this process; a frame's with its client. */
 static int
 next(int *fd)
 {
 	static int		ep = -1;
-	struct epoll_event	ev = { .events = EPOLLIN };
+	struct epoll_event	ev;
 
-	if (ep == -1 && ((ep = epoll_create1(EPOLL_CLOEXEC)) == -1 ||
-	    epoll_ctl(ep, EPOLL_CTL_ADD, FD_CHANNEL, &ev) == -1))
-		_exit(13);
+	if (ep == -1)
+		ep = watch();
 	if (epoll_wait(ep, &ev, 1, 20000) != 1)
 		_exit(11);
+	if (ev.data.fd == FD_OBJECT)
+		_exit(3);
 	if (fd_recv(FD_CHANNEL, &in, sizeof(in), fd, NULL) <= 0)
 		_exit(0);
 	return (int)in.head.type;
@@ -166,6 +185,7 @@ main(int argc, char **argv)
 		return 14;	/* the bundle is to be read from its beginning */
 	if (strcmp(argv[0], "sallyport-broker") == 0)
 		broker(argv[1][0] - '0');
+	is_frame = strcmp(argv[0], "sallyport-frame") == 0;
 	room(1);
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* fd_send/fd_recv: what arrives that was not asked for is refused and closed. */
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -194,6 +195,37 @@ last_words(void **state)
 	pair[0] = dup(pair[1]);		/* for teardown */
 }
 
+/* None comes in, by this socket or by one accepted from it; Linux 6.16. */
+static void
+no_fds(void **state)
+{
+	struct sockaddr_un	a = { .sun_family = AF_UNIX };
+	socklen_t		len = sizeof(a);
+	int			listener, client;
+
+	(void)state;
+	assert_int_equal(fd_refuse_fds(pair[1]), 0);
+	if (getsockopt(pair[1], SOL_SOCKET, FD_PASSRIGHTS, &(int){ 0 },
+	    &(socklen_t){ sizeof(int) }) == -1)
+		skip();
+	assert_int_equal(fd_send(pair[0], "x", 1, 0), -1);
+	assert_int_equal(errno, EPERM);
+	assert_int_equal(fd_send(pair[1], "x", 1, 0), 0);
+	listener = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	client = socket(AF_UNIX, SOCK_SEQPACKET, 0);
+	assert_int_equal(fd_refuse_fds(listener), 0);
+	/* without a name: the kernel gives it one that is nobody's */
+	assert_int_equal(bind(listener, (struct sockaddr *)&a,
+	    sizeof(a.sun_family)), 0);
+	assert_int_equal(listen(listener, 1), 0);
+	getsockname(listener, (struct sockaddr *)&a, &len);
+	assert_int_equal(connect(client, (struct sockaddr *)&a, len), 0);
+	assert_int_equal(fd_send(client, "x", 1, 0), -1);
+	assert_int_equal(errno, EPERM);
+	close(client);
+	close(listener);
+}
+
 #define T(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int
@@ -202,6 +234,7 @@ main(void)
 	const struct CMUnitTest	tests[] = {
 		T(plain), T(one_fd), T(unasked_fd), T(many_fds), T(too_long),
 		T(table_full), T(full_queue), T(last_words),
+		T(no_fds),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
