@@ -11,6 +11,7 @@
 prints a table, so that an attack is seen to gain on an old build and to hold on a
 new one. Exit status: 0 all held, 1 not, 2 usage, 77 no namespaces here.
 """
+import glob
 import os
 import re
 import subprocess
@@ -129,7 +130,9 @@ def main():
             print(f"{case.name} [{case.entry}]" + " (quick)" * case.quick)
         return 0
     count = system.run(wanted, options, Attacker, [
-        os.path.join(HERE, "inside.py"), *probe(options)])
+        *glob.glob(os.path.join(HERE, "in_*.py")),
+        os.path.join(HERE, "inside.py"), os.path.join(HERE, "tools.py"),
+        *probe(options)])
     if isinstance(count, int):
         return count
     print(", ".join(f"{count[key]} {word}" for key, word in (

@@ -76,7 +76,8 @@ def everything_of(path):
 def spoiled(a, place, path, options, policy=None, **more):
     """CMD does what it can to the log at `path`; earlier runs wrote there too."""
     place.policy = place.write("policy.conf", policy or DENY)
-    first = run_with(a, place, options, "nothing", env=more.get("env"))
+    first = run_with(a, place, options, "nothing", env=more.get("env"),
+                     cwd=more.get("cwd"))
     status, err = first.end()
     a.control(status == 0 and NAMED.search(err), f"no log: {err!r}")
     before = [(p, c) for p, c in everything(os.path.dirname(path)).items()
