@@ -21,6 +21,7 @@
 #include "world.h"
 
 #define NAMED_MAX	3	/* said by name */
+#define STEM_MIN	3	/* shorter names are in every word */
 #define ACCEPTS		0x10000u	/* __SO_ACCEPTCON: it listens */
 #define DATAGRAM	2u	/* SOCK_DGRAM: anybody may send */
 
@@ -168,25 +169,56 @@ is_exposed(const struct run *r, const char *path)
 	    mounts_above("/var/tmp", real));
 }
 
-/* Named ones come first: the list begins with them. */
+/* "docker", of /run/docker.sock, is in what CMD was called with. */
+static bool
+is_called(const struct run *r, const char *path)
+{
+	const char	*base = strrchr(path, '/') + 1;
+	char		*const *arg;
+	char		 stem[64];
+
+	snprintf(stem, sizeof(stem), "%.*s", (int)strcspn(base, "."), base);
+	for (arg = r->cmd; strlen(stem) >= STEM_MIN && *arg != NULL; arg++)
+		if (strstr(*arg, stem) != NULL)
+			return true;
+	return false;
+}
+
+/* The likely ones first: those that CMD was told of or called with. */
+static size_t
+missed(const struct run *r, const char *first[NAMED_MAX])
+{
+	const struct outside	*o = &r->outside;
+	size_t			 i, n = 0;
+	int			 likely;
+
+	for (likely = 1; likely >= 0; likely--)
+		for (i = 0; i < o->n; i++) {
+			if ((o->sock[i].named || is_called(r,
+			    o->sock[i].path)) != (likely == 1) ||
+			    is_exposed(r, o->sock[i].path))
+				continue;
+			if (n < NAMED_MAX)
+				first[n] = o->sock[i].path;
+			n++;
+		}
+	return n;
+}
+
 void
 outside_hint(const struct run *r)
 {
-	const struct outside	*o = &r->outside;
-	const char		*missed[NAMED_MAX] = { NULL };
-	size_t			 i, n = 0;
+	const char	*first[NAMED_MAX] = { NULL }, *lost = r->outside.lost;
+	size_t		 n = missed(r, first);
 
-	if (o->lost != NULL && !is_exposed(r, o->lost))
+	if (lost != NULL && !is_exposed(r, lost))
 		log_warnx("%s is not there for CMD, which has directories of "
-		    "its own; --expose %s, or work below it", o->lost, o->lost);
-	for (i = 0; i < o->n; i++)
-		if (!is_exposed(r, o->sock[i].path) && n++ < NAMED_MAX)
-			missed[n - 1] = o->sock[i].path;
+		    "its own; --expose %s, or work below it", lost, lost);
 	if (n == 0)
 		return;
 	log_warnx("%zu socket%s of this host %s hidden from CMD: %s%s%s%s%s%s; "
 	    "--expose PATH brings one back", n, n == 1 ? "" : "s",
-	    n == 1 ? "was" : "were", missed[0], n > 1 ? ", " : "",
-	    n > 1 ? missed[1] : "", n > 2 ? ", " : "",
-	    n > 2 ? missed[2] : "", n > NAMED_MAX ? ", ..." : "");
+	    n == 1 ? "was" : "were", first[0], n > 1 ? ", " : "",
+	    n > 1 ? first[1] : "", n > 2 ? ", " : "",
+	    n > 2 ? first[2] : "", n > NAMED_MAX ? ", ..." : "");
 }

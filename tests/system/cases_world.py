@@ -502,6 +502,36 @@ def any_umask(t):
                     and b"nameserver" in done.stdout, done.stdout)
 
 
+@case(quick=True, gateways=OURS)
+def linked_resolv_conf(t):
+    """/etc/resolv.conf leads into /run, where CMD has another one; or nowhere."""
+    host = t.keep(Host(t))
+    etc = {name: os.path.join(t.lab.scratch, name) for name in ("up", "work")}
+    for path in etc.values():
+        os.mkdir(path)
+    nspace.mount("sp", "/etc", "overlay", 0, f"lowerdir=/etc,upperdir={etc['up']}"
+                 f",workdir={etc['work']},userxattr")
+    try:
+        for target in ("/run/systemd/resolve/stub-resolv.conf",
+                       "../run/systemd/resolve/resolv.conf", "/run/dangling"):
+            if os.path.lexists("/etc/resolv.conf"):
+                os.unlink("/etc/resolv.conf")
+            os.symlink(target, "/etc/resolv.conf")
+            real = os.path.realpath("/etc/resolv.conf")
+            if "dangling" not in target:
+                host.directory(os.path.dirname(real))
+                with open(real, "w", encoding="ascii") as file:
+                    file.write("nameserver 127.0.0.53\n")
+            code, out, err = host.sh("cat /etc/resolv.conf; echo 2>&- "
+                                     ">/etc/resolv.conf && echo written")
+            t.check("nameserver 10.0.2.2" in out and "127" not in out
+                    and "written" not in out, f"{target}: {code} {out} {err}")
+    finally:
+        nspace.umount("/etc")
+        for path in etc.values():
+            shutil.rmtree(path)
+
+
 # ---- devices and terminals -------------------------------------------------------------
 
 @case(quick=True, gateways=OURS)
@@ -558,6 +588,34 @@ def own_terminal(t):
                  "echo st=$?", "st=0")):
             shell.command(command, answer)
             shell.wait("READY> ")       # or script(1) would read what follows
+    finally:
+        for pair in spare:
+            os.close(pair[0])
+            os.close(pair[1])
+
+
+@case(quick=True, gateways=OURS)
+def high_terminal(t):
+    """Above 1023 its name is not reached for: it is the console."""
+    spare = []
+    try:
+        while len(spare) < 1030:
+            try:
+                spare.append(pty.openpty())
+            except OSError:
+                t.skip("not that many terminals here")
+        shell = terminal(t)
+        shell.type("echo name=$(tty)\n")
+        number = int(shell.wait(r"name=/dev/pts/(\d+)").group(1))
+        if number < 1024:
+            t.skip(f"/dev/pts/{number} was free")
+        shell.wait("READY> ")
+        shell.command("run tty", "/dev/console")
+        shell.wait("READY> ")
+        shell.command("run sh -c 'echo started; exec sleep 100'", "started")
+        shell.type("\x03")
+        shell.wait("READY> ")
+        shell.command("echo status=$?", "status=130")
     finally:
         for pair in spare:
             os.close(pair[0])
@@ -726,6 +784,12 @@ def told_what_was_hidden(t):
         t.check(bus not in err, f"{options} {script}: {err}")
     code, _, err = host.cmd("no-such-program", options=())
     t.check(code == NOT_FOUND and bus not in err, err)
+    for number in range(5):
+        host.listen(f"/run/many{number}")
+    host.listen("/run/frobd.sock")
+    _, _, err = host.sh(": frobd ps; exit 1", options=())
+    t.check(f"8 sockets of this host were hidden from CMD: {bus}, "
+            "/run/frobd.sock, /run/" in err, err)
     with open("/tmp/script", "w", encoding="ascii") as file:
         file.write("exit 0")
     code, _, err = host.cmd("sh", "/tmp/script", options=())
