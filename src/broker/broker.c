@@ -45,8 +45,10 @@ event_for(struct broker *b, int fd, short what, event_callback_fn fn)
 {
 	struct event	*e = event_new(b->base, fd, what, fn, b);
 
-	if (e == NULL || (fd != -1 && event_add(e, NULL) == -1))
+	if (e == NULL)
 		fatalx("libevent has no memory");
+	if (fd != -1 && event_add(e, NULL) == -1)
+		fatal("no epoll watch, for which see fs.epoll.max_user_watches");
 	return e;
 }
 

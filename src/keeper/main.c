@@ -117,8 +117,10 @@ take_signals(struct keeper *k)
 	    (fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) == -1)
 		fatal("signalfd");
 	ev = event_new(k->base, fd, EV_READ | EV_PERSIST, on_signal, k);
-	if (ev == NULL || event_add(ev, NULL) == -1)
+	if (ev == NULL)
 		fatalx("no memory for events");
+	if (event_add(ev, NULL) == -1)
+		fatal("no epoll watch, for which see fs.epoll.max_user_watches");
 }
 
 /*
