@@ -45,10 +45,12 @@ struct policy_limits {
 	uint32_t	names, names_per;	/* new names per rule that is a wildcard or
 					   `any`, within so many seconds */
 	uint32_t	kernel_memory;	/* KiB in the buffers of its sockets */
+	uint32_t	audit_rate, audit_burst;	/* KiB of log per second; bucket size */
 };
 /* flows.md, 6: what holds without a `limits` line. */
 #define POLICY_LIMITS_DEFAULT \
-	{ 4096, 512, 128, 1000, 4000, 0, 0, 100, 1000, 500, 600, 524288 }
+	{ 4096, 512, 128, 1000, 4000, 0, 0, 100, 1000, 500, 600, 524288, \
+	    128, 131072 }
 const struct policy_limits *policy_limits(const struct policy *,
 	    unsigned int tenant);
 

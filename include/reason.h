@@ -46,6 +46,7 @@ enum reason {
 	REASON_IDLE,
 	REASON_RESOURCE,
 	REASON_KERNEL_MEMORY,
+	REASON_AUDIT_RATE,
 	REASON_AUDIT_UNAVAILABLE,
 	/* ends of an open flow */
 	REASON_DONE,		/* both sides sent FIN */

@@ -15,7 +15,7 @@ dial and then no amounts; every dns.ask
 has exactly one dns with its number, and every such dns its dns.ask; a question's
 addresses are of its type and as many as it says; a segment
 begins with audit.open or audit.rotate and points to the one before; counts of
-deny.agg and audit.gap make sense; each line fits doc/audit.schema.json (and
+deny.agg, fail.agg and audit.gap make sense; each line fits doc/audit.schema.json (and
 python3-jsonschema, if it is there, agrees).
 
 Exit status: 0 good, 1 something is wrong (one line for each), 2 usage.
@@ -182,11 +182,11 @@ class Check:
                     refused[key] = where
             elif kind == "dns" and (what := self.answer(r)):
                 self.bad(where, f"{what}: {r['name']}", what)
-            elif kind == "deny.agg":
-                denied += r["n"]
+            elif kind in ("deny.agg", "fail.agg"):
+                denied += r["n"] if kind == "deny.agg" else 0
                 if r["n"] < 1 or r.get("uniq", 0) > r["n"] or \
                         r.get("first", "") > r.get("last", "~"):
-                    self.bad(where, "counts of deny.agg make no sense")
+                    self.bad(where, "counts of a sum make no sense")
             elif kind == "audit.gap":
                 denied += r["denies"]
                 missing += r["other"]

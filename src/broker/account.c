@@ -34,6 +34,7 @@ account_free(struct account *a)
 	quota_free(a->quota);
 	aggregate_free(a->denied);
 	aggregate_free(a->unresolved);
+	aggregate_free(a->failed);
 	pins_free(a->pins);
 	budget_free(a->budget);
 	free(a);
@@ -72,11 +73,13 @@ account_new(const char *name, const struct policy_limits *l,
 	a->quota = quota_new(l, conns_max, mono);
 	a->denied = aggregate_new();
 	a->unresolved = aggregate_new();
+	a->failed = aggregate_new();
+	volume_init(&a->volume, l->audit_rate, l->audit_burst, mono);
 	a->pins = pins_new();
 	a->budget = budget_new(l, rules, mono);
 	messages_init(a, l->rate, mono);
 	if (a->quota == NULL || a->denied == NULL || a->unresolved == NULL ||
-	    a->pins == NULL || a->budget == NULL) {
+	    a->failed == NULL || a->pins == NULL || a->budget == NULL) {
 		account_free(a);
 		errno = ENOMEM;
 		return NULL;
@@ -142,7 +145,8 @@ at_rest(struct account *a, uint64_t mono, uint64_t boot)
 {
 	return mono - a->left >= ACCOUNT_REST && a->pinned <= boot &&
 	    quota_at_rest(a->quota, mono) && bucket_full(&a->messages, mono) &&
-	    budget_at_rest(a->budget, mono);
+	    budget_at_rest(a->budget, mono) &&
+	    volume_full(&a->volume, mono);
 }
 
 void

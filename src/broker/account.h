@@ -13,6 +13,7 @@
 #include "pins.h"
 #include "quota.h"
 #include "reason.h"
+#include "volume.h"
 
 #define ACCOUNTS_IDLE	64u			/* as many as there are guests */
 #define ACCOUNT_REST	UINT64_C(60000000000)	/* ns idle; then it may go, if at rest */
@@ -30,7 +31,9 @@ struct account {
 	struct bucket	messages;
 	struct pins	*pins;
 	struct budget	*budget;
+	struct volume	volume;		/* of its lines in the log */
 	struct aggregate *denied, *unresolved;	/* flows, questions */
+	struct aggregate *failed;	/* connects */
 	struct drops	drops[REASON_MAX];
 	bool		dropped;	/* one of them is not yet told */
 	uint64_t	limit_told[REASON_MAX], starved_told;

@@ -1,7 +1,8 @@
 /*
- * Adds up denial spam: per (reason, destination net, port, protocol) or (reason,
- * name) the first ten are told in full, the rest as one deny.agg every ten seconds. A kind that
- * was quiet for a whole period is forgotten, so its next ten are full again.
+ * Adds up what comes in masses, denials and failed connects: per (reason, destination
+ * net, port, protocol) or (reason, name) the first ten are told in full, the rest as
+ * one sum every ten seconds. A kind that was quiet for a whole period is forgotten, so
+ * its next ten are full again.
  *
  * Trusts: nothing of what it counts. Must not: lose a denial, allocate after the
  * start, or keep more kinds than AGGREGATE_KEYS.
@@ -34,6 +35,7 @@ struct row {
 struct aggregate {
 	uint64_t	due;		/* 0 = not set yet */
 	uint32_t	rows, spare;
+	uint32_t	others;		/* reasons of which there is something in other[] */
 	uint32_t	head[BUCKETS];
 	struct row	row[AGGREGATE_KEYS];
 	struct row	other[REASON_MAX];	/* when the rows are used up */
@@ -120,44 +122,75 @@ row_count(struct row *r, uint64_t id, uint64_t ts)
 	r->last = ts;
 }
 
+static struct row *
+row_other(struct aggregate *a, uint32_t reason)
+{
+	struct row	*r = &a->other[reason];
+
+	r->kind.reason = reason;
+	if (r->n == 0)
+		a->others++;
+	return r;
+}
+
 static bool
 deny(struct aggregate *a, const struct kind *k, uint64_t id, uint64_t ts,
-    bool full)
+    enum aggregate_how how)
 {
-	struct row	*r = row_get(a, k);
+	struct row	*r = NULL;
 
-	if (r != NULL && full && r->told < AGGREGATE_FULL) {
+	if (how != AGGREGATE_FOLD || *row_link(a, k) != NONE)
+		r = row_get(a, k);
+	if (r != NULL && how == AGGREGATE_TELL && r->told < AGGREGATE_FULL) {
 		r->told++;
 		return true;
 	}
-	if (r == NULL) {
-		r = &a->other[k->reason];
-		r->kind.reason = k->reason;
-	}
-	row_count(r, id, ts);
+	row_count(r != NULL ? r : row_other(a, k->reason), id, ts);
 	return false;
 }
 
 bool
 aggregate_deny(struct aggregate *a, enum reason reason, uint32_t proto,
-    const struct endpoint *dst, uint64_t ts, bool full)
+    const struct endpoint *dst, uint64_t ts, enum aggregate_how how)
 {
 	struct kind	k = kind_of(reason, proto, dst);
 
 	return deny(a, &k, dst->family == ADDR_V4 ? dst->addr[3] :
-	    hash_bytes(dst->addr, sizeof(dst->addr)), ts, full);
+	    hash_bytes(dst->addr, sizeof(dst->addr)), ts, how);
 }
 
 bool
 aggregate_name(struct aggregate *a, enum reason reason,
-    const struct name *name, uint64_t ts, bool full)
+    const struct name *name, uint64_t ts, enum aggregate_how how)
 {
 	struct kind	k;
 
 	memset(&k, 0, sizeof(k));
 	k.reason = reason;
 	k.name = *name;
-	return deny(a, &k, hash_bytes(name, sizeof(*name)), ts, full);
+	return deny(a, &k, hash_bytes(name, sizeof(*name)), ts, how);
+}
+
+void
+aggregate_told(struct aggregate *a, enum reason reason, uint32_t proto,
+    const struct endpoint *dst)
+{
+	struct kind	 k = kind_of(reason, proto, dst);
+	struct row	*r = row_get(a, &k);
+
+	if (r != NULL && r->told < AGGREGATE_FULL)
+		r->told++;
+}
+
+bool
+aggregate_hot(struct aggregate *a, enum reason reason, uint32_t proto,
+    const struct endpoint *dst)
+{
+	struct kind	k = kind_of(reason, proto, dst);
+	uint32_t	i = *row_link(a, &k);
+
+	return i == NONE ? a->spare == NONE :
+	    a->row[i].told >= AGGREGATE_FULL;
 }
 
 static uint64_t
@@ -171,33 +204,63 @@ bits(const uint8_t seen[32])
 	return n;
 }
 
-static void
-row_hand_out(struct row *r, void (*sum)(void *, const struct aggregate_sum *),
-    void *arg)
+static struct aggregate_sum
+row_sum(const struct row *r)
 {
-	struct aggregate_sum	s = {
-		.reason = r->kind.reason, .proto = r->kind.proto,
-		.dst = r->kind.net, .name = r->kind.name, .n = r->n,
-		.first = r->first, .last = r->last, .uniq = bits(r->seen)
-	};
+	return (struct aggregate_sum){ .reason = r->kind.reason,
+	    .proto = r->kind.proto, .dst = r->kind.net, .name = r->kind.name,
+	    .n = r->n, .first = r->first, .last = r->last,
+	    .uniq = bits(r->seen) };
+}
 
+static void
+row_clear(struct row *r)
+{
 	r->n = r->first = r->last = 0;
 	memset(r->seen, 0, sizeof(r->seen));
-	sum(arg, &s);
+}
+
+static void
+row_add(struct row *to, const struct row *r)
+{
+	unsigned int	i;
+
+	if (to->n == 0 || r->first < to->first)
+		to->first = r->first;
+	if (r->last > to->last)
+		to->last = r->last;
+	to->n += r->n;
+	for (i = 0; i < sizeof(to->seen); i++)
+		to->seen[i] |= r->seen[i];
+}
+
+struct flush {
+	bool	(*sum)(void *, const struct aggregate_sum *);
+	void	*arg;
+	bool	 due;
+};
+
+static void
+row_hand_out(struct aggregate *a, struct row *r, const struct flush *f)
+{
+	struct aggregate_sum	s = row_sum(r);
+
+	if (!f->sum(f->arg, &s))
+		row_add(row_other(a, r->kind.reason), r);
+	row_clear(r);
 }
 
 /* True if the row was quiet and is spare again. */
 static bool
-row_flush(struct aggregate *a, uint32_t *link, bool due,
-    void (*sum)(void *, const struct aggregate_sum *), void *arg)
+row_flush(struct aggregate *a, uint32_t *link, const struct flush *f)
 {
 	uint32_t	 i = *link;
 	struct row	*r = &a->row[i];
 	bool		 quiet = r->n == 0;
 
 	if (!quiet)
-		row_hand_out(r, sum, arg);
-	if (!quiet || !due)
+		row_hand_out(a, r, f);
+	if (!quiet || !f->due)
 		return false;
 	*link = r->next;
 	r->next = a->spare;
@@ -206,27 +269,42 @@ row_flush(struct aggregate *a, uint32_t *link, bool due,
 	return true;
 }
 
+/* Last, and whatever there is room for: they are few. */
+static void
+others_flush(struct aggregate *a, const struct flush *f)
+{
+	struct aggregate_sum	s;
+	uint32_t		i;
+
+	for (i = 0; i < REASON_MAX; i++) {
+		if (a->other[i].n == 0)
+			continue;
+		s = row_sum(&a->other[i]);
+		(void)f->sum(f->arg, &s);
+		row_clear(&a->other[i]);
+	}
+	a->others = 0;
+}
+
 void
 aggregate_flush(struct aggregate *a, uint64_t now, bool all,
-    void (*sum)(void *arg, const struct aggregate_sum *), void *arg)
+    bool (*sum)(void *arg, const struct aggregate_sum *), void *arg)
 {
+	struct flush	f = { .sum = sum, .arg = arg };
 	uint32_t	i, *link;
-	bool		due;
 
 	if (a->due == 0)
 		a->due = now + AGGREGATE_PERIOD;
-	due = now >= a->due;
-	if (!all && !due)
+	f.due = now >= a->due;
+	if (!all && !f.due)
 		return;
-	if (due)
+	if (f.due)
 		a->due = now + AGGREGATE_PERIOD;
 	for (i = 0; i < BUCKETS; i++)
 		for (link = &a->head[i]; *link != NONE; )
-			if (!row_flush(a, link, due, sum, arg))
+			if (!row_flush(a, link, &f))
 				link = &a->row[*link].next;
-	for (i = 0; i < REASON_MAX; i++)
-		if (a->other[i].n > 0)
-			row_hand_out(&a->other[i], sum, arg);
+	others_flush(a, &f);
 	if (a->rows == 0)
 		a->due = 0;
 }
@@ -234,5 +312,5 @@ aggregate_flush(struct aggregate *a, uint64_t now, bool all,
 bool
 aggregate_busy(const struct aggregate *a)
 {
-	return a->rows > 0;
+	return a->rows > 0 || a->others > 0;
 }

@@ -30,21 +30,34 @@ struct aggregate_sum {
 
 struct aggregate *aggregate_new(void);		/* NULL: no memory */
 void	aggregate_free(struct aggregate *);
+/* May it be written now? */
+enum aggregate_how {
+	AGGREGATE_COUNT,	/* none: the log is not there */
+	AGGREGATE_TELL,		/* the first of a kind */
+	AGGREGATE_FOLD		/* none, and a kind that is new is none of its own */
+};
 /*
  * Counts one denial at wall time `ts` (ns). True: write it in full. False: it
- * is in a sum. `full` false: nothing may be written now, only added up.
+ * is in a sum.
  */
 bool	aggregate_deny(struct aggregate *, enum reason, uint32_t proto,
-	    const struct endpoint *dst, uint64_t ts, bool full);
+	    const struct endpoint *dst, uint64_t ts, enum aggregate_how);
 /* The same of a denied question. */
 bool	aggregate_name(struct aggregate *, enum reason, const struct name *,
-	    uint64_t ts, bool full);
+	    uint64_t ts, enum aggregate_how);
+/* One was written in full without asking. */
+void	aggregate_told(struct aggregate *, enum reason, uint32_t proto,
+	    const struct endpoint *dst);
+/* The next of this kind would be in a sum. */
+bool	aggregate_hot(struct aggregate *, enum reason, uint32_t proto,
+	    const struct endpoint *dst);
 /*
  * Hands out every sum that is due at `now` (monotonic ns), or all of them; what was
- * told of a kind in full stays known for its period.
+ * told of a kind in full stays known for its period. What `sum` does not take is
+ * added to that of several kinds, which it has to take.
  */
 void	aggregate_flush(struct aggregate *, uint64_t now, bool all,
-	    void (*sum)(void *arg, const struct aggregate_sum *), void *arg);
+	    bool (*sum)(void *arg, const struct aggregate_sum *), void *arg);
 /* There is something to flush, now or later. */
 bool	aggregate_busy(const struct aggregate *);
 

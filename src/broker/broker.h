@@ -107,6 +107,7 @@ struct flow {
 	bool		durable;	/* the last of them */
 	bool		watched, owes_revoke;
 	bool		lenient;	/* goes on without a flight, if there is none */
+	bool		late;		/* its flow.open waits for the connect */
 	bool		crossing;	/* it did; the flight may be under way */
 	enum reason	judged;		/* audit mode: what it would be denied for */
 	enum reason	revoked;	/* why, in FLOW_REVOKED */
@@ -324,6 +325,7 @@ void	open_name(struct named *, const struct verdict *,
 	    const struct bound *);
 enum reason open_ahead(struct flow *, enum deny_code *);
 enum reason open_go(struct flow *, enum deny_code *);
+void	open_record(struct flow *);
 
 /* peek.c */
 enum reason peek_begin(struct flow *, const struct verdict *,
@@ -440,7 +442,9 @@ void	record_named(const struct named *, const char *names,
 	    const struct record *, struct record_named *);
 char	*record_names(const struct guest *, const struct endpoint *dst,
 	    const struct named *);
-uint64_t record_put(struct broker *, const struct named *, const char *names,
+uint64_t record_write(struct guest *, struct record *);
+uint64_t record_write_named(struct guest *, struct record_named *);
+uint64_t record_put(struct guest *, const struct named *, const char *names,
 	    struct record *);
 void	record_list(char *list, size_t size, const char *text);
 
@@ -472,6 +476,9 @@ void	deny_question(struct guest *, struct record_named *);
 enum deny_code deny_code(uint32_t proto);
 void	deny_starved(struct guest *, int error);
 void	deny_limit(struct guest *, enum reason);
+bool	deny_hot(const struct flow *);
+void	deny_told(const struct flow *, enum reason);
+bool	deny_failed(const struct flow *, enum reason);
 void	deny_drops(struct guest *, enum reason, uint64_t n);
 void	deny_flush(struct guest *, uint64_t mono, bool all);
 

@@ -1,9 +1,10 @@
 /*
- * A refused OPEN or question: one word to the guest, the whole truth to the log.
- * Also what the frame refused by itself and only counts (DROPS).
+ * A refused OPEN or question: one word to the guest, the whole truth to the log. Also
+ * connects that came to nothing, and what the frame refused by itself and only counts
+ * (DROPS).
  *
- * Trusts: the verdict. Must not: lose a denial; those that are not written in
- * full are in a sum (aggregate.c).
+ * Trusts: the verdict. Must not: lose a denial or a connect; those that are not written
+ * in full are in a sum (aggregate.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -26,7 +27,8 @@ is_limit(enum reason why)
 {
 	return why == REASON_RATE || why == REASON_CONNS ||
 	    why == REASON_PENDING || why == REASON_RESOURCE ||
-	    why == REASON_DNS_BUDGET || why == REASON_KERNEL_MEMORY;
+	    why == REASON_DNS_BUDGET || why == REASON_KERNEL_MEMORY ||
+	    why == REASON_AUDIT_RATE;
 }
 
 /* The transition only: what was denied or ended has records of its own. */
@@ -42,7 +44,7 @@ deny_limit(struct guest *g, enum reason why)
 	record_init(g->broker, g, REC_LIMIT, &r);
 	r.reason = why;
 	record_text(r.detail, sizeof(r.detail), reason_name(why));
-	audit_put(g->broker, &r);
+	record_write(g, &r);
 }
 
 /* What may be done about it. */
@@ -82,18 +84,28 @@ deny_starved(struct guest *g, int error)
 	    "memory or descriptors" : strerrordesc_np(error), advice(error));
 }
 
-/* Counted. True: the log can take it in full. */
-static bool
+/* What is left of its rate is for what cannot be in a sum; that is said once. */
+static enum aggregate_how
+how(struct guest *g)
+{
+	if (!audit_up(g->broker) || audit_crowded(g->broker))
+		return AGGREGATE_COUNT;
+	if (volume_has(&g->account->volume, VOLUME_FULL, 0, mono_now()))
+		return AGGREGATE_TELL;
+	deny_limit(g, REASON_AUDIT_RATE);
+	return AGGREGATE_FOLD;
+}
+
+static enum aggregate_how
 denied(struct guest *g, enum reason why)
 {
-	struct broker	*b = g->broker;
-	bool		 full = audit_up(b) && !audit_crowded(b);
+	enum aggregate_how	h = how(g);
 
-	b->denied++;
-	if (is_limit(why) && full)
+	g->broker->denied++;
+	if (is_limit(why) && h != AGGREGATE_COUNT)
 		deny_limit(g, why);
-	broker_want_tick(b);
-	return full;
+	broker_want_tick(g->broker);
+	return h;
 }
 
 /* An OPEN that gets no flow.open; the answer is the caller's. */
@@ -101,12 +113,12 @@ void
 deny_open(struct guest *g, const struct wire_open *m, enum reason why,
     uint32_t rule, const struct named *named)
 {
-	bool		full = denied(g, why);
-	struct record	r;
-	char		*names;
+	enum aggregate_how	h = denied(g, why);
+	struct record		r;
+	char			*names;
 
-	if (aggregate_deny(g->account->denied, why, m->proto, &m->dst, record_time(),
-	    full)) {
+	if (aggregate_deny(g->account->denied, why, m->proto, &m->dst,
+	    record_time(), h)) {
 		record_init(g->broker, g, REC_FLOW_DENY, &r);
 		r.verdict = VERDICT_DENY;
 		r.reason = why;
@@ -115,7 +127,7 @@ deny_open(struct guest *g, const struct wire_open *m, enum reason why,
 		r.g_dst = m->dst;
 		record_rule(g->broker, rule, &r);
 		names = record_names(g, &m->dst, named);
-		record_put(g->broker, named, names, &r);
+		record_put(g, named, names, &r);
 		free(names);
 	}
 }
@@ -125,7 +137,7 @@ void
 deny_flow(const struct flow *f, struct record *r)
 {
 	(void)denied(f->guest, (enum reason)r->reason);
-	record_put(f->guest->broker, f->named, f->names, r);
+	record_put(f->guest, f->named, f->names, r);
 }
 
 /*
@@ -135,22 +147,74 @@ deny_flow(const struct flow *f, struct record *r)
 void
 deny_question(struct guest *g, struct record_named *r)
 {
-	bool	full = denied(g, (enum reason)r->r.reason);
+	enum aggregate_how	h = denied(g, (enum reason)r->r.reason);
 
 	if (r->r.flow != 0 || aggregate_name(g->account->unresolved,
-	    (enum reason)r->r.reason, &r->name, record_time(), full))
-		audit_put_named(g->broker, r);
+	    (enum reason)r->r.reason, &r->name, record_time(), h))
+		record_write_named(g, r);
 }
 
-static void
-put_sum(void *arg, const struct aggregate_sum *s)
+/* ---- connects that failed ---------------------------------------------------------- */
+
+/*
+ * The connect alone, and its flow.open only if it succeeds: so many of this kind have
+ * failed, or there is so little left of the guest's rate, that a failure would be
+ * told in a sum.
+ */
+bool
+deny_hot(const struct flow *f)
 {
-	struct guest	*g = arg;
+	static const enum reason	why[] = { REASON_CONNECT_REFUSED,
+					    REASON_CONNECT_TIMEOUT, REASON_HOST_UNREACH,
+					    REASON_NET_UNREACH, REASON_PEER_RESET,
+					    REASON_RESOURCE, REASON_GUEST_CANCEL };
+	struct account			*a = f->guest->account;
+	size_t				 i;
+
+	if (!volume_has(&a->volume, VOLUME_FULL, 0, mono_now()))
+		return true;
+	for (i = 0; i < sizeof(why) / sizeof(why[0]); i++)
+		if (aggregate_hot(a->failed, why[i], f->proto, &f->g_dst))
+			return true;
+	return false;
+}
+
+/* It has a flow.open and gets its close, and makes its kind hot. */
+void
+deny_told(const struct flow *f, enum reason why)
+{
+	aggregate_told(f->guest->account->failed, why, f->proto, &f->g_dst);
+	broker_want_tick(f->guest->broker);
+}
+
+/*
+ * It has no flow.open, and was not connected. True: it gets one, and its close.
+ * False: it is in a fail.agg.
+ */
+bool
+deny_failed(const struct flow *f, enum reason why)
+{
+	struct guest	*g = f->guest;
+
+	broker_want_tick(g->broker);
+	if (aggregate_deny(g->account->failed, why, f->proto, &f->g_dst,
+	    record_time(), how(g)))
+		return true;
+	g->broker->allowed++;
+	return false;
+}
+
+/* ---- sums ---------------------------------------------------------------------------- */
+
+static void
+put_sum(struct guest *g, enum record_type type, enum record_verdict verdict,
+    const struct aggregate_sum *s)
+{
 	struct named	 n;
 	struct record	 r;
 
-	record_init(g->broker, g, REC_DENY_AGG, &r);
-	r.verdict = VERDICT_DENY;
+	record_init(g->broker, g, type, &r);
+	r.verdict = verdict;
 	r.reason = s->reason;
 	r.proto = s->proto;
 	r.g_dst = s->dst;
@@ -162,7 +226,36 @@ put_sum(void *arg, const struct aggregate_sum *s)
 		record_text(r.detail, sizeof(r.detail), "other");
 	memset(&n, 0, sizeof(n));
 	n.name = s->name;
-	record_put(g->broker, &n, NULL, &r);
+	record_put(g, &n, NULL, &r);
+}
+
+/* Of one kind, which can be added to that of others; those are few. */
+static bool
+affordable(struct guest *g, const struct aggregate_sum *s)
+{
+	if ((s->dst.family == ADDR_NONE && s->name.len == 0) ||
+	    volume_has(&g->account->volume, VOLUME_SUM, 0, mono_now()))
+		return true;
+	deny_limit(g, REASON_AUDIT_RATE);
+	return false;
+}
+
+static bool
+put_denied(void *arg, const struct aggregate_sum *s)
+{
+	if (!affordable(arg, s))
+		return false;
+	put_sum(arg, REC_DENY_AGG, VERDICT_DENY, s);
+	return true;
+}
+
+static bool
+put_failed(void *arg, const struct aggregate_sum *s)
+{
+	if (!affordable(arg, s))
+		return false;
+	put_sum(arg, REC_FAIL_AGG, VERDICT_ALLOW, s);
+	return true;
 }
 
 void
@@ -178,7 +271,14 @@ deny_drops(struct guest *g, enum reason why, uint64_t n)
 	broker_want_tick(g->broker);
 }
 
-/* At most one line per reason and second, whatever the frame does. */
+/* At most one line per reason in this time, whatever the frame does. */
+static uint64_t
+drops_period(struct guest *g)
+{
+	return volume_has(&g->account->volume, VOLUME_SUM, 0, mono_now()) ? SEC :
+	    AGGREGATE_PERIOD;
+}
+
 static void
 put_drops(struct guest *g, enum reason why, uint64_t mono)
 {
@@ -192,7 +292,7 @@ put_drops(struct guest *g, enum reason why, uint64_t mono)
 	r.n = d->n;
 	r.first = d->first;
 	r.last = d->last;
-	audit_put(g->broker, &r);
+	record_write(g, &r);
 	memset(d, 0, sizeof(*d));
 	d->told = mono;
 }
@@ -201,17 +301,19 @@ put_drops(struct guest *g, enum reason why, uint64_t mono)
 void
 deny_flush(struct guest *g, uint64_t mono, bool all)
 {
+	uint64_t	period = drops_period(g);
 	unsigned int	i;
 
 	if (!all && (!audit_up(g->broker) || audit_crowded(g->broker)))
 		return;
-	aggregate_flush(g->account->denied, mono, all, put_sum, g);
-	aggregate_flush(g->account->unresolved, mono, all, put_sum, g);
+	aggregate_flush(g->account->denied, mono, all, put_denied, g);
+	aggregate_flush(g->account->unresolved, mono, all, put_denied, g);
+	aggregate_flush(g->account->failed, mono, all, put_failed, g);
 	g->account->dropped = false;
 	for (i = 0; i < REASON_MAX; i++) {
 		if (g->account->drops[i].n == 0)
 			continue;
-		if (all || mono - g->account->drops[i].told >= SEC)
+		if (all || mono - g->account->drops[i].told >= period)
 			put_drops(g, (enum reason)i, mono);
 		else
 			g->account->dropped = true;

@@ -171,7 +171,7 @@ guest_greeted(struct guest *g)
 	g->ping_due = mono_now() + PING_EVERY;
 	send_config(g);
 	record_lease(g, REC_GUEST_ATTACH, &r);
-	rec = audit_put(g->broker, &r);
+	rec = record_write(g, &r);
 	if (g->attach_rec == UINT64_MAX)
 		g->attach_rec = rec;
 	guest_pause(g);
@@ -257,7 +257,7 @@ record_death(struct guest *g)
 	r.reason = REASON_FRAME_DIED;
 	r.signal = g->died.signal;
 	r.status = g->died.status;
-	audit_put(g->broker, &r);
+	record_write(g, &r);
 }
 
 /* Channel gone and process gone: the next frame, or the end of the guest. */
@@ -329,7 +329,7 @@ guest_report(struct guest *g, const char *what)
 	record_lease(g, REC_IPC_VIOLATION, &r);
 	r.reason = REASON_IPC_VIOLATION;
 	record_text(r.detail, sizeof(r.detail), what);
-	audit_put(g->broker, &r);
+	record_write(g, &r);
 }
 
 /* Ends the frame and every flow; DIED brings the next one. */
@@ -374,7 +374,7 @@ guest_detach(struct guest *g, enum reason reason)
 	deny_flush(g, mono_now(), true);
 	record_lease(g, REC_GUEST_DETACH, &r);
 	r.reason = reason;
-	audit_put(b, &r);
+	record_write(g, &r);
 	b->guest[g->slot] = NULL;
 	guest_free(g);
 }
@@ -424,7 +424,8 @@ guest_urgent(const struct guest *g)
 {
 	return g->unread_since != 0 || g->paused || g->account->dropped ||
 	    g->state == GUEST_GREETING || aggregate_busy(g->account->denied) ||
-	    aggregate_busy(g->account->unresolved) || !TAILQ_EMPTY(&g->peeking) ||
+	    aggregate_busy(g->account->unresolved) ||
+	    aggregate_busy(g->account->failed) || !TAILQ_EMPTY(&g->peeking) ||
 	    !TAILQ_EMPTY(&g->glancing) || kmem_urgent(g) ||
 	    !TAILQ_EMPTY(&g->hup) || !TAILQ_EMPTY(&g->revoked) ||
 	    (g->nflows > 0 && limits(g->broker)->lifetime != 0);

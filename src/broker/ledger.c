@@ -263,6 +263,16 @@ finish(struct flow *f, enum reason reason, int error,
 	uint64_t	 now = mono_now();
 	bool		 fin = m != NULL && m->how == HOW_FIN, tested;
 
+	if (f->fd != -1 && f->connected == 0) {
+		if (f->opened || f->dialled)
+			deny_told(f, reason);
+		else if (deny_failed(f, reason))
+			open_record(f);
+		else {
+			flow_free(f);
+			return true;
+		}
+	}
 	if (!f->opened && (!f->dialled || is_verdict(reason))) {
 		(f->dialled ? finish_judged : finish_denied)(f, reason);
 		return true;
@@ -280,7 +290,7 @@ finish(struct flow *f, enum reason reason, int error,
 	if (fin && f->proto == PROTO_TCP && setsockopt(f->fd, SOL_SOCKET,
 	    SO_LINGER, &orderly, sizeof(orderly)) == -1)
 		log_warn("linger: flow %llu", (unsigned long long)f->number);
-	record_put(b, f->named, f->names, &r);
+	record_put(f->guest, f->named, f->names, &r);
 	if (fin && f->proto == PROTO_TCP && drain_wanted(f)) {
 		leave(f);
 		drain_take(f);
@@ -325,7 +335,7 @@ ledger_refuse(struct flow *f)
 	g->broker->allowed -= f->opened;
 	g->broker->denied++;
 	g->crossing += f->crossing;
-	record_put(g->broker, f->named, f->names, &r);
+	record_put(g, f->named, f->names, &r);
 	flow_free(f);
 	answer_deny(g, id, deny_code(proto));
 }
@@ -382,6 +392,9 @@ ledger_connected(struct flow *f)
 {
 	f->connected = mono_now();
 	quota_connected(f->guest->quota, &f->charge);
+	if (f->late)
+		open_record(f);
+	f->late = false;
 	if (f->durable)
 		go_on(f);
 	else

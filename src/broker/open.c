@@ -3,7 +3,8 @@
  * wants to see a first flight, a wait in between (peek.c).
  *
  * Trusts: the verdict. Must not: begin a connect that has neither flow.open nor
- * flow.dial on its way to the log, or leave a charge behind for what was refused.
+ * flow.dial on its way to the log, unless it is of a kind that fails again and again
+ * (deny.c) or has failed already, or leave a charge behind for what was refused.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,6 +12,8 @@
 
 #include "broker.h"
 #include "log.h"
+
+#define FLOW_LINES	2048u		/* bytes of its open and close, about */
 
 static bool
 leased(const struct guest *g, const struct endpoint *e)
@@ -50,7 +53,7 @@ known_names(struct flow *f)
 	f->names = record_names(f->guest, &f->g_dst, f->named);
 }
 
-static void
+void
 open_record(struct flow *f)
 {
 	struct record	r;
@@ -60,7 +63,7 @@ open_record(struct flow *f)
 	record_flow(f, REC_FLOW_OPEN, &r);
 	r.reason = f->judged;
 	known_names(f);
-	await(f, record_put(f->guest->broker, f->named, f->names, &r));
+	await(f, record_put(f->guest, f->named, f->names, &r));
 }
 
 /* What is about to be connected to, for which names it may be, and what for. */
@@ -76,7 +79,7 @@ dial_record(struct flow *f)
 	known_names(f);
 	record_named(f->named, f->names, &r, &m);
 	m.wants = f->lenient ? WANTS_LOOK : WANTS_PROOF;
-	await(f, audit_put_named(f->guest->broker, &m));
+	await(f, record_write_named(f->guest, &m));
 }
 
 static enum reason
@@ -121,8 +124,10 @@ open_connected(struct flow *f)
 }
 
 /*
- * Allowed, and charged: the connect and its record start together. REASON_NONE:
- * the flow has its flow.open, and may be gone already. Else it has none.
+ * Allowed, and charged: the connect and its record start together, or where a
+ * failure would only be counted the record follows the connect; before both no byte
+ * moves. REASON_NONE: the flow may be gone already, recorded or counted. Else it has
+ * no flow.open.
  */
 enum reason
 open_go(struct flow *f, enum deny_code *code)
@@ -142,7 +147,9 @@ open_go(struct flow *f, enum deny_code *code)
 		return REASON_NONE;
 	}
 	error = connect_begin(f);
-	open_record(f);
+	f->late = error != 0 && (error != EINPROGRESS || deny_hot(f));
+	if (!f->late)
+		open_record(f);
 	connect_settle(f, error);
 	return REASON_NONE;
 }
@@ -219,6 +226,9 @@ judge(struct guest *g, const struct wire_open *m, struct verdict *v,
 		why = REASON_AUDIT_UNAVAILABLE;
 	else if (!kmem_room(g))
 		why = REASON_KERNEL_MEMORY;
+	else if (!volume_has(&g->account->volume, VOLUME_MUST, FLOW_LINES,
+	    mono_now()))
+		why = REASON_AUDIT_RATE;
 	else
 		why = admit(g, m, v, named, &charge);
 	if (why != REASON_NONE)

@@ -23,6 +23,7 @@
 
 #define DENIED_TTL	5u		/* s: a policy may be changed, and soon asked again */
 #define STATIC_TTL	3600u		/* of a `host` statement's answers */
+#define QUESTION_LINES	4096u		/* bytes of dns.ask and dns, about */
 #define QTYPE_MAX	65535u		/* RFC 1035, 3.2.2 */
 
 /* ---- the record, and the guest's answer ------------------------------------------- */
@@ -47,6 +48,7 @@ code_of(enum reason why)
 {
 	switch (why) {
 	case REASON_DNS_BUDGET:
+	case REASON_AUDIT_RATE:
 		return ANSWER_REFUSED;
 	case REASON_TYPE_NOT_ALLOWED:
 		return ANSWER_NODATA;
@@ -195,7 +197,7 @@ conclude(struct question *q, const struct resolver_answer *m)
 		    clamp(m->ttl, 0, p->pin_max);
 	}
 	r.ttl = a.ttl;
-	audit_put_named(q->guest->broker, &r);
+	record_write_named(q->guest, &r);
 	tell(q, &a);
 }
 
@@ -256,7 +258,10 @@ judge(struct question *q, bool *counted)
 		return v.reason;
 	if (q->qtype != RESOLVE_A && q->qtype != RESOLVE_AAAA)
 		return REASON_TYPE_NOT_ALLOWED;
-	return audit_up(g->broker) ? REASON_NONE : REASON_AUDIT_UNAVAILABLE;
+	if (!audit_up(g->broker))
+		return REASON_AUDIT_UNAVAILABLE;
+	return volume_has(&g->account->volume, VOLUME_MUST, QUESTION_LINES,
+	    mono_now()) ? REASON_NONE : REASON_AUDIT_RATE;
 }
 
 /* `host "name" addr ...`: nobody is asked. */
@@ -297,7 +302,7 @@ leave(struct question *q, bool counted)
 	record_begin(q, &r);
 	r.r.type = REC_DNS_ASK;
 	r.urgent = counted || !audit_sent(b);
-	rec = audit_put_named(b, &r);
+	rec = record_write_named(q->guest, &r);
 	if ((r.urgent == 0 && audit_sent(b)) ||
 	    !audit_await(b, &q->wait, rec))
 		resolver_ask(b, q);
@@ -387,7 +392,7 @@ give_up(struct question *q, enum reason why)
 
 	record_begin(q, &r);
 	r.r.reason = why;
-	audit_put_named(b, &r);
+	record_write_named(q->guest, &r);
 	TAILQ_REMOVE(&q->guest->questions, q, of);
 	q->guest->nquestions--;
 	if (!q->wait.waits) {

@@ -135,6 +135,51 @@ record_names(const struct guest *g, const struct endpoint *dst,
 	return strdup(list);
 }
 
+/* ---- what it costs its guest ------------------------------------------------------ */
+
+static size_t
+endpoint_cost(const struct endpoint *e)
+{
+	return e->family == ADDR_NONE ? 0 : e->family == ADDR_V4 ? 60 : 85;
+}
+
+/*
+ * About as long as its line, and not shorter unless something in it has to be
+ * escaped: the recorder counts no guest's bytes, and none comes back from there.
+ */
+static size_t
+cost(const struct record *r)
+{
+	return 330 + strlen(r->tenant) + strlen(r->guest) + strlen(r->rule) +
+	    strlen(r->loc) + strlen(r->detail) + endpoint_cost(&r->g_src) +
+	    endpoint_cost(&r->g_dst) + endpoint_cost(&r->h_src) +
+	    endpoint_cost(&r->h_dst) + (r->type == REC_FLOW_CLOSE ? 170 : 0) +
+	    (r->first != 0 ? 120 : 0);
+}
+
+/* The lists have a quote at each end and a comma for each text. */
+static size_t
+cost_named(const struct record_named *m)
+{
+	return cost(&m->r) + 90 + m->name.len + m->sni.len + strlen(m->alpn) +
+	    strlen(m->chain) * 5 / 4 + strlen(m->ips) * 5 / 4;
+}
+
+/* A guest's line is charged to it. */
+uint64_t
+record_write(struct guest *g, struct record *r)
+{
+	volume_spend(&g->account->volume, cost(r), mono_now());
+	return audit_put(g->broker, r);
+}
+
+uint64_t
+record_write_named(struct guest *g, struct record_named *m)
+{
+	volume_spend(&g->account->volume, cost_named(m), mono_now());
+	return audit_put_named(g->broker, m);
+}
+
 /* With what is known of its names. */
 void
 record_named(const struct named *n, const char *names, const struct record *r,
@@ -156,15 +201,15 @@ record_named(const struct named *n, const char *names, const struct record *r,
 }
 
 uint64_t
-record_put(struct broker *b, const struct named *n, const char *names,
+record_put(struct guest *g, const struct named *n, const char *names,
     struct record *r)
 {
 	struct record_named	m;
 
 	if (names == NULL && (n == NULL || (n->name.len == 0 && !n->seen)))
-		return audit_put(b, r);
+		return record_write(g, r);
 	record_named(n, names, r, &m);
-	return audit_put_named(b, &m);
+	return record_write_named(g, &m);
 }
 
 /* Appends a text to a list of them; "..." stands for those that do not fit. */

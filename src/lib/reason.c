@@ -44,6 +44,7 @@ static const char *const names[] = {
 	[REASON_IDLE] = "idle",
 	[REASON_RESOURCE] = "resource",
 	[REASON_KERNEL_MEMORY] = "kernel-memory",
+	[REASON_AUDIT_RATE] = "audit-rate",
 	[REASON_AUDIT_UNAVAILABLE] = "audit-unavailable",
 	[REASON_DONE] = "done",
 	[REASON_GUEST_RST] = "guest-rst",

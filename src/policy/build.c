@@ -234,6 +234,8 @@ build_ports(struct parse *p, struct services *s, uint32_t proto,
 }
 
 #define ROTATE_MIN	(UINT64_C(64) << 10)
+#define BURST_SECONDS	1024u			/* of an audit rate without a burst */
+#define BURST_MIN	(UINT64_C(64) << 10)	/* some flows */
 #define MEMORY_MIN	(UINT64_C(1) << 20)	/* one socket may need as much */
 
 /* ---- settings ------------------------------------------------------------------ */
@@ -257,7 +259,8 @@ build_setting(struct parse *p, unsigned int which, const struct item *w)
 {
 	static const char *const names[] = { "conns", "pending",
 	    "pending-per-destination", "rate", "burst", "idle", "lifetime", "dns",
-	    "burst of dns", "names", "per", "kernel-memory" };
+	    "burst of dns", "names", "per", "kernel-memory", "audit",
+	    "burst of audit" };
 	struct policy_limits	*l = &p->limits->l;
 	uint64_t		 size;
 
@@ -303,6 +306,14 @@ build_setting(struct parse *p, unsigned int which, const struct item *w)
 	case SET_MEMORY:
 		if (value_size(p, w, MEMORY_MIN, &size) == 0)
 			l->kernel_memory = (uint32_t)(size >> 10);
+		break;
+	case SET_AUDIT:
+		if (value_volume(p, w, &l->audit_rate) == 0)
+			l->audit_burst = l->audit_rate * BURST_SECONDS;
+		break;
+	case SET_AUDIT_BURST:
+		if (value_size(p, w, BURST_MIN, &size) == 0)
+			l->audit_burst = (uint32_t)(size >> 10);
 		break;
 	}
 }

@@ -243,11 +243,16 @@ begins_statement(const struct lex *l)
 	static const char *const	words[] = { "allow", "audit", "default",
 	    "deny", "floor", "host", "host-service", "include", "limits",
 	    "policy", "publish", "resolver", "table", "tenant" };
-	const char			*end = l->p;
+	const char			*end = l->p, *next;
 	size_t				 i;
 
 	while (end < l->end && is_word((unsigned char)*end))
 		end++;
+	for (next = end; next < l->end && (*next == ' ' || *next == '\t'); next++)
+		;
+	if (end - l->p == 5 && memcmp(l->p, "audit", 5) == 0 &&
+	    next < l->end && *next != '{')
+		return false;		/* the setting of that name */
 	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strlen(words[i]) == (size_t)(end - l->p) &&
 		    memcmp(words[i], l->p, strlen(words[i])) == 0)

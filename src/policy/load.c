@@ -247,7 +247,9 @@ limits_ok(const struct policy_limits *l)
 	    l->names_per > 0 && l->dns_rate <= UNIT_MAX &&
 	    l->dns_burst <= UNIT_MAX && l->names <= UNIT_MAX &&
 	    l->names_per <= UNIT_MAX && l->kernel_memory > 0 &&
-	    l->kernel_memory <= KIB_MAX;
+	    l->kernel_memory <= KIB_MAX && l->audit_rate > 0 &&
+	    l->audit_rate <= UNIT_MAX && l->audit_burst > 0 &&
+	    l->audit_burst <= KIB_MAX;
 }
 
 /* Tenants own their rules and exceptions: the runs follow each other. */

@@ -194,6 +194,11 @@ setting		: setting_word word		{ build_setting(p, $1, &$2); }
 			build_setting(p, SET_DNS, &$2);
 			build_setting(p, SET_DNS_BURST, &$4);
 		}
+		| AUDIT word			{ build_setting(p, SET_AUDIT, &$2); }
+		| AUDIT word BURST word {
+			build_setting(p, SET_AUDIT, &$2);
+			build_setting(p, SET_AUDIT_BURST, &$4);
+		}
 		| NAMES word PER word {
 			build_setting(p, SET_NAMES, &$2);
 			build_setting(p, SET_NAMES_PER, &$4);
@@ -408,6 +413,8 @@ word_means(int before)
 	case DNS:
 	case RATE:
 		return "a rate, as 50/s";
+	case AUDIT:
+		return "a volume, as 64K/s";
 	case VERIFY:
 		return "sni, none";
 	case DNSSEC:

@@ -215,6 +215,9 @@ print_limits(struct text *t, const struct limits *l)
 	    l->l.dns_burst, l->l.names);
 	print_duration(t, "per", l->l.names_per);
 	print_size(t, "kernel-memory", (uint64_t)l->l.kernel_memory << 10);
+	print_size(t, "audit", (uint64_t)l->l.audit_rate << 10);
+	text_add(t, "/s");
+	print_size(t, "burst", (uint64_t)l->l.audit_burst << 10);
 	text_add(t, " }\n");
 }
 

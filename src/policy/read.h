@@ -79,6 +79,7 @@ int	value_count(struct parse *, const struct item *, uint32_t max,
 	    uint32_t *);
 int	value_rate(struct parse *, const struct item *, uint32_t *);
 int	value_duration(struct parse *, const struct item *, uint32_t *);
+int	value_volume(struct parse *, const struct item *, uint32_t *);
 int	value_size(struct parse *, const struct item *, uint64_t min, uint64_t *);
 int	value_ports(struct parse *, const struct item *, uint32_t proto,
 	    struct blob_range *);
@@ -148,7 +149,7 @@ void	build_resolver_end(struct parse *, const struct where *);
 
 enum setting { SET_CONNS, SET_PENDING, SET_PENDING_DST, SET_RATE, SET_BURST,
 	SET_IDLE, SET_LIFETIME, SET_DNS, SET_DNS_BURST, SET_NAMES,
-	SET_NAMES_PER, SET_MEMORY };
+	SET_NAMES_PER, SET_MEMORY, SET_AUDIT, SET_AUDIT_BURST };
 enum audit_setting { AUDIT_DURABLE, AUDIT_ROTATE, AUDIT_FAILURE };
 
 /*

@@ -10,6 +10,7 @@
 #include "read.h"
 
 #define TEN_YEARS	UINT64_C(315360000)	/* seconds */
+#define VOLUME_LARGEST	(UINT64_C(1) << 20)	/* KiB */
 #define SIZE_LARGEST	(UINT64_C(1) << 40)
 
 /* Digits up to *end; false if there are none or too many. */
@@ -82,6 +83,26 @@ value_duration(struct parse *p, const struct item *w, uint32_t *out)
 	return -1;
 }
 
+/* KiB per second. */
+int
+value_volume(struct parse *p, const struct item *w, uint32_t *out)
+{
+	static const char	units[] = "KMG";
+	const char		*end, *unit;
+	uint64_t		 n;
+
+	if (number(w->text, &end, &n) && n > 0 && n <= 1 << 20 &&
+	    *end != '\0' && strcmp(end + 1, "/s") == 0 &&
+	    (unit = strchr(units, *end)) != NULL &&
+	    n << (10 * (unit - units)) <= VOLUME_LARGEST) {
+		*out = (uint32_t)(n << (10 * (unit - units)));
+		return 0;
+	}
+	report_error(p, &w->at, "\"%.64s\" is not a volume from 1K/s to 1G/s: a "
+	    "number, K, M or G, and /s, as 64K/s", w->text);
+	return -1;
+}
+
 /* min: at least 1K, in whole K. */
 int
 value_size(struct parse *p, const struct item *w, uint64_t min, uint64_t *out)
@@ -99,9 +120,10 @@ value_size(struct parse *p, const struct item *w, uint64_t min, uint64_t *out)
 			return 0;
 		}
 	}
-	report_error(p, &w->at, "\"%.64s\" is not a size from %lluK to 1T: a "
+	report_error(p, &w->at, "\"%.64s\" is not a size from %llu%c to 1T: a "
 	    "number and K, M, G or T, as 256M", w->text,
-	    (unsigned long long)min >> 10);
+	    (unsigned long long)min >> (min < 1 << 20 ? 10 : 20),
+	    min < 1 << 20 ? 'K' : 'M');
 	return -1;
 }
 

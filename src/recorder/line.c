@@ -72,6 +72,8 @@ static const struct shape {
 	[REC_CHILD_DIED] = { "child.died", F_DEATH | F_DETAIL,
 	    F_POL | F_PID | F_ERRNO },
 	[REC_POLICY_REPLACED] = { "policy.replaced", F_DETAIL, F_POL },
+	[REC_FAIL_AGG] = { "fail.agg", F_WHO | F_COUNT,
+	    F_TUPLE | F_POL | F_DETAIL },
 	[REC_DNS_ASK] = { "dns.ask", F_WHO | F_FLOW | F_NAME | F_ASK | F_POL,
 	    F_RULE | F_DETAIL },
 	[REC_FLOW_DIAL] = { "flow.dial",
@@ -194,6 +196,12 @@ line_ends(const struct record *r)
 {
 	return r->type == REC_FLOW_CLOSE || (r->flow != 0 &&
 	    (r->type == REC_DNS || r->type == REC_FLOW_DENY));
+}
+
+bool
+line_sums(const struct record *r)
+{
+	return r->type == REC_DENY_AGG || r->type == REC_FAIL_AGG;
 }
 
 bool
@@ -404,7 +412,7 @@ names(struct json *j, const struct shape *s, const struct record_named *n)
 		question_type(j, n->qtype);
 	if (has(s, F_DNS, false))
 		answer(j, n);
-	else if (has(s, F_TUPLE, true) && n->r.type != REC_DENY_AGG)
+	else if (has(s, F_TUPLE, true) && !line_sums(&n->r))
 		shown(j, n);
 }
 

@@ -108,6 +108,8 @@ bool	line_opens(const struct record *);	/* of a flow's connect */
 bool	line_ends(const struct record *);
 /* A denied attempt, in a line of its own. */
 bool	line_denies(const struct record *);
+/* Of many. */
+bool	line_sums(const struct record *);
 void	line_inst(char out[INST_STRLEN], const uint8_t inst[16]);
 
 /* ---- openset.c ------------------------------------------------------------ */

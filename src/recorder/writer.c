@@ -56,7 +56,7 @@ allowance(const struct writer *w, const struct record *r)
 {
 	if (w->state == WRITER_OK || line_ends(r))
 		return QUEUE_MAX;
-	return line_denies(r) || r->type == REC_DENY_AGG ? QUEUE_DENY :
+	return line_denies(r) || line_sums(r) ? QUEUE_DENY :
 	    QUEUE_OTHER;
 }
 
@@ -286,7 +286,7 @@ urgent(const struct writer *w, const struct entry *e)
 	if (r->type == REC_DNS_ASK)
 		return queue_named(e, &n)->urgent != 0;
 	return r->type != REC_FLOW_CLOSE && r->type != REC_FLOW_DENY &&
-	    r->type != REC_DENY_AGG && r->type != REC_LIMIT &&
+	    !line_sums(r) && r->type != REC_LIMIT &&
 	    r->type != REC_DNS;
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """What a guest is charged for beyond its flows: the kernel's memory that its
-sockets hold, living or over.
+sockets hold, living or over; and what it adds to the audit log.
 
 usage: charge.py [-a] [TEST...]     (BROKER=program; default ./broker-double)
 """
@@ -255,6 +255,196 @@ def test_over_at_the_end(b):
     while chunk := flow[2].recv(1 << 20):
         got += len(chunk)
     assert got == sent, (got, sent)
+
+
+# ---- the volume of the log ---------------------------------------------------------
+
+def closed_port():
+    """(a socket that keeps it, a port that refuses)."""
+    s = socket.socket()
+    s.bind((LO, 0))
+    return s, s.getsockname()[1]
+
+
+def told(b, kind, **fields):
+    return sum(r.n for r in b.of(kind, **fields))
+
+
+def hammer(b, f, ports, code=RESET):
+    """OPENs that all come to nothing."""
+    for port in ports:
+        ident = f.open(LO, port)
+        assert f.expect(DENY, ident) == code
+
+
+def ended(b):
+    """All records, the last sums among them."""
+    assert b.stop() == 0
+    return b.records
+
+
+def test_failed_connects_are_counted(b):
+    """A refused connect was two lines, 1.2 KB; now the first ten of a kind are."""
+    f = b.guest()
+    keep, port = closed_port()
+    hammer(b, f, [port] * 1000)
+    ended(b)
+    assert len(b.of("flow.open")) == len(b.of("flow.close")) == 10
+    assert {r.reason for r in b.of("flow.close")} == {"connect-refused"}
+    assert told(b, "fail.agg", reason="connect-refused") == 990
+    agg = b.of("fail.agg")[0]
+    assert (agg.g_dst, agg.proto, agg.verdict) == (("127.0.0.0", port), TCP, 1)
+    assert agg.uniq == 1 and agg.first <= agg.last
+    assert not b.of("flow.deny") and not b.of("deny.agg") and not b.of("limit")
+
+
+def test_a_kind_that_fails_and_then_works(b):
+    """Its record follows the connect, and still comes before the grant."""
+    f = b.guest()
+    keep, port = closed_port()
+    hammer(b, f, [port] * 20)
+    keep.listen(5)
+    b.hold = True
+    ident = f.open(LO, port)
+    f.silent(0.3)
+    assert len(b.of("flow.open")) == 11
+    b.release()
+    s = socket.socket(fileno=f.expect(GRANT, ident))
+    f.ack(ident)
+    assert s.send(b"x") == 1
+    s.close()
+    f.close(ident)
+    assert b.of("flow.close")[-1].reason == "done"
+
+
+def test_gone_while_it_connects(b):
+    """The guest gives up on a hot kind: counted, under that reason."""
+    f = b.guest()
+    srv, port = listener(backlog=0)
+    fillers = []
+    for _ in range(4):                      # the backlog is full: no answer
+        c = socket.socket()
+        c.setblocking(False)
+        c.connect_ex((LO, port))
+        fillers.append(c)
+    time.sleep(0.1)
+    for _ in range(40):
+        ident = f.open(LO, port)
+        f.silent(0.02)
+        f.close(ident, HOW_CANCEL, "guest-cancel")
+    ended(b)
+    full = b.of("flow.close", reason="guest-cancel")
+    assert len(full) == 10 == len(b.of("flow.open"))
+    assert told(b, "fail.agg", reason="guest-cancel") == 30
+
+
+@needs(durable=BEFORE_CONNECT)
+def test_before_connect_has_each_line(b):
+    f = b.guest()
+    keep, port = closed_port()
+    hammer(b, f, [port] * 30)
+    ended(b)
+    assert len(b.of("flow.open")) == len(b.of("flow.close")) == 30
+    assert not b.of("fail.agg")
+
+
+SMALL = dict(audit_rate=1, audit_burst=64, rate=100000, burst=100000)
+
+
+@needs(**SMALL)
+def test_spam_takes_the_upper_half(b):
+    """A scan of ports, each a kind of its own, denied or refused: its lines are
+    bounded, nothing is lost, and flows still go."""
+    f = b.guest()
+    srv, port = listener()
+    begun = time.monotonic()
+    for p in range(1001, 2501):
+        ident = f.open("169.254.169.254", p)
+        assert f.expect(DENY, ident) == RESET
+    lines = len(b.records)
+    assert lines < 120 + 3 * (time.monotonic() - begun), lines
+    keep = [closed_port() for _ in range(50)]
+    hammer(b, f, [p for _, p in keep] * 2)
+    assert len(b.records) - lines < 20 + 3 * (time.monotonic() - begun)
+    ident, s = f.granted(LO, port)
+    s.close()
+    f.close(ident)
+    ended(b)
+    assert [r.detail for r in b.of("limit")] == ["audit-rate"]
+    assert len(b.of("flow.deny")) + told(b, "deny.agg") == 1500
+    assert len(b.of("flow.close", reason="connect-refused")) + \
+        told(b, "fail.agg") == 100
+    assert {r.detail for r in b.of("fail.agg")} == {"other"}
+
+
+@needs(**SMALL)
+def test_sums_are_bounded(b):
+    """A thousand kinds that are known, each hit again and again."""
+    f = b.guest()
+    for _ in range(6):
+        for p in range(1001, 1901):
+            ident = f.open("169.254.169.254", p)
+            assert f.expect(DENY, ident) == RESET
+    b.keeper.send(head(K_STOP))
+    begun = len(b.records)
+    ended(b)
+    sums = b.of("deny.agg")
+    assert len(sums) < 120, len(sums)
+    assert len(b.of("flow.deny")) + sum(r.n for r in sums) == 5400
+
+
+@needs(**SMALL)
+def test_all_used_up(b):
+    """Flows that cannot have their lines are refused, and that is told in a sum."""
+    f = b.guest()
+    srv, port = listener()
+    granted = 0
+    for _ in range(300):
+        ident = f.open(LO, port)
+        kind, got, code, fd = f.recv()
+        assert got == ident
+        if kind == DENY:
+            assert code == RESET
+            continue
+        granted += 1
+        os.close(fd)
+        f.ack(ident)
+        f.close(ident)
+        srv.accept()[0].close()
+    assert 30 < granted < 120, granted
+    ended(b)
+    assert len(b.of("flow.open")) == len(b.of("flow.close")) == granted
+    denied = b.of("flow.deny")
+    assert not denied, denied
+    assert told(b, "deny.agg", reason="audit-rate") == 300 - granted
+    assert [r.detail for r in b.of("limit")] == ["audit-rate"]
+
+
+@needs(**SMALL)
+def test_it_comes_back(b):
+    """A second's worth is there after a second (or two), and it is the name's: a
+    new link does not bring it sooner."""
+    f = b.guest()
+    srv, port = listener()
+
+    def use_up():
+        for n in range(200):
+            ident = f.open(LO, port)
+            kind, _, _, fd = f.recv()
+            if kind == DENY:
+                return n
+            f.ack(ident)
+            os.close(fd)
+            f.close(ident)
+            srv.accept()[0].close()
+        raise AssertionError("no end")
+
+    assert use_up() > 30
+    b.died(ROLE_FRAME, 0, 0, 3)             # its link is gone
+    f = b.guest()
+    assert use_up() <= 2
+    time.sleep(3)
+    assert 1 <= use_up() <= 4
 
 
 if __name__ == "__main__":

@@ -1377,6 +1377,36 @@ def evil(act, detail):
     return test
 
 
+@needs(audit_rate=1, audit_burst=64, dns_rate=100000, dns_burst=100000,
+       names=100000)
+def test_audit_rate(b):
+    """A question whose lines there is no room for is refused, and not asked."""
+    f = world(b)
+    asked = refused = 0
+    for i in range(150):
+        ident = f.resolve(f"n{i}.wild.test")
+        while True:
+            b.settle(0)
+            ready = select.select([b.res.chan.sock, f.chan.sock], [], [], 1)[0]
+            if b.res.chan.sock in ready:
+                number, _, _ = b.res.asked()
+                b.res.answer(number, ["192.0.2.7"])
+                asked += 1
+                assert f.answer(ident)[0] == ADDRESSES
+                break
+            if f.chan.sock in ready:
+                assert f.answer(ident) == (REFUSED, 0, [])
+                refused += 1
+                break
+    assert 20 < asked < 100 and asked + refused == 150, (asked, refused)
+    assert b.stop() == 0
+    assert len(b.of("dns.ask")) == asked
+    denied = b.of("dns", verdict=2)
+    assert len(denied) + sum(
+        r.n for r in b.of("deny.agg", reason="audit-rate")) == refused
+    assert [r.detail for r in b.of("limit")] == ["audit-rate"]
+
+
 @slow
 def test_wakes(b):
     """Nothing under way: no work."""

@@ -44,7 +44,7 @@ BEFORE_DATA, BEFORE_CONNECT, ASYNC = 0, 1, 2
 TYPES = ("?", "daemon.start", "daemon.stop", "policy.load", "guest.attach",
          "guest.detach", "flow.open", "flow.deny", "flow.close", "deny.agg",
          "limit", "ipc.violation", "frame.died", "dns", "child.died", "dns.ask",
-         "flow.dial")
+         "flow.dial", "fail.agg")
 INFLIGHT_MAX = 16
 GUEST, GATEWAY = "10.0.2.100", "10.0.2.2"
 GUEST6, GATEWAY6 = "fd53:616c:6c79::100", "fd53:616c:6c79::2"
@@ -224,10 +224,11 @@ def pair():
 
 def limits(conns=4096, pending=512, pending_dst=128, rate=1000, burst=4000,
            idle=0, lifetime=0, dns_rate=0, dns_burst=0, names=500,
-           names_per=600, kernel_memory=524288):
-    return struct.pack("<12I", conns, pending, pending_dst, rate, burst, idle,
+           names_per=600, kernel_memory=524288, audit_rate=128,
+           audit_burst=131072):
+    return struct.pack("<14I", conns, pending, pending_dst, rate, burst, idle,
                        lifetime, dns_rate, dns_burst, names, names_per,
-                       kernel_memory)
+                       kernel_memory, audit_rate, audit_burst)
 
 
 class Frame:
@@ -735,8 +736,10 @@ class Bench:
                         r.type == "dns" and r.verdict == 2])
             told += sum(r.n for r in self.records
                         if r.type == "deny.agg" and r.csrc == 0)
-            assert self.summary[:2] == (len(closes), told), (
-                self.summary, len(closes), told)
+            done = len(closes) + sum(r.n for r in self.records
+                                     if r.type == "fail.agg")
+            assert self.summary[:2] == (done, told), (
+                self.summary, done, told)
 
     def end(self):
         if self.pid is not None:

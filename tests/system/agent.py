@@ -200,7 +200,7 @@ def op_fill(count):
         try:
             while True:
                 taken += sock.send(BLOCK)
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionError):
             pass
     return taken
 

@@ -25,7 +25,7 @@ teardown(void **state)
 	return 0;
 }
 
-static void
+static bool
 take(void *arg, const struct aggregate_sum *s)
 {
 	(void)arg;
@@ -34,6 +34,7 @@ take(void *arg, const struct aggregate_sum *s)
 	summed += s->n;
 	sums++;
 	last = *s;
+	return true;
 }
 
 static void
@@ -179,12 +180,87 @@ key(void **state)
 
 #define T(f)	cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* Over the rate a new kind has no line and no sum of its own. */
+static void
+folded(void **state)
+{
+	struct endpoint	e = endpoint_v4(0xc0000201, 80);
+	int		i;
+
+	(void)state;
+	for (i = 0; i < 300; i++) {
+		e.port = (uint16_t)(1 + i);
+		assert_false(aggregate_deny(agg, REASON_RATE, PROTO_TCP, &e, 7,
+		    AGGREGATE_FOLD));
+	}
+	assert_true(aggregate_busy(agg));
+	aggregate_flush(agg, 1, false, take, NULL);
+	assert_int_equal(sums, 0);
+	aggregate_flush(agg, 1 + AGGREGATE_PERIOD, false, take, NULL);
+	assert_int_equal(sums, 1);
+	assert_int_equal(summed, 300);
+	assert_int_equal(last.dst.family, ADDR_NONE);
+	assert_false(aggregate_busy(agg));
+}
+
+static bool
+take_others(void *arg, const struct aggregate_sum *s)
+{
+	return s->dst.family == ADDR_NONE && s->name.len == 0 && take(arg, s);
+}
+
+/* Sums that there is no room for become one for each reason, and none is lost. */
+static void
+sums_are_added(void **state)
+{
+	struct endpoint	e = endpoint_v4(0xc0000201, 80);
+	struct name	n;
+	uint64_t	full = 0;
+	int		i;
+
+	(void)state;
+	assert_int_equal(name_from_text("a.example", 9, &n), 0);
+	for (i = 0; i < 4000; i++) {
+		e.addr[2] = (uint8_t)(i % 7);
+		full += aggregate_deny(agg, i % 2 == 0 ? REASON_RATE :
+		    REASON_CONNS, PROTO_TCP, &e, (uint64_t)i + 1,
+		    AGGREGATE_TELL);
+		full += aggregate_name(agg, REASON_DNS_BUDGET, &n, 5,
+		    AGGREGATE_TELL);
+	}
+	aggregate_flush(agg, 1, true, take_others, NULL);
+	assert_int_equal(sums, 3);
+	assert_int_equal(summed + full, 8000);
+	aggregate_flush(agg, 2, true, take, NULL);
+	assert_int_equal(sums, 3);
+}
+
+static void
+hot(void **state)
+{
+	struct endpoint	e = endpoint_v4(0xc0000201, 80);
+	int		i;
+
+	(void)state;
+	for (i = 0; i < 10; i++) {
+		assert_false(aggregate_hot(agg, REASON_RATE, PROTO_TCP, &e));
+		assert_true(aggregate_deny(agg, REASON_RATE, PROTO_TCP, &e, 1,
+		    AGGREGATE_TELL));
+	}
+	assert_true(aggregate_hot(agg, REASON_RATE, PROTO_TCP, &e));
+	assert_false(aggregate_hot(agg, REASON_CONNS, PROTO_TCP, &e));
+	assert_false(aggregate_hot(agg, REASON_RATE, PROTO_UDP, &e));
+	aggregate_flush(agg, 1, false, take, NULL);
+	aggregate_flush(agg, 1 + AGGREGATE_PERIOD, false, take, NULL);
+	assert_false(aggregate_hot(agg, REASON_RATE, PROTO_TCP, &e));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest	tests[] = {
 		T(ten_in_full), T(kinds_are_apart), T(period), T(not_now),
-		T(too_many_kinds), T(churn),
+		T(too_many_kinds), T(churn), T(folded), T(sums_are_added), T(hot),
 	};
 
 	return cmocka_run_group_tests(tests, key, NULL);
