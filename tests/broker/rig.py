@@ -44,7 +44,7 @@ BEFORE_DATA, BEFORE_CONNECT, ASYNC = 0, 1, 2
 TYPES = ("?", "daemon.start", "daemon.stop", "policy.load", "guest.attach",
          "guest.detach", "flow.open", "flow.deny", "flow.close", "deny.agg",
          "limit", "ipc.violation", "frame.died", "dns", "child.died", "dns.ask",
-         "flow.dial", "fail.agg")
+         "flow.dial", "policy.replaced", "fail.agg")
 INFLIGHT_MAX = 16
 GUEST, GATEWAY = "10.0.2.100", "10.0.2.2"
 GUEST6, GATEWAY6 = "fd53:616c:6c79::100", "fd53:616c:6c79::2"
