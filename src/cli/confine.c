@@ -1,11 +1,12 @@
 /*
- * How much CMD may have of what the kernel counts per user: always less than the
- * rest of that user, Sallyport's rooms among it, can have. The kernel compares the
- * user's sum with the limit of who asks. So CMDs, however many, that may fill half
- * of an account leave the other half to whoever may fill it all.
+ * How much CMD may have of what the kernel counts per user: half of what the rest of
+ * that user, Sallyport's rooms among it, can have.
  *
- * Descriptors in flight over AF_UNIX are such an account, and a grant is one: the
- * broker's limit is the caller's whole.
+ * Descriptors in flight over AF_UNIX are such an account, and a grant is one. There
+ * the kernel compares the user's sum with the limit of who sends: CMDs, however many,
+ * fill half of it, and the broker's limit is the caller's whole. The other accounts
+ * are compared for each user namespace by itself first, so two CMDs add up to the
+ * whole; no room needs more of those once it runs.
  *
  * Trusts: the caller's limits. Must not: let CMD raise one again (hard is soft), or
  * touch a limit of the caller's own.
