@@ -8,8 +8,8 @@
  * are compared for each user namespace by itself first, so two CMDs add up to the
  * whole; no room needs more of those once it runs.
  *
- * Trusts: the caller's limits. Must not: let CMD raise one again (hard is soft), or
- * touch a limit of the caller's own.
+ * Trusts: the caller's limits. Must not: leave a soft limit that CMD can raise beyond
+ * its half.
  */
 #include <sys/resource.h>
 

@@ -32,7 +32,9 @@ attempt || exit $?
 [ "$(id -u)" = 0 ] || exit 0
 echo "as an ordinary user:"
 attempt --user --only 'start_*' --only 'bulk_v4' --only 'half_close' --only ping \
-    --only 'udp_sizes' --only 'cmd_*' --only 'processes_*' --only 'bad_*' \
+    --only 'udp_sizes' --only 'cmd_*' --only 'inherited_*' --only securebits \
+    --only descriptors_in_flight --only limits_are_half --only ping_runs \
+    --only 'processes_*' --only 'bad_*' \
     --only 'without_*' --only 'log_*' --only 'neighbours_*' \
     --only 'https_by_name' --only 'other_vhost' --only 'denied_name' \
     --only 'host_resolv_conf' --only 'resolver_killed' --only 'learn_names'
