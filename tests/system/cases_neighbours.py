@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -328,29 +329,64 @@ def neighbours_watches(t):
         used_up(t, WATCHES, "ENOSPC", "max_user_watches")
 
 
+@contextlib.contextmanager
+def hoarding(t, script, *args):
+    """The user's account is used up meanwhile."""
+    with contextlib.ExitStack() as stack:
+        if script is WATCHES:
+            stack.enter_context(fewer_watches(t))
+        hoard = Hoard(t, USED, script, *args)
+        try:
+            yield hoard
+        finally:
+            hoard.close()
+
+
+SCARCE = ((PROCESSES, ("150",), 100), (IN_FLIGHT, (), None), (WATCHES, (), None))
+
+
 @case(root=True, gateways=("sallyport",), timeout=60)
 def neighbours_start_without(t):
     """A guest that cannot be started for want of one of these says so and ends; the
     one that runs goes on."""
     server = t.serve(servers.echo)
     one, _, other, _ = all_four = guests(t)
-    for script, args, nproc in ((PROCESSES, ("150",), 100),
-                                (IN_FLIGHT, (), None), (WATCHES, (), None)):
-        stack = contextlib.ExitStack()
-        if script is WATCHES:
-            stack.enter_context(fewer_watches(t))
-        hoard = Hoard(t, USED, script, *args)
-        begun = time.monotonic()
-        late = t.keep(Guest(t, USED, "late", nproc))
-        status = late.process.wait(30)
-        t.check(status not in (0, None), f"exit status {status}")
-        t.check(late.said().strip(), "nothing is said")
-        t.note(f"{hoard.why}: {late.said().strip()[-120:]!r} after "
-               f"{time.monotonic() - begun:.1f} s")
-        late.close()
-        dials(t, other, server, "another user's")
-        hoard.close()
-        stack.close()
+    for script, args, nproc in SCARCE:
+        with hoarding(t, script, *args) as hoard:
+            begun = time.monotonic()
+            late = t.keep(Guest(t, USED, "late", nproc))
+            status = late.process.wait(30)
+            t.check(status not in (0, None), f"exit status {status}")
+            t.check(late.said().strip(), "nothing is said")
+            t.note(f"{hoard.why}: {late.said().strip()[-120:]!r} after "
+                   f"{time.monotonic() - begun:.1f} s")
+            late.close()
+            dials(t, other, server, "another user's")
         dials(t, one, server, "the one that runs")
     for guest in all_four:
         t.equal(guest.end()[0], 0, guest.said())
+
+
+@case(root=True, gateways=("sallyport",), timeout=90)
+def neighbours_restart_without(t):
+    """A frame that dies meanwhile is started when there is room again."""
+    if not t.lab.user:
+        t.skip("there is no user's tun")
+    server = t.serve(servers.echo)
+    for script, args, nproc in SCARCE:
+        guest = t.keep(Guest(t, USED, "victim", nproc))
+        dials(t, guest, server, "at first")
+        with hoarding(t, script, *args):
+            frame, = [p for p in lab.descendants(guest.process.pid)
+                      if lab.program(p) == "sallyport-frame"]
+            os.kill(frame, signal.SIGKILL)
+            if script is not IN_FLIGHT:     # where it waits to be handed out
+                t.check(lab.wait_until(lambda: "sallyport-frame cannot be "
+                                       "started" in guest.said(), 5),
+                        f"it is not said: {guest.said()!r}")
+            time.sleep(0.5)
+        end = time.monotonic() + 10
+        while guest.do("dial", lab.LIVE4, server.port)[0] != "ok":
+            t.check(time.monotonic() < end, f"it is cut off: {guest.said()}")
+        t.equal(guest.end()[0], 0, guest.said())
+        guest.close()
