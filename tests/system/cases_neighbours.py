@@ -13,6 +13,7 @@ import time
 import audit
 import gateway
 import lab
+import packets as p
 import servers
 import stream
 from cases_stream import works
@@ -80,6 +81,28 @@ def stream_strangers(t):
         took = time.monotonic() - begun
         t.check(took < 1.5, f"the next client is served after {took:.1f} s")
         t.note("left in the queue" if left else "not taken")
+
+
+@case(quick=True, gateways=("sallyport",))
+def stream_reconnects(t):
+    """A client that hangs up and comes again is the same guest: 20 links are no 20
+    times the rate."""
+    server = t.serve(servers.echo)
+    head = "limits few { rate 5/s burst 5 }\n"
+    policy = gateway.policy_text(head=head, tenant="limits few\n")
+    with stream.serve(t, policy=policy) as link:
+        begun = time.monotonic()
+        for _ in range(20):
+            guest = t.keep(link.attach())
+            for _ in range(5):
+                peer = guest.open(lab.LIVE4, server.port)
+                peer.segment(p.SYN, options=peer.options)
+            peer.next(1)
+            guest.close()
+        took = time.monotonic() - begun
+    opened = len(t.records("flow.open"))
+    t.check(5 <= opened <= 5 + 5 * took + 1, f"{opened} flows in {took:.1f} s")
+    t.note(f"{opened} flows in {took:.1f} s")
 
 
 # ---- what all processes of one user share ----------------------------------------------
