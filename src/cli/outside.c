@@ -2,9 +2,8 @@
  * The sockets of programs outside, as far as they can be found: those that listen
  * now, those that the environment or the command's own words name.
  *
- * A help, never the boundary: the kernel lists the sockets of the reader's net
- * namespace only, a relative name as it was given, and one that was renamed under
- * its old name; and what listens later is in no list. What holds without it are the
+ * A help, never the boundary: the kernel lists (listed.c) the sockets of the reader's
+ * net namespace only, and what listens later is in no list. What holds without it are the
  * directories of CMD's own, and those that are known to hold sockets.
  *
  * Trusts: nothing that a name says before lstat(2) has found a socket there.
@@ -12,7 +11,6 @@
  */
 #include <sys/stat.h>
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +20,6 @@
 
 #define NAMED_MAX	3	/* said by name */
 #define STEM_MIN	3	/* shorter names are in every word */
-#define ACCEPTS		0x10000u	/* __SO_ACCEPTCON: it listens */
-#define DATAGRAM	2u	/* SOCK_DGRAM: anybody may send */
 
 extern char	**environ;
 
@@ -36,21 +32,30 @@ automounted(const struct run *r, const char *path)
 	return d != NULL && d->kind == PRIVATE_AUTOFS;
 }
 
-static void
-add(struct run *r, const char *path, bool named)
+static bool
+known(const struct outside *o, const char *path)
+{
+	size_t	i;
+
+	for (i = 0; i < o->n; i++)
+		if (strcmp(o->sock[i].path, path) == 0)
+			return true;
+	return false;
+}
+
+bool
+outside_add(struct run *r, const char *path, bool named)
 {
 	struct outside		*o = &r->outside;
 	struct outside_socket	*more;
 	struct stat		 st;
-	size_t			 i;
 
 	if (automounted(r, path) || lstat(path, &st) == -1 ||
 	    (S_ISLNK(st.st_mode) && stat(path, &st) == -1) ||
 	    !S_ISSOCK(st.st_mode))
-		return;
-	for (i = 0; i < o->n && o->sock[i].named; i++)
-		if (strcmp(o->sock[i].path, path) == 0)
-			return;
+		return false;
+	if (known(o, path))
+		return true;
 	if (o->n % 64 == 0) {
 		more = reallocarray(o->sock, o->n + 64, sizeof(*more));
 		if (more == NULL)
@@ -60,6 +65,7 @@ add(struct run *r, const char *path, bool named)
 	if ((o->sock[o->n].path = strdup(path)) == NULL)
 		fatal("no memory");
 	o->sock[o->n++].named = named;
+	return true;
 }
 
 /*
@@ -72,7 +78,7 @@ look_in(struct run *r, const char *value)
 	char	path[PATH_MAX];
 	size_t	len;
 
-	add(r, value, true);
+	outside_add(r, value, true);
 	while ((value = strchr(value, '/')) != NULL) {
 		while (value[1] == '/')
 			value++;
@@ -80,7 +86,7 @@ look_in(struct run *r, const char *value)
 		if (len < sizeof(path)) {
 			memcpy(path, value, len);
 			path[len] = '\0';
-			add(r, path, true);
+			outside_add(r, path, true);
 		}
 		value += len;
 	}
@@ -113,31 +119,13 @@ look_for_display(struct run *r)
 		return;
 	snprintf(path, sizeof(path), "/tmp/.X11-unix/X%.*s",
 	    (int)strspn(display + 1, "0123456789"), display + 1);
-	add(r, path, true);
-}
-
-/* "Num: RefCount Protocol Flags Type St Inode Path", see proc(5). */
-static void
-one_line(struct run *r, char *line)
-{
-	uint32_t	flags, type;
-	int		at = 0;
-
-	if (sscanf(line, "%*[^:]: %*x %*x %" SCNx32 " %" SCNx32
-	    " %*x %*u %n", &flags, &type, &at) != 2 || line[at] != '/')
-		return;
-	line[at + (int)strcspn(line + at, "\n")] = '\0';
-	if ((flags & ACCEPTS) != 0 || type == DATAGRAM)
-		add(r, line + at, false);
+	outside_add(r, path, true);
 }
 
 void
 outside_look(struct run *r)
 {
-	FILE	*f = fopen("/proc/net/unix", "re");
-	char	*line = NULL;
 	char	**arg;
-	size_t	 size = 0;
 
 	for (arg = environ; *arg != NULL; arg++)
 		if (strchr(*arg, '/') != NULL && strchr(*arg, '=') != NULL)
@@ -147,11 +135,7 @@ outside_look(struct run *r)
 		look_for_lost(r, *arg);
 	}
 	look_for_display(r);
-	while (f != NULL && getline(&line, &size, f) != -1)
-		one_line(r, line);
-	free(line);
-	if (f != NULL)
-		fclose(f);
+	listed_find(r);
 }
 
 static bool

@@ -61,6 +61,11 @@ int	kept_put_exposed(struct world *);
 /* True if CMD will not see it, unless --expose names it. */
 bool	kept_loses(const struct run *, const char *path);
 
+/* outside.c: true if it is a socket; `named': CMD was told of it */
+bool	outside_add(struct run *, const char *path, bool named);
+/* listed.c: those that the kernel knows to listen */
+void	listed_find(struct run *);
+
 /* private.c: directories of CMD's own */
 int	private_make(const struct run *);
 

@@ -176,7 +176,7 @@ def sockets_beside_known_ones(a):
     spoken_on_the_host(a, place, host, later)
 
 
-@attack("H1", documented="after the command has started, in a directory of the home")
+@attack("H1", documented="after the command has started, in a directory that both share")
 def sockets_later_anywhere(a):
     """Made later in a directory of the home that nobody knows."""
     place, host = world(a)
@@ -300,7 +300,7 @@ def sockets_of_another_namespace(a):
     try_all(a, place, host, paths)
 
 
-@attack("H1", documented="another network namespace")
+@attack("H1", documented="a program in another network namespace")
 def sockets_of_another_namespace_anywhere(a):
     """The same in a directory of the home that nobody knows: a volume."""
     place, host = world(a)

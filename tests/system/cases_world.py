@@ -240,6 +240,29 @@ def sockets_by_environment(t):
 
 
 @case(quick=True, gateways=OURS)
+def sockets_under_other_names(t):
+    """The kernel lists what was bound: not the name of now, nor where a relative
+    one begins, and one with a newline as two lines."""
+    host = t.keep(Host(t))
+    home = host.path
+    for name in ("a/old", "c/x", "odd\nname/so ck"):
+        host.listen(os.path.join(home, name))
+    os.rename(home + "/a/old", home + "/a/new")     # as one that is made aside
+    os.rename(home + "/c", home + "/d")
+    host.directory(home + "/rel")
+    back = os.getcwd()
+    os.chdir(home)
+    try:
+        host.listen("rel/ative")
+    finally:
+        os.chdir(back)
+    inside = t.keep(Inside(t, host))
+    refused(t, host, inside.tries(
+        [home + "/" + name for name in
+         ("a/new", "d/x", "odd\nname/so ck", "rel/ative")]), "renamed")
+
+
+@case(quick=True, gateways=OURS)
 def socket_where_one_works(t):
     """In the working directory: covered, and said that it may not last."""
     host = t.keep(Host(t))
