@@ -71,7 +71,7 @@ show_floor(const struct policy *p, const struct judgement *j)
 	if (j->floor != NULL || j->local) {
 		printf("floor      %s", addr_print(&j->forms.form[j->form], buf));
 		if (j->local)
-			printf(" is an address of this host%s",
+			printf(" is this host's own%s",
 			    j->floor != NULL ? ", and" : "");
 		if (j->floor != NULL && strcmp(prefix_print(&j->floor->prefix,
 		    entry), buf) != 0)

@@ -201,7 +201,7 @@ struct judgement {
 	uint32_t	service;	/* at the gateway, or BLOB_NONE */
 	const struct floor_entry *floor;	/* what was hit, lifted or not */
 	size_t		form;			/* by which form */
-	bool		local;			/* hit: an address of this host */
+	bool		local;			/* hit: it is this host's own */
 	const struct floor_port *port;		/* hit: the port floor */
 	uint32_t	lifted, lifted_port;	/* by which exception, or BLOB_NONE */
 	uint32_t	deny, audited, allow;	/* rules, or POLICY_NO_RULE */

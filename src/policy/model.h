@@ -83,6 +83,7 @@ struct except {
 	struct item	tenant;
 	const char	*ticket;
 	bool		own;		/* own-addresses */
+	bool		address;	/* one of its entries is one address */
 	bool		used;
 };
 

@@ -202,6 +202,39 @@ check_allow_nets(struct parse *p, uint32_t tenant, const struct rule *r)
 	}
 }
 
+/* Tables are not compared: nothing is decided by it. */
+static bool
+may_touch(const struct nets *a, const struct nets *b)
+{
+	size_t	i, k;
+
+	for (i = 0; i < a->net.n; i++)
+		for (k = 0; k < b->net.n; k++)
+			if (prefix_overlaps(&a->net.v[i].prefix,
+			    &b->net.v[k].prefix))
+				return true;
+	return a->table.n + b->table.n > 0;
+}
+
+/*
+ * An exception of this host's own addresses may be a part of what the rule is about,
+ * where another one has lifted the rest.
+ */
+static void
+use_for_own(struct model *m, uint32_t tenant, const struct rule *r)
+{
+	size_t	i;
+
+	for (i = 0; i < m->except.n; i++) {
+		struct except *e = &m->except.v[i];
+
+		if (e->tenant.index == tenant && e->dest.kind == KIND_NET &&
+		    (e->own || e->address) &&
+		    may_touch(&e->dest.in, &r->dest.in))
+			e->used = true;
+	}
+}
+
 /* ---- allows and the port floor --------------------------------------------------- */
 
 /* Every network of the rule lies in the exception. */
@@ -342,29 +375,37 @@ check_except_any(struct parse *p, const struct except *e)
 	}
 }
 
+/* The first that is one address, or that is none. */
 static const struct net *
-first_wide(const struct nets *s)
+first_net(const struct nets *s, bool address)
 {
 	size_t	i;
 
 	for (i = 0; i < s->net.n; i++)
-		if (s->net.v[i].prefix.len <
-		    (s->net.v[i].prefix.family == ADDR_V4 ? 32 : 128))
+		if (address == (s->net.v[i].prefix.len ==
+		    (s->net.v[i].prefix.family == ADDR_V4 ? 32 : 128)))
 			return &s->net.v[i];
 	return NULL;
+}
+
+static const struct net *
+find_net(const struct model *m, const struct nets *s, bool address)
+{
+	const struct net	*n = first_net(s, address);
+	size_t			 i;
+
+	for (i = 0; n == NULL && i < s->table.n; i++)
+		n = first_net(&m->table.v[s->table.v[i].index].nets, address);
+	return n;
 }
 
 /* What a reader may take for more than it is: once for each exception. */
 static void
 check_except_own(struct parse *p, const struct except *e)
 {
-	const struct net	*n = first_wide(&e->dest.in);
+	const struct net	*n = find_net(p->m, &e->dest.in, false);
 	char			 net[ENDPOINT_STRLEN];
-	size_t			 i;
 
-	for (i = 0; n == NULL && i < e->dest.in.table.n; i++)
-		n = first_wide(
-		    &p->m->table.v[e->dest.in.table.v[i].index].nets);
 	if (n != NULL && !e->own)
 		report_warning(p, &e->at, "this host's own addresses in %s stay "
 		    "on the floor: name one in an exception of its own, or write "
@@ -378,6 +419,7 @@ check_except(struct parse *p, struct except *e)
 
 	if (e->dest.kind == KIND_ANY)
 		check_except_any(p, e);
+	e->address = find_net(p->m, &e->dest.in, true) != NULL;
 	for (i = 0; i < e->dest.in.net.n; i++)
 		check_except_net(p, e, &e->dest.in.net.v[i]);
 	for (i = 0; i < e->dest.in.table.n; i++) {
@@ -487,6 +529,7 @@ review(struct parse *p)
 			    t->rule.v[k].dest.kind == KIND_SERVICE)
 				continue;
 			check_allow_nets(p, (uint32_t)i, &t->rule.v[k]);
+			use_for_own(m, (uint32_t)i, &t->rule.v[k]);
 			check_allow_ports(p, (uint32_t)i, &t->rule.v[k]);
 			review_public_resolvers(p, &t->rule.v[k]);
 		}
