@@ -38,6 +38,7 @@ enum reason {
 	REASON_DNS_BOGUS,
 	REASON_DNS_UPSTREAM,
 	REASON_REBINDING_STRIPPED,
+	REASON_NO_ROUTE,	/* to addresses of an answer, which then are left out */
 	/* limits */
 	REASON_RATE,
 	REASON_CONNS,

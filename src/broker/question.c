@@ -22,6 +22,7 @@
 #include "log.h"
 
 #define DENIED_TTL	5u		/* s: a policy may be changed, and soon asked again */
+#define UNROUTED_TTL	5u		/* s: a route may come */
 #define STATIC_TTL	3600u		/* of a `host` statement's answers */
 #define QUESTION_LINES	4096u		/* bytes of dns.ask and dns, about */
 #define QTYPE_MAX	65535u		/* RFC 1035, 3.2.2 */
@@ -108,25 +109,52 @@ clamp(uint32_t ttl, uint32_t min, uint32_t max)
 	return ttl < min ? min : ttl > max ? max : ttl;
 }
 
-/* What the floor leaves goes to the guest and into the record. */
+enum fate { TOLD, FLOORED, UNROUTED };
+
+/*
+ * A guest that was told an address without a route would try it first, perhaps for
+ * long. What for is not known yet: the kernel is asked as for TCP.
+ */
+static enum fate
+fate_of(const struct guest *g, const struct endpoint *e)
+{
+	uint32_t	own;
+	enum route_kind	kind = host_look(g->broker, PROTO_TCP, NULL, e, &own);
+
+	if (!policy_reaches(g->broker->policy, g->broker->tenant, e, own))
+		return FLOORED;
+	return kind == ROUTE_NONE ? UNROUTED : TOLD;
+}
+
+/*
+ * What floor and routes leave goes to the guest and into the record. What they do
+ * not is in `detail', the floor's first.
+ */
 static void
 strip(const struct guest *g, const struct resolver_answer *m,
     struct wire_answer *a, struct record_named *r)
 {
+	enum fate	fate[ANSWER_MAX];
 	char		text[ENDPOINT_STRLEN];
-	uint32_t	i, own;
+	uint32_t	i;
 
 	for (i = 0; i < m->n; i++) {
 		addr_print(&m->addr[i], text);
-		(void)host_look(g->broker, PROTO_TCP, NULL, &m->addr[i], &own);
-		if (policy_reaches(g->broker->policy, g->broker->tenant,
-		    &m->addr[i], own)) {
+		if ((fate[i] = fate_of(g, &m->addr[i])) == TOLD) {
 			a->addr[a->n++] = m->addr[i];
 			record_list(r->ips, sizeof(r->ips), text);
-		} else {
+		} else if (fate[i] == FLOORED) {
 			r->stripped++;
 			record_list(r->r.detail, sizeof(r->r.detail), text);
 		}
+	}
+	for (i = 0; i < m->n; i++) {
+		if (fate[i] != UNROUTED)
+			continue;
+		if (r->r.reason == REASON_NONE)
+			r->r.reason = REASON_NO_ROUTE;
+		addr_print(&m->addr[i], text);
+		record_list(r->r.detail, sizeof(r->r.detail), text);
 	}
 	r->r.n = a->n;
 }
@@ -183,7 +211,7 @@ conclude(struct question *q, const struct resolver_answer *m)
 		refuse(q, REASON_AUDIT_UNAVAILABLE, &r);
 		return;
 	}
-	if (m->n > 0 && a.n == 0) {
+	if (m->n > 0 && r.stripped == m->n) {
 		refuse(q, REASON_REBINDING_STRIPPED, &r);
 		return;
 	}
@@ -191,6 +219,9 @@ conclude(struct question *q, const struct resolver_answer *m)
 		a.code = ANSWER_ADDRESSES;
 		a.ttl = clamp(m->ttl, p->pin_min, p->pin_max);
 		pin(q, &a);
+	} else if (m->n > 0) {
+		a.code = ANSWER_NODATA;		/* some are there, for others */
+		a.ttl = UNROUTED_TTL;
 	} else {
 		fill_empty(m, &a, &r);
 		a.ttl = a.code == ANSWER_SERVFAIL ? 0 :

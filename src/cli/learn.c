@@ -196,12 +196,13 @@ learn_stripped(struct learned *l, const json_t *r)
 	char		name[NAME_SIZE], addr[ENDPOINT_STRLEN];
 	char		word[ENDPOINT_STRLEN];
 	const char	*p = text(r, "detail");
+	json_int_t	left = json_integer_value(json_object_get(r, "stripped"));
 	size_t		n;
 
-	if (json_object_get(r, "stripped") == NULL ||
-	    !field_name(text(r, "name"), name))
+	if (!field_name(text(r, "name"), name))
 		return;
-	for (; *p != '\0'; p += n) {
+	/* those without a route come after them */
+	for (; *p != '\0' && left > 0; p += n, left--) {
 		p += strspn(p, ", ");
 		n = strcspn(p, ", ");
 		snprintf(word, sizeof(word), "%.*s", (int)n, p);

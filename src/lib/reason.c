@@ -37,6 +37,7 @@ static const char *const names[] = {
 	[REASON_DNS_BOGUS] = "dns-bogus",
 	[REASON_DNS_UPSTREAM] = "dns-upstream",
 	[REASON_REBINDING_STRIPPED] = "rebinding-stripped",
+	[REASON_NO_ROUTE] = "no-route",
 	[REASON_RATE] = "rate",
 	[REASON_CONNS] = "conns",
 	[REASON_PENDING] = "pending",

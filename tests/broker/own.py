@@ -331,6 +331,40 @@ def test_answers_of_our_own(b):
         write("/proc/sys/net/ipv6/conf/all/forwarding", "0")
 
 
+@needs(needs=NEEDS_RESOLVER)
+def test_answers_without_a_route(b):
+    """Left out; an empty answer if none is left, and only for a moment."""
+    ip("route", "add", "unreachable", "203.0.114.0/24")
+    ip("-6", "route", "add", "prohibit", "2600:1::/32")
+    ip("-6", "route", "add", "blackhole", "2600:2::/32")
+    try:
+        b.res = b.resolver()
+        f = b.guest()
+        for addrs, qtype in ((["203.0.114.7"], A),
+                             (["2600:1::1", "2600:2::1"], AAAA)):
+            assert resolve(b, f, "a.test", addrs, qtype) == (
+                ANS_NODATA, 5, []), addrs
+            r = b.of("dns")[-1]
+            assert (r.verdict, r.reason, r.stripped, r.n, r.detail) == (
+                1, "no-route", 0, 0, " ".join(addrs)), vars(r)
+        assert resolve(b, f, "a.test", ["203.0.114.7", "10.0.0.1", AWAY4]) == (
+            ADDRESSES, 300, [AWAY4])
+        r = b.of("dns")[-1]
+        assert (r.verdict, r.reason, r.stripped, r.ips, r.detail) == (
+            1, "no-route", 1, (AWAY4,), "10.0.0.1 203.0.114.7"), vars(r)
+        # what is left out is not pinned, what is pinned is told as it was
+        assert resolve(b, f, "a.test", ["203.0.114.7", "10.0.0.1"]) == (
+            ANS_NODATA, 5, [])
+        ip("route", "del", "unreachable", "203.0.114.0/24")
+        assert resolve(b, f, "a.test", ["203.0.114.7"]) == (
+            ADDRESSES, 300, ["203.0.114.7"])
+    finally:
+        subprocess.run(["ip", "route", "del", "unreachable",
+                        "203.0.114.0/24"], stderr=subprocess.DEVNULL)
+        ip("-6", "route", "del", "prohibit", "2600:1::/32")
+        ip("-6", "route", "del", "blackhole", "2600:2::/32")
+
+
 if __name__ == "__main__":
     enter_street()
     setup()
