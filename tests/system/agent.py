@@ -595,6 +595,23 @@ def op_udp_error(dst, port, timeout=5.0):
         sock.close()
 
 
+def op_udp_on(dst, port, seconds, gap=0.001):
+    """[error or None, seconds, datagrams] of a sender that does not listen."""
+    sock = socket.socket(family(dst), socket.SOCK_DGRAM)
+    sock.connect((dst, port))
+    start, sent = time.monotonic(), 0
+    try:
+        while time.monotonic() - start < seconds:
+            sock.send(b"x")
+            sent += 1
+            time.sleep(gap)
+        return [None, seconds, sent]
+    except OSError as error:
+        return [name(error), time.monotonic() - start, sent]
+    finally:
+        sock.close()
+
+
 def op_ping(dst, sizes, timeout=3.0):
     """Echo requests through a ping socket; sizes that failed, with why."""
     v6 = ":" in dst
