@@ -56,6 +56,8 @@ long	parse_number(const char *option, const char *text, long min, long max);
 int	where_policy(const char *given, char *buf, size_t size);
 /* The audit log to use; makes the default directory. Says what is wrong. */
 int	where_audit(const char *given, char *buf, size_t size);
+/* Where `run' keeps its logs without --audit. False: nobody knows. */
+bool	where_state(char *buf, size_t size);
 /* The same for `run': in a directory that is the log's alone, made if need be. */
 int	where_own_audit(const char *given, char *buf, size_t size);
 
@@ -220,6 +222,11 @@ struct run {
 	int		log_dir;	/* the log's, held since before CMD */
 	int		learn_dir;	/* --learn FILE's; -1 = none */
 	struct law	law;		/* when the policy is in force */
+	struct mounted {
+		char	dev[32];
+		char	*root, *at;	/* what of the file system is there */
+	} *mounted;			/* the caller's mounts, in their order */
+	size_t		nmounted;
 	struct identity	who;
 	struct confine	limits;
 	sigset_t	mask;		/* as we were called with */

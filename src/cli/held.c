@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "world.h"
 
 const char *
 held_name(const char *path)
@@ -42,6 +42,7 @@ int
 held_open(struct run *r)
 {
 	r->learn_dir = -1;
+	aliases_read(r);
 	if ((r->log_dir = open_directory_of(r->audit_path)) == -1)
 		return -1;
 	if (r->learn == NULL)

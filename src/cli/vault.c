@@ -123,21 +123,11 @@ pin_link(const char *path, const struct stat *above, const char *cwd, void *arg)
 
 /* ---- the log --------------------------------------------------------------------- */
 
-/* Its directory, if CMD has one at that path; by which inode does not matter. */
-static bool
-find_log(const struct run *r, char dir[PATH_MAX])
-{
-	char	path[PATH_MAX];
-
-	(void)vault_above(r, r->audit_path, pin_link, "/", NULL);
-	snprintf(path, sizeof(path), "%s", r->audit_path);
-	return realpath(dirname(path), dir) != NULL;
-}
-
 /* What CMD is to work on, or to have, is not to vanish with the log. */
 static int
 not_wanted(const struct run *r, const char *dir, const char *cwd)
 {
+	char	path[PATH_MAX];
 	size_t	i;
 
 	if (mounts_above(dir, cwd)) {
@@ -145,26 +135,70 @@ not_wanted(const struct run *r, const char *dir, const char *cwd)
 		    "from another directory", cwd);
 		return -1;
 	}
-	for (i = 0; i < r->nexposed; i++)
-		if (mounts_above(dir, r->exposed[i].path)) {
+	for (i = 0; i < r->nexpose; i++)
+		if (realpath(r->expose[i], path) != NULL &&
+		    mounts_above(dir, path)) {
 			log_warnx("--expose %s: the audit log is there",
-			    r->exposed[i].given);
+			    r->expose[i]);
 			return -1;
 		}
 	return 0;
 }
 
 static int
-cover_log(const struct run *r, const char *cwd)
+cover_one(const struct run *r, const char *dir, const char *cwd)
 {
-	char	dir[PATH_MAX];
-
-	if (!find_log(r, dir))
-		return 0;
 	if (not_wanted(r, dir, cwd) == -1 ||
 	    vault_above(r, dir, pin_one, cwd, NULL) == -1)
 		return -1;
 	return mounts_cover(dir);
+}
+
+struct dirs {
+	size_t	n;
+	char	path[3][PATH_MAX];
+};
+
+/* What CMD has at that path, by which inode does not matter; once. */
+static void
+add_dir(const struct run *r, struct dirs *d, const char *path)
+{
+	struct stat	st;
+	size_t		i;
+
+	(void)vault_above(r, path, pin_link, "/", NULL);
+	if (realpath(path, d->path[d->n]) == NULL ||
+	    stat(d->path[d->n], &st) == -1 || !S_ISDIR(st.st_mode))
+		return;
+	for (i = 0; i < d->n; i++)
+		if (strcmp(d->path[i], d->path[d->n]) == 0)
+			return;
+	d->n++;
+}
+
+/*
+ * This log, and those of earlier and other runs where they are kept. First all other
+ * ways to each: once it is covered they cannot be told any more.
+ */
+static int
+cover_logs(const struct run *r, const char *cwd)
+{
+	struct dirs	d = { .n = 0 };
+	char		path[PATH_MAX];
+	size_t		i;
+
+	snprintf(path, sizeof(path), "%s", r->audit_path);
+	add_dir(r, &d, dirname(path));
+	if (where_state(path, sizeof(path)))
+		add_dir(r, &d, path);
+	snprintf(path, sizeof(path), "%.3000s/.local/state/sallyport",
+	    run_home(r));
+	add_dir(r, &d, path);
+	for (i = 0; i < d.n; i++)
+		if (aliases_each(r, d.path[i], cover_one, cwd) == -1 ||
+		    cover_one(r, d.path[i], cwd) == -1)
+			return -1;
+	return 0;
 }
 
 /* ---- the policy ------------------------------------------------------------------ */
@@ -204,13 +238,12 @@ in_reach(const struct run *r, const char *path, const struct stat *st)
 }
 
 static int
-guard_file(const struct run *r, const char *path, const char *cwd, bool dirs)
+guard_path(const struct run *r, const char *path, const char *cwd)
 {
 	struct stat	st;
 
-	if (stat(path, &st) == -1 || S_ISDIR(st.st_mode) != dirs)
-		return 0;
-	if (vault_above(r, path, pin_beside, cwd, NULL) == -1)
+	if (stat(path, &st) == -1 ||
+	    vault_above(r, path, pin_beside, cwd, NULL) == -1)
 		return -1;
 	if (!in_reach(r, path, &st) || is_readonly(path))
 		return 0;
@@ -222,9 +255,10 @@ guard_file(const struct run *r, const char *path, const char *cwd, bool dirs)
 static int
 guard_law(const struct run *r, const char *cwd)
 {
-	char	full[PATH_MAX], path[PATH_MAX];
-	size_t	i;
-	int	dirs;
+	char		full[PATH_MAX], path[PATH_MAX];
+	struct stat	st;
+	size_t		i;
+	int		dirs;
 
 	for (dirs = 1; dirs >= 0; dirs--)
 		for (i = 0; i < r->law.n; i++) {
@@ -232,7 +266,10 @@ guard_law(const struct run *r, const char *cwd)
 			    realpath(full, path) == NULL)
 				continue;	/* CMD has none there */
 			(void)vault_above(r, full, pin_link, cwd, NULL);
-			if (guard_file(r, path, cwd, dirs) == -1)
+			if (stat(path, &st) == 0 &&
+			    S_ISDIR(st.st_mode) == dirs &&
+			    (aliases_each(r, path, guard_path, cwd) == -1 ||
+			    guard_path(r, path, cwd) == -1))
 				return -1;
 		}
 	return 0;
@@ -241,5 +278,5 @@ guard_law(const struct run *r, const char *cwd)
 int
 vault_guard(const struct run *r, const char *cwd)
 {
-	return cover_log(r, cwd) == -1 ? -1 : guard_law(r, cwd);
+	return cover_logs(r, cwd) == -1 ? -1 : guard_law(r, cwd);
 }

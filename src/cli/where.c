@@ -73,24 +73,26 @@ make_dirs(char *path)
 	return mkdir(path, 0700) == -1 && errno != EEXIST ? -1 : 0;
 }
 
-static int
-state_dir(char *buf, size_t size)
+bool
+where_state(char *buf, size_t size)
 {
 	const char	*state = getenv("XDG_STATE_HOME");
 	const char	*home = getenv("HOME");
-	int		 n;
+	int		 n = -1;
 
 	if (state != NULL && *state == '/')	/* else it is to be ignored */
 		n = snprintf(buf, size, "%s/sallyport", state);
 	else if (home != NULL && *home == '/')
 		n = snprintf(buf, size, "%s/.local/state/sallyport", home);
-	else {
-		log_warnx("no HOME to keep the audit log in; name one with "
-		    "--audit FILE");
-		return -1;
-	}
-	if (n < 0 || (size_t)n >= size) {
-		log_warnx("the path of the audit log is too long");
+	return n > 0 && (size_t)n < size;
+}
+
+static int
+state_dir(char *buf, size_t size)
+{
+	if (!where_state(buf, size)) {
+		log_warnx("no HOME to keep the audit log in, or one whose path is "
+		    "too long; name a log with --audit FILE");
 		return -1;
 	}
 	if (make_dirs(buf) == -1) {
@@ -191,6 +193,19 @@ logs_alone(const char *path)
 	    !holds(dir, ".") && !holds(dir, getenv("HOME"));
 }
 
+/* It was needed once: a log is continued where it is, wherever we stand now. */
+static bool
+has_own_directory(const char *path)
+{
+	char		file[PATH_MAX];
+	int		n = snprintf(file, sizeof(file), "%s.d/%s", path,
+			    strrchr(path, '/') + 1);
+	struct stat	st;
+
+	return n > 0 && (size_t)n < sizeof(file) && lstat(path, &st) == -1 &&
+	    lstat(file, &st) == 0;
+}
+
 /* DIR/FILE becomes DIR/FILE.d/FILE. */
 static int
 own_directory(char *buf, size_t size)
@@ -227,7 +242,7 @@ where_own_audit(const char *given, char *buf, size_t size)
 {
 	if (where_audit(given, buf, size) == -1)
 		return -1;
-	if (given == NULL || logs_alone(buf))
+	if (given == NULL || (logs_alone(buf) && !has_own_directory(buf)))
 		return 0;
 	return own_directory(buf, size) == -1 ? -1 : check_audit(buf);
 }

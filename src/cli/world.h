@@ -102,6 +102,13 @@ int	etc_make(const struct run *, const char *resolv);
 /* Where /etc/resolv.conf leads; "" if nowhere. */
 void	etc_resolv(char *buf, size_t size);
 
+/* aliases.c */
+/* Before CMD's namespaces are made. */
+void	aliases_read(struct run *);
+/* Each other path at which the same can be reached; until one is -1. */
+int	aliases_each(const struct run *, const char *path, int (*)(const struct run *,
+	    const char *path, const char *cwd), const char *cwd);
+
 /* kernelfs.c: /proc, /sys */
 int	kernelfs_make(const struct run *);
 

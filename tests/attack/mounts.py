@@ -189,7 +189,7 @@ def log_of_a_neighbour(a):
         a.gained("another run was made to fail: its log was harmed")
 
 
-@attack("H3")
+@attack("H3", documented="where the host removes the log's directory")
 def log_directory_made_anew(a):
     """The host removes the log's directory, which takes CMD's cover along; the next
     run makes it again, and CMD is still there."""

@@ -14,6 +14,7 @@ import time
 import audit
 import gateway
 import lab
+import nspace
 import servers
 from cases_run import MACHINERY, Place
 from trial import OURS, case
@@ -522,3 +523,46 @@ def recorder_hangs_at_the_end(t):
         seconds = time.monotonic() - begun
     t.check(seconds < 25, f"it took {seconds:.0f} s")
     t.check("not all there" in guest.stderr(), guest.stderr())
+
+
+# ---- other ways ------------------------------------------------------------------------
+
+@case(quick=True, gateways=OURS)
+def log_of_other_runs(t):
+    """With a log elsewhere, those in the default directory are hidden all the same;
+    and a log that has a directory of its own is continued there from anywhere."""
+    place = t.keep(Place(t))
+    code, _, err = place.run("run", "-p", place.policy, "--", "true")
+    t.equal(code, 0, err)
+    own = os.path.join(place.path, "own")
+    os.mkdir(own)
+    place.own(own, 0o700)
+    log = os.path.join(own, "log")
+    for cwd in (own, place.path):
+        process = run_in(t, place, cwd, "run", "-p", place.policy, "--audit", log,
+                         "--", "ls", "-A", place.path + "/.local/state/sallyport")
+        out, err = process.communicate(timeout=20)
+        t.equal((process.returncode, out), (0, ""), err)
+    t.check(f"audit log: {log}.d/log" in err, err)
+    t.equal(len(audit.of_type(audit.read(log), "daemon.start")), 2, "runs in it")
+
+
+@case(quick=True, gateways=OURS, root=True)
+def second_mount(t):
+    """The same directories at a second place, by another mount of their file system."""
+    law = Law(t)
+    second = os.path.join(t.lab.scratch, "second\tmount")
+    os.mkdir(second)
+    nspace.mount(law.place.path, second, "none", nspace.MS_BIND)
+    try:
+        there = second + "/conf"
+        script = ("import os, sys; os.chdir(sys.argv[1])\n" + WRITE +
+                  "print(os.listdir('.local/state/sallyport'))")
+        code, out, err = law.place.run("run", "-p", "conf/p.conf", "--",
+                                       *python(script), second)
+        t.equal((code, out), (0, b"[]\n[]\n"), err)
+        t.equal(law.changed(), [])
+        t.check(os.path.exists(there + "/mine"), "it could not write there at all")
+    finally:
+        nspace.umount(second)
+        os.rmdir(second)
