@@ -82,13 +82,24 @@ measure(struct guest *g, uint64_t *live)
 	return all;
 }
 
-static int
-larger(const void *a, const void *b)
+/*
+ * Shell's sort: glibc's qsort(3) asks for the size of the machine's memory by a
+ * call that the seal does not have.
+ */
+static void
+largest_first(struct flow **all, size_t n)
 {
-	const struct flow	*x = *(struct flow *const *)a;
-	const struct flow	*y = *(struct flow *const *)b;
+	struct flow	*f;
+	size_t		 gap, i, k;
 
-	return x->held > y->held ? -1 : x->held < y->held;
+	for (gap = n / 2; gap > 0; gap /= 2)
+		for (i = gap; i < n; i++) {
+			f = all[i];
+			for (k = i; k >= gap && all[k - gap]->held < f->held;
+			    k -= gap)
+				all[k] = all[k - gap];
+			all[k] = f;
+		}
 }
 
 /* Takes back the fewest that bring it within its limit. */
@@ -104,7 +115,7 @@ revoke(struct guest *g, uint64_t live)
 	TAILQ_FOREACH(f, &g->flows, all)
 		if (f->state != FLOW_REVOKED && f->held > 0)
 			all[n++] = f;
-	qsort(all, n, sizeof(struct flow *), larger);
+	largest_first(all, n);
 	for (i = 0; i < n && live > limit(g); i++) {
 		live -= all[i]->held;
 		ledger_revoke(all[i], REASON_KERNEL_MEMORY);
