@@ -123,14 +123,14 @@ struct verdict {
 					   floor except), now or later */
 	struct endpoint	dial;		/* what to connect to: the only address that may be used */
 	/*
-	 * Not VERIFY_NONE in an allow or audit-deny without `shown`: nothing may be
-	 * sent yet, nor dialled (but for `ahead`). The guest's first flight is to be
-	 * seen, and the question asked again.
+	 * Not VERIFY_NONE in an allow or audit-deny without `shown`: it may be dialled,
+	 * and nothing sent yet. The guest's first flight is to be seen, and the question
+	 * asked again.
 	 */
 	uint32_t	peek;		/* enum verify */
 	/*
 	 * Audit mode, with `peek`: a flight that does not come, or shows nothing, stops
-	 * nothing; and with `ahead` no flight does, so there may be a server before.
+	 * nothing; and with `ahead` no flight does, whatever it shows.
 	 */
 	bool		lenient, ahead;
 	uint32_t	assurance;	/* enum assurance of record.h: of `name` */

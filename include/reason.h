@@ -29,6 +29,7 @@ enum reason {
 	REASON_VHOST_MISMATCH,
 	REASON_VHOST_UNPARSEABLE,
 	REASON_VHOST_TIMEOUT,
+	REASON_SERVER_FIRST,	/* it spoke before the guest had shown anything */
 	REASON_INSPECTOR_UNAVAILABLE,
 	REASON_QUIC_UNVERIFIABLE,	/* UDP where only TCP of that name is allowed */
 	REASON_NAME_INVALID,

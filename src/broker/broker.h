@@ -41,16 +41,16 @@
 #define HOST_UPSTREAMS		3u		/* keeper_policy.upstream */
 
 /*
- * Before FLOW_RECORD nothing of it is in the log, and there is no socket; unless it
- * is dialled before it is peeked at. Then it has a flow.dial, and goes twice through
- * FLOW_RECORDED: until that is durable, and until its flow.open is.
+ * No flow is connected before it is in the log. One whose first flight is to be seen
+ * has a flow.dial then, and goes through FLOW_RECORDED twice: until that is durable,
+ * and, after FLOW_PEEK and FLOW_INSPECT, until its flow.open is.
  */
 enum flow_state {
-	FLOW_PEEK,	/* the frame owes us its first flight */
-	FLOW_INSPECT,	/* the flight is looked at */
 	FLOW_RECORD,	/* before-connect: waits for its record */
 	FLOW_CONNECT,	/* connect under way */
 	FLOW_RECORDED,	/* connected, waits for its record */
+	FLOW_PEEK,	/* the frame owes us its first flight */
+	FLOW_INSPECT,	/* the flight is looked at */
 	FLOW_WRITE,	/* the flight is on its way to the server */
 	FLOW_READY,	/* waits for room among the fds in flight */
 	FLOW_OPEN,	/* granted */
@@ -106,7 +106,8 @@ struct flow {
 	bool		dialled, opened;	/* it has a flow.dial, a flow.open */
 	bool		durable;	/* the last of them */
 	bool		watched, owes_revoke;
-	bool		lenient;	/* goes on without a flight, if there is none */
+	bool		lenient;	/* goes on without a flight, if there is none; else
+					   it is charged as pending until it is sent */
 	bool		late;		/* its flow.open waits for the connect */
 	bool		crossing;	/* it did; the flight may be under way */
 	enum reason	judged;		/* audit mode: what it would be denied for */
@@ -192,7 +193,7 @@ struct guest {
 	struct flow_list flows, ready, hup, revoked;
 	struct flow_list drains;	/* over, but for what the kernel has to send */
 	struct flow_list unpeeked;	/* PEEK is not yet told */
-	struct flow_list peeking, glancing;	/* told; by the time it was */
+	struct flow_list peeking;	/* told; by the time it was */
 	uint32_t	nflows;
 	uint32_t	crossing;	/* PEEKs that we ended: a FLIGHT may be under way */
 	uint32_t	flights;	/* bytes held */
@@ -324,8 +325,8 @@ int	open_take(struct guest *, const struct wire_open *);
 void	open_name(struct named *, const struct verdict *,
 	    const struct bound *);
 enum reason open_ahead(struct flow *, enum deny_code *);
-enum reason open_go(struct flow *, enum deny_code *);
 void	open_record(struct flow *);
+void	open_connected(struct flow *);
 
 /* peek.c */
 enum reason peek_begin(struct flow *, const struct verdict *,
@@ -425,6 +426,7 @@ struct meter {
 	uint64_t	up, down, rtt;
 };
 bool	meter_drained(int fd);
+bool	meter_spoke(const struct flow *);
 void	meter_read(const struct flow *, bool fin, struct meter *);
 
 /* record.c */

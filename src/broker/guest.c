@@ -73,7 +73,6 @@ guest_take(struct broker *b, const struct keeper_guest *conf)
 	TAILQ_INIT(&g->drains);
 	TAILQ_INIT(&g->unpeeked);
 	TAILQ_INIT(&g->peeking);
-	TAILQ_INIT(&g->glancing);
 	TAILQ_INIT(&g->questions);
 	STAILQ_INIT(&g->owed);
 	STAILQ_INIT(&g->replies);
@@ -426,7 +425,7 @@ guest_urgent(const struct guest *g)
 	    g->state == GUEST_GREETING || aggregate_busy(g->account->denied) ||
 	    aggregate_busy(g->account->unresolved) ||
 	    aggregate_busy(g->account->failed) || !TAILQ_EMPTY(&g->peeking) ||
-	    !TAILQ_EMPTY(&g->glancing) || kmem_urgent(g) ||
+	    kmem_urgent(g) ||
 	    !TAILQ_EMPTY(&g->hup) || !TAILQ_EMPTY(&g->revoked) ||
 	    (g->nflows > 0 && limits(g->broker)->lifetime != 0);
 }

@@ -226,13 +226,17 @@ connect_time(const struct flow *f, uint64_t now)
 	return ((f->connected != 0 ? f->connected : now) - f->begun) / 1000000;
 }
 
-/* Refused by us, not ended by somebody: reason.h has these in front. */
+/*
+ * Refused by us, not ended by somebody: reason.h has these in front. What we have no
+ * room for once it is connected is refused, too.
+ */
 static bool
-is_verdict(enum reason reason)
+is_verdict(const struct flow *f, enum reason reason)
 {
 	return (reason > REASON_NONE && reason <= REASON_PENDING) ||
 	    reason == REASON_AUDIT_UNAVAILABLE ||
-	    reason == REASON_INTERNAL_MISMATCH;
+	    reason == REASON_INTERNAL_MISMATCH ||
+	    (reason == REASON_RESOURCE && f->connected != 0);
 }
 
 /* It was dialled, its server has seen a connection, and that is all. */
@@ -273,7 +277,7 @@ finish(struct flow *f, enum reason reason, int error,
 			return true;
 		}
 	}
-	if (!f->opened && (!f->dialled || is_verdict(reason))) {
+	if (!f->opened && (!f->dialled || is_verdict(f, reason))) {
 		(f->dialled ? finish_judged : finish_denied)(f, reason);
 		return true;
 	}
@@ -362,6 +366,7 @@ ledger_ready(struct flow *f)
 	struct guest	*g = f->guest;
 
 	f->state = FLOW_READY;
+	quota_connected(g->quota, &f->charge);
 	ledger_move(f, &g->ready);
 	answer_flush(g);
 }
@@ -391,10 +396,11 @@ void
 ledger_connected(struct flow *f)
 {
 	f->connected = mono_now();
-	quota_connected(f->guest->quota, &f->charge);
 	if (f->late)
 		open_record(f);
 	f->late = false;
+	if (f->opened || f->lenient)
+		quota_connected(f->guest->quota, &f->charge);
 	if (f->durable)
 		go_on(f);
 	else

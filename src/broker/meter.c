@@ -1,5 +1,5 @@
 /*
- * What the kernel says of a granted TCP socket: bytes that no frame can forge.
+ * What the kernel says of a TCP socket, granted or to be: bytes that no frame can forge.
  *
  * Trusts: TCP_INFO. Must not: read SO_ERROR (the frame needs it), or be called
  * after the fd is closed.
@@ -71,4 +71,14 @@ meter_read(const struct flow *f, bool fin, struct meter *m)
 	if (m->down > 0 && peer_ended(ti.tcpi_state, fin))
 		m->down--;
 	m->rtt = UINT64_C(1000) * ti.tcpi_rtt;
+}
+
+/* The peer has said something; its end alone is no word. */
+bool
+meter_spoke(const struct flow *f)
+{
+	struct meter	m;
+
+	meter_read(f, false, &m);
+	return m.down > 0;
 }

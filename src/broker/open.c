@@ -1,6 +1,6 @@
 /*
- * From a frame's OPEN to a connect that has begun: quota, law, and, where the law
- * wants to see a first flight, a wait in between (peek.c).
+ * From a frame's OPEN to a connect that has begun: quota, law, record; where the law
+ * wants to see a first flight, peek.c goes on when it is done.
  *
  * Trusts: the verdict. Must not: begin a connect that has neither flow.open nor
  * flow.dial on its way to the log, unless it is of a kind that fails again and again
@@ -114,7 +114,8 @@ open_ahead(struct flow *f, enum deny_code *code)
 	return REASON_NONE;
 }
 
-static void
+/* The verdict on one that was dialled is made, and lets it go on. */
+void
 open_connected(struct flow *f)
 {
 	f->state = FLOW_RECORDED;
@@ -129,16 +130,12 @@ open_connected(struct flow *f)
  * moves. REASON_NONE: the flow may be gone already, recorded or counted. Else it has
  * no flow.open.
  */
-enum reason
+static enum reason
 open_go(struct flow *f, enum deny_code *code)
 {
 	enum reason	why;
 	int		error;
 
-	if (f->fd != -1) {
-		open_connected(f);
-		return REASON_NONE;
-	}
 	if ((why = make_socket(f, code)) != REASON_NONE)
 		return why;
 	if (f->guest->broker->durable == DURABLE_BEFORE_CONNECT) {

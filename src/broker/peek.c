@@ -1,13 +1,15 @@
 /*
- * A flow whose first flight the law wants to see: PEEK, FLIGHT, the inspector, a
- * second verdict, and the flight on its way to the server before the frame gets
- * the socket. It is the broker that writes what was inspected, so that a frame
- * which is taken over cannot show one name and send another (RFC 6066, 3).
+ * A flow whose first flight the law wants to see: dialled, and then PEEK, FLIGHT, the
+ * inspector, a second verdict, and the flight on its way to the server before the
+ * frame gets the socket. It is the broker that writes what was inspected, so that a
+ * frame which is taken over cannot show one name and send another (RFC 6066, 3).
  *
- * In audit mode the flow goes on, whatever comes of that. If no deny depends on
- * what it shows, its server is dialled before it is asked for; then whoever speaks
- * first ends the wait, and a server that is not there is seen as in any other flow.
- * Else there is a wait for the guest alone, and it is short.
+ * The guest's handshake is completed when the server's is, so a server that is not
+ * there is seen as in any other flow. One that speaks before the guest has shown a
+ * name ends the wait: what it says cannot be let through. Until then it has been
+ * sent nothing, and the flow is charged as a connect under way.
+ *
+ * In audit mode the flow goes on, whatever comes of that.
  *
  * Trusts: the inspector for what is in a flight.
  * Must not: look into a flight, write a byte of one before the flow's verdict and
@@ -24,7 +26,6 @@
 #include "log.h"
 
 #define FLIGHT_OVERDUE	(5 * SEC)	/* flows.md, 6; the guest's own to send it */
-#define AUDIT_WAIT	SEC		/* ... where a server may be waiting to speak */
 #define WRITE_TIMEOUT	60		/* s; as a connect */
 
 /* ---- PEEK ------------------------------------------------------------------- */
@@ -51,10 +52,7 @@ peek_begin(struct flow *f, const struct verdict *v, enum deny_code *code)
 	f->named->shown.kind = v->peek == VERIFY_LOOK ? PEEK_EITHER :
 	    v->peek == VERIFY_HOST ? PEEK_HTTP : PEEK_TLS;
 	f->lenient = v->lenient;
-	if (v->ahead)
-		return open_ahead(f, code);
-	peek_ask(f);
-	return REASON_NONE;
+	return open_ahead(f, code);
 }
 
 /* A word of the server's, or its end: there is nothing left to wait for. */
@@ -65,25 +63,25 @@ server_first(int fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	peek_unseen(f, too_late(f));
+	if (f->lenient)
+		peek_unseen(f, too_late(f));
+	else
+		ledger_failed(f, meter_spoke(f) ? REASON_SERVER_FIRST :
+		    REASON_PEER_RESET, DENY_RESET, 0);
 }
 
-/* No connect is under way while the guest makes up its mind. */
+/* Connected, and the guest is to make up its mind. */
 void
 peek_ask(struct flow *f)
 {
 	struct guest	*g = f->guest;
 
 	f->state = FLOW_PEEK;
-	quota_connected(g->quota, &f->charge);
-	if (f->fd != -1) {
-		f->connecting = event_new(g->broker->base, f->fd, EV_READ,
-		    server_first, f);
-		if (f->connecting == NULL ||
-		    event_add(f->connecting, NULL) == -1) {
-			ledger_failed(f, REASON_RESOURCE, DENY_RESET, ENOSPC);
-			return;
-		}
+	f->connecting = event_new(g->broker->base, f->fd, EV_READ,
+	    server_first, f);
+	if (f->connecting == NULL || event_add(f->connecting, NULL) == -1) {
+		ledger_failed(f, REASON_RESOURCE, DENY_RESET, ENOSPC);
+		return;
 	}
 	ledger_move(f, &g->unpeeked);
 	answer_flush(g);
@@ -95,7 +93,6 @@ peek_flush(struct guest *g)
 {
 	struct wire_peek	 m;
 	struct flow		*f;
-	bool			 glance;
 
 	while ((f = TAILQ_FIRST(&g->unpeeked)) != NULL) {
 		wire_begin(&m, sizeof(m), WIRE_PEEK, f->id);
@@ -103,9 +100,8 @@ peek_flush(struct guest *g)
 		m.lenient = f->lenient;
 		if (!answer_tell(g, &m, sizeof(m), -1))
 			return;
-		glance = f->lenient && f->fd == -1;
-		f->due = mono_now() + (glance ? AUDIT_WAIT : FLIGHT_OVERDUE);
-		ledger_move(f, glance ? &g->glancing : &g->peeking);
+		f->due = mono_now() + FLIGHT_OVERDUE;
+		ledger_move(f, &g->peeking);
 		broker_want_tick(g->broker);
 	}
 }
@@ -114,25 +110,17 @@ peek_flush(struct guest *g)
 bool
 peek_is_told(const struct flow *f)
 {
-	return f->on != NULL && (f->on == &f->guest->peeking ||
-	    f->on == &f->guest->glancing);
-}
-
-static void
-overdue(struct flow_list *list, uint64_t mono)
-{
-	struct flow	*f;
-
-	while ((f = TAILQ_FIRST(list)) != NULL && f->due <= mono)
-		peek_unseen(f, too_late(f));
+	return f->on != NULL && f->on == &f->guest->peeking;
 }
 
 /* No flight in time. */
 void
 peek_tick(struct guest *g, uint64_t mono)
 {
-	overdue(&g->peeking, mono);
-	overdue(&g->glancing, mono);
+	struct flow	*f;
+
+	while ((f = TAILQ_FIRST(&g->peeking)) != NULL && f->due <= mono)
+		peek_unseen(f, too_late(f));
 }
 
 /* ---- FLIGHT ------------------------------------------------------------------ */
@@ -271,12 +259,11 @@ judged_again(struct flow *f, const struct verdict *v)
 
 /* REASON_NONE: it goes on, or has ended with its record. */
 static enum reason
-judge(struct flow *f, enum reason unseen, enum deny_code *code)
+judge(struct flow *f, enum reason unseen)
 {
 	struct guest	*g = f->guest;
 	struct bound	 bound;
 	struct verdict	 v;
-	enum reason	 why = REASON_NONE;
 
 	pins_bound(g->pins, &f->g_dst, boot_now(), &bound);
 	v = guest_decide(g, f->proto, &f->g_dst, &bound, &f->named->shown);
@@ -286,7 +273,7 @@ judge(struct flow *f, enum reason unseen, enum deny_code *code)
 		f->rule = v.rule;
 		return v.reason;
 	}
-	if (f->fd != -1 && !endpoint_equal(&v.dial, &f->dial))
+	if (!endpoint_equal(&v.dial, &f->dial))
 		return REASON_POLICY_REVOKED;
 	judged_again(f, &v);
 	if (v.peek != VERIFY_NONE)
@@ -295,22 +282,20 @@ judge(struct flow *f, enum reason unseen, enum deny_code *code)
 		return REASON_SHUTDOWN;
 	if (!audit_up(g->broker))
 		return REASON_AUDIT_UNAVAILABLE;
-	if (f->fd == -1)
-		why = quota_connecting(g->quota, &f->g_dst, &f->charge);
-	return why != REASON_NONE ? why : open_go(f, code);
+	open_connected(f);
+	return REASON_NONE;
 }
 
 void
 peek_result(struct flow *f, const struct inspect_result *m)
 {
-	enum deny_code	code = DENY_RESET;
 	enum reason	why;
 
 	show(f->named, m);
 	why = judge(f, m->status != INSPECT_BAD ? REASON_NONE : by_kind(f,
-	    REASON_SNI_UNPARSEABLE, REASON_VHOST_UNPARSEABLE), &code);
+	    REASON_SNI_UNPARSEABLE, REASON_VHOST_UNPARSEABLE));
 	if (why != REASON_NONE)
-		ledger_failed(f, why, code, 0);
+		ledger_failed(f, why, DENY_RESET, 0);
 }
 
 /*
@@ -320,7 +305,6 @@ peek_result(struct flow *f, const struct inspect_result *m)
 void
 peek_unseen(struct flow *f, enum reason unseen)
 {
-	enum deny_code	code = DENY_RESET;
 	enum reason	why = unseen;
 
 	if (f->lenient) {
@@ -328,10 +312,10 @@ peek_unseen(struct flow *f, enum reason unseen)
 		ledger_move(f, NULL);
 		connect_drop(f);
 		f->named->seen = true;		/* nothing is what it shows */
-		why = judge(f, unseen, &code);
+		why = judge(f, unseen);
 	}
 	if (why != REASON_NONE)
-		ledger_failed(f, why, code, 0);
+		ledger_failed(f, why, DENY_RESET, 0);
 }
 
 /* ---- to the server -------------------------------------------------------------- */

@@ -114,14 +114,9 @@ show_names(const struct policy *p, const struct question *q)
 }
 
 static void
-show_peek(const struct policy *p, const struct verdict *v,
-    const struct question *q)
+show_peek(const struct verdict *v, const struct question *q)
 {
-	if (v->peek == VERIFY_LOOK &&
-	    policy_audit(p)->durable == DURABLE_BEFORE_CONNECT)
-		printf("flight     for the record alone nobody waits for the guest's "
-		    "first bytes\n           under `durable before-connect'\n");
-	else if (v->peek == VERIFY_LOOK)
+	if (v->peek == VERIFY_LOOK)
 		printf("flight     the guest's first bytes are looked at for the "
 		    "record, and stop nothing\n           (ask again with --sni "
 		    "or --host)\n");
@@ -208,7 +203,7 @@ explain_flow(const struct policy *p, const struct model *m,
 			show_rule(p, m, "nearly", j.verdict.rule);
 		if (j.allow == POLICY_NO_RULE && j.deny == POLICY_NO_RULE)
 			printf("default    deny\n");
-		show_peek(p, &j.verdict, q);
+		show_peek(&j.verdict, q);
 	}
 	return show_verdict(p, &j, q);
 }

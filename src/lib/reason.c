@@ -28,6 +28,7 @@ static const char *const names[] = {
 	[REASON_VHOST_MISMATCH] = "vhost-mismatch",
 	[REASON_VHOST_UNPARSEABLE] = "vhost-unparseable",
 	[REASON_VHOST_TIMEOUT] = "vhost-timeout",
+	[REASON_SERVER_FIRST] = "server-first",
 	[REASON_INSPECTOR_UNAVAILABLE] = "inspector-unavailable",
 	[REASON_QUIC_UNVERIFIABLE] = "quic-unverifiable",
 	[REASON_NAME_INVALID] = "name-invalid",

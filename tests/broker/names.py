@@ -949,21 +949,23 @@ def test_pins_memory(b):
 # ---- first flights --------------------------------------------------------------------
 
 def test_verified(b):
-    """What the server gets is the flight, from the broker, before the grant."""
+    """It is dialled first; what the server gets then is the flight, from the
+    broker, before the grant."""
     f = world(b)
     srv, port = listener(NAMED_NET)
     ident = peeked(b, f, "sni.test", port)
-    nothing_came(srv)
+    conn, _ = srv.accept()
+    dial = b.one("flow.dial")
+    assert (dial.wants, dial.name, dial.verdict, dial.rule, dial.h_dst) == (
+        1, "sni.test", 0, "", (NAMED_NET, port)), vars(dial)
     hello = bytes(range(256)) * 7
     f.flight(ident, hello)
     number, kind, data = b.ins.flight()
     assert (kind, data) == (TLS, hello)
     f.silent(0.1)
-    nothing_came(srv)
-    srv.settimeout(5)
+    assert not select.select([conn], [], [], 0)[0], "before the verdict"
     b.hold = True
     b.ins.result(number, "sni.test", alpn=b"h2,http/1.1")
-    conn, _ = srv.accept()
     f.silent(0.2)
     assert not select.select([conn], [], [], 0)[0], "before the log"
     b.release()
@@ -1011,7 +1013,7 @@ test_verified_async = verified_by(ASYNC)
 
 
 def refused(reason, result, qname="sni.test", want=TLS):
-    """Denied after the flight; nothing reaches the server."""
+    """Denied after the flight: the server has seen a connection, and no byte."""
     def test(b):
         f = world(b)
         srv, port = listener(NAMED_NET)
@@ -1021,9 +1023,10 @@ def refused(reason, result, qname="sni.test", want=TLS):
         result(b, number)
         assert f.expect(DENY, ident) == RESET
         r = b.one("flow.deny")
-        assert (r.reason, r.flow, r.name) == (reason, 0, qname), vars(r)
+        assert (r.reason, r.flow, r.name, r.h_dst) == (
+            reason, b.one("flow.dial").flow, qname, (NAMED_NET, port)), vars(r)
         nothing_came(srv)
-        assert not b.of("flow.open")
+        assert not b.of("flow.open") and not b.of("flow.close")
         assert b.stop() == 0
         assert b.summary[:2] == (0, 1)
     return test
@@ -1141,6 +1144,7 @@ def test_many_flights(b):
         assert got == first * 2048, len(got)
 
 
+@needs(pending_dst=200)
 def test_flights_are_bounded(b):
     """Bytes held of one guest: 2 MiB, then refused; others are served."""
     f = world(b)
@@ -1172,34 +1176,115 @@ def test_flights_are_bounded(b):
     os.close(f.expect(GRANT, ident))
 
 
-@needs(conns=4, pending=1)
+@needs(conns=4, pending=2)
 def test_peek_charges(b):
-    """A flow that is peeked at is one of `conns`, and not of `pending`."""
+    """A flow that is peeked at is one of `conns`, and of `pending` until it has
+    shown what it is to show."""
     f = world(b)
     srv, port = listener(NAMED_NET)
     resolve(b, f, "sni.test", [NAMED_NET])
-    ids = [f.open(NAMED_NET, port) for _ in range(5)]
-    for ident in ids[:4]:
-        f.expect(PEEK, ident)
-    f.expect(DENY, ids[4])
-    assert b.one("flow.deny").reason == "conns"
-    for ident in ids[:4]:
-        f.flight(ident, b"hello")
-        b.ins.result(b.ins.flight()[0], "sni.test")
-        os.close(f.expect(GRANT, ident))
-        f.ack(ident)
+    for _ in range(2):
+        ids = [f.open(NAMED_NET, port) for _ in range(2)]
+        for ident in ids:
+            f.expect(PEEK, ident)
+        f.expect(DENY, f.open(NAMED_NET, port))
+        for ident in ids:
+            f.flight(ident, b"hello")
+            b.ins.result(b.ins.flight()[0], "sni.test")
+            os.close(f.expect(GRANT, ident))
+            f.ack(ident)
+    assert [r.reason for r in b.of("flow.deny")] == ["pending", "conns"]
+
+
+def ended(b, port, reason, addr=NAMED_NET):
+    """Before a verdict: neither allowed nor denied."""
+    dial, closed = b.one("flow.dial"), b.one("flow.close")
+    assert (closed.flow, closed.verdict, closed.reason, closed.rule, closed.up,
+            closed.h_dst) == (dial.flow, 0, reason, "", 0, (addr, port))
+    assert not b.of("flow.open") and not b.of("flow.deny")
+    return closed
+
+
+def test_server_first(b):
+    """Its word cannot be let through, and comes before the name can. A flight may
+    cross that DENY; but one only."""
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    ident = peeked(b, f, "sni.test", port)
+    conn, _ = srv.accept()
+    conn.send(b"220 ready\r\n")
+    assert f.expect(DENY, ident, 1) == RESET
+    assert eof_or_reset(conn) == "reset"
+    r = b.one("flow.deny")
+    assert (r.reason, r.flow, r.h_dst, r.name) == (
+        "server-first", b.one("flow.dial").flow, (NAMED_NET, port), "sni.test")
+    assert not b.of("flow.open") and not b.of("flow.close")
+    f.flight(ident, b"late")
+    f.silent()
+    f.flight(ident, b"late")
+    b.violation(f, "flight-unasked")
+
+
+def server_ends(act):
+    """It went away before it was spoken to."""
+    def test(b):
+        f = world(b)
+        srv, port = listener(NAMED_NET)
+        ident = peeked(b, f, "sni.test", port)
+        act(srv.accept()[0])
+        assert f.expect(DENY, ident, 1) == RESET
+        ended(b, port, "peer-reset")
+    return test
+
+
+def reset(conn):
+    conn.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    conn.close()
+
+
+test_server_fin = server_ends(lambda conn: conn.close())
+test_server_rst = server_ends(reset)
+
+
+def test_no_handshake_before_the_log(b):
+    """The guest's connection is accepted when the server's is, and the log has
+    it."""
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    resolve(b, f, "sni.test", [NAMED_NET])
+    b.hold = True
+    ident = f.open(NAMED_NET, port)
+    srv.accept()
+    b.wait(lambda: b.of("flow.dial"))
+    f.silent(0.3)
+    b.release()
+    assert f.expect(PEEK, ident) == TLS
+
+
+@needs(durable=BEFORE_CONNECT)
+def test_dial_before_connect(b):
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    resolve(b, f, "sni.test", [NAMED_NET])
+    b.hold = True
+    ident = f.open(NAMED_NET, port)
+    b.wait(lambda: b.of("flow.dial"))
+    assert not select.select([srv], [], [], 0.3)[0], "it was connected to"
+    b.release()
+    assert f.expect(PEEK, ident) == TLS
 
 
 def test_peek_timeout(b):
     f = world(b)
     srv, port = listener(NAMED_NET)
+    other, oport = listener("127.9.0.2")
     begun = time.monotonic()
     ident = peeked(b, f, "sni.test", port)
     assert f.expect(DENY, ident, 7) == RESET
     assert 4.9 < time.monotonic() - begun < 6.5
     assert b.one("flow.deny").reason == "tls-timeout"
     f.flight(ident, b"late")            # it crossed our DENY
-    ident = peeked(b, f, "host.test", port, "127.9.0.2", HTTP)
+    ident = peeked(b, f, "host.test", oport, "127.9.0.2", HTTP)
     assert f.expect(DENY, ident, 7) == RESET
     assert b.of("flow.deny")[-1].reason == "vhost-timeout"
     assert not b.of("ipc.violation")
@@ -1210,15 +1295,17 @@ def test_peek_cancel(b):
     f = world(b)
     srv, port = listener(NAMED_NET)
     ident = peeked(b, f, "sni.test", port)
+    conn, _ = srv.accept()
     f.close(ident, HOW_CANCEL, "guest-rst")
-    r = b.one("flow.deny")
-    assert (r.reason, r.verdict, r.name) == ("guest-rst", 2, "sni.test")
+    assert ended(b, port, "guest-rst").name == "sni.test"
+    assert eof_or_reset(conn) == "reset"
     ident = f.open(NAMED_NET, port)
     f.expect(PEEK, ident)
     f.flight(ident, b"hello")
     number, _, _ = b.ins.flight()
     f.close(ident, HOW_CANCEL, "guest-rst")
     b.settle(0.05)
+    srv.accept()
     b.ins.result(number, "sni.test")    # nobody's
     ident = f.open(NAMED_NET, port)
     f.expect(PEEK, ident)
@@ -1245,17 +1332,17 @@ def test_cancel_while_it_waits_for_the_log(b):
     assert eof_or_reset(conn) == "reset"
 
 
-def test_refused_after_the_flight(b):
+def test_refused(b):
+    """A server that is not there is seen as such: no handshake with nobody."""
     f = world(b)
     srv, port = listener(NAMED_NET)
     srv.close()
-    ident = peeked(b, f, "sni.test", port)
-    f.flight(ident, b"hello")
-    b.ins.result(b.ins.flight()[0], "sni.test")
-    assert f.expect(DENY, ident) == RESET
-    closed = b.one("flow.close")
-    assert (closed.reason, closed.name, closed.up) == (
-        "connect-refused", "sni.test", 0)
+    resolve(b, f, "sni.test", [NAMED_NET])
+    b.hold = True                       # nor is the disk waited for
+    assert f.expect(DENY, f.open(NAMED_NET, port), 1) == RESET
+    b.release()
+    closed = ended(b, port, "connect-refused")
+    assert (closed.name, closed.err) == ("sni.test", errno.ECONNREFUSED)
 
 
 def test_recorder_dies_before_the_flight_is_written(b):
@@ -1284,14 +1371,16 @@ def test_recorder_dies_before_the_flight_is_written(b):
 def test_frame_dies_in_peek(b):
     f = world(b)
     srv, port = listener(NAMED_NET)
+    other, oport = listener("127.9.0.2")
     peeked(b, f, "sni.test", port)
-    ident = peeked(b, f, "snib.test", port, "127.9.0.2")
+    ident = peeked(b, f, "snib.test", oport, "127.9.0.2")
     f.flight(ident, b"hello")
     number, _, _ = b.ins.flight()
     f.chan.close()
     b.died(ROLE_FRAME, 0, 11)
-    b.wait(lambda: len(b.of("flow.deny")) == 2)
-    assert {r.reason for r in b.of("flow.deny")} == {"frame-died"}
+    b.wait(lambda: len(b.of("flow.close")) == 2)
+    assert {(r.reason, r.verdict) for r in b.of("flow.close")} == {
+        ("frame-died", 0)}
     b.ins.result(number, "snib.test")
     f = b.frame()
     ident = peeked(b, f, "sni.test", port)
@@ -1307,7 +1396,8 @@ def test_stop_in_peek(b):
     f.resolve("a.test")
     b.res.asked()
     assert b.stop() == 0
-    assert b.one("flow.deny").reason == "shutdown"
+    ended(b, port, "shutdown")
+    assert b.summary[:2] == (0, 0)
 
 
 # ---- a frame that lies about flights (evil.py has the rest) -------------------------

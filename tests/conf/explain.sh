@@ -97,7 +97,7 @@ ask 0 'recorded as denied, and let through (ask again with --sni)' audit.conf we
 ask 0 'audit-deny: .*(sni-missing)' audit.conf web tcp 203.0.114.10:443 --name www.example.com --sni ''
 ask 0 'looked at for the record' example.conf trial tcp 203.0.115.1:81 --name www.example.com
 printf '%s\n' 'policy version 1' 'audit { durable before-connect }' 'tenant t mode audit {' '}' >late.conf
-ask 0 'nobody waits' late.conf t tcp 203.0.115.1:81 --name www.example.com
+ask 0 'looked at for the record' late.conf t tcp 203.0.115.1:81 --name www.example.com
 # no verdict
 ask 2 'has no tenant "nobody"; it has: ci apps trial' example.conf nobody tcp 203.0.114.1:80
 ask 2 'is not an address' demo.conf demo tcp 127.1:80

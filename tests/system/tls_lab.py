@@ -189,9 +189,13 @@ class VhostServer(servers.TcpServer):
         except OSError:
             return
 
+    def spoken(self):
+        """The connections on which anything has reached the server so far."""
+        return [c for c in self.log if getattr(c, "raw", b"")]
+
     def raws(self):
-        """Bytes that reached the server on each connection so far."""
-        return [len(getattr(c, "raw", b"")) for c in self.log]
+        """How many bytes these were, on each."""
+        return [len(c.raw) for c in self.spoken()]
 
 
 # ---- ClientHellos ------------------------------------------------------------
