@@ -57,6 +57,8 @@ const struct policy_limits *policy_limits(const struct policy *,
 struct policy_audit {
 	uint32_t	durable;	/* enum policy_durable */
 	uint64_t	rotate;		/* bytes, 0 = never */
+	uint64_t	keep_bytes;	/* of retired segments, 0 = all of them */
+	uint32_t	keep_files;	/* the same */
 };
 const struct policy_audit *policy_audit(const struct policy *);
 

@@ -43,8 +43,9 @@ struct record_start {
 	uint32_t	resume;		/* 1 = same broker as before: open flows live on;
 					   0 = fresh: they are closed as unknown-crash */
 	uint64_t	rotate;		/* bytes per segment, 0 = never */
+	uint64_t	keep_bytes, keep_files;	/* of retired segments, 0 = all */
 };
-static_assert(sizeof(struct record_start) == 16 + 16 + 8 + 8, "record_start");
+static_assert(sizeof(struct record_start) == 16 + 16 + 8 + 24, "record_start");
 
 enum record_type {
 	REC_DAEMON_START = 1,

@@ -33,7 +33,7 @@ ORDER = ("v seq ts mono type verdict reason host boot inst rec tenant guest flow
          "proto g.src g.sp g.dst g.dp h.src h.sp h.dst h.dp g.cid h.cid name names qtype "
          "chain ips ttl stripped secure sni alpn ech assurance rule loc gen pol wants up down pup pdown csrc dur rtt conn_ms errno n first last uniq "
          "pid signal status detail mode durable rotate reserve head prev oldest "
-         "from to opens closes denies other torn lost lost_from lost_to").split()
+         "from to opens closes denies other torn lost lost_from lost_to file first_seq last_seq").split()
 PLACE = {key: place for place, key in enumerate(ORDER)}
 NOT_PRINTABLE = re.compile(rb"[^ -~]")
 MOST = 20       # of one kind are printed
@@ -113,6 +113,8 @@ class Check:
                 self.void.append((r["from"], r["to"]))
             if r.get("type") == "audit.gap" and "lost" in r:
                 self.lost.append((r.get("lost_from", 1), r.get("lost_to", 0)))
+            if r.get("type") == "audit.remove":
+                self.lost.append((r["first_seq"], r["last_seq"]))
             self.lines.append((where, r))
         self.segment = path.name
 

@@ -344,6 +344,8 @@ audit_hello(void *room, const void *msg, int fd)
 	s.durable = a->broker->durable;
 	s.resume = a->resume;
 	s.rotate = policy_audit(a->broker->policy)->rotate;
+	s.keep_bytes = policy_audit(a->broker->policy)->keep_bytes;
+	s.keep_files = policy_audit(a->broker->policy)->keep_files;
 	a->state = AUDIT_STARTED;
 	a->resume = true;
 	return chan_send(a->chan, &s, sizeof(s), -1);

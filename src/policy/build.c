@@ -233,6 +233,7 @@ build_ports(struct parse *p, struct services *s, uint32_t proto,
 	}
 }
 
+#define KEEP_MAX	100000u			/* segments */
 #define ROTATE_MIN	(UINT64_C(64) << 10)
 #define BURST_SECONDS	1024u			/* of an audit rate without a burst */
 #define BURST_MIN	(UINT64_C(64) << 10)	/* some flows */
@@ -329,7 +330,8 @@ build_audit(struct parse *p, const struct where *at)
 void
 build_audit_once(struct parse *p, unsigned int which, const struct where *at)
 {
-	static const char *const names[] = { "durable", "rotate", "on-failure" };
+	static const char *const names[] = { "durable", "rotate", "on-failure",
+	    "keep" };
 
 	if ((p->audit_set & 1u << which) != 0)
 		report_error(p, at, "%s is given twice", names[which]);
@@ -340,6 +342,18 @@ void
 build_rotate(struct parse *p, const struct item *w)
 {
 	value_size(p, w, ROTATE_MIN, &p->m->audit.rotate);
+}
+
+/* A number of segments, or the size of all of them. */
+void
+build_keep(struct parse *p, const struct item *w)
+{
+	size_t	n = strlen(w->text);
+
+	if (n > 0 && w->text[n - 1] >= '0' && w->text[n - 1] <= '9')
+		value_count(p, w, KEEP_MAX, &p->m->audit.keep_files);
+	else
+		value_size(p, w, ROTATE_MIN, &p->m->audit.keep_bytes);
 }
 
 void

@@ -295,6 +295,8 @@ grammar_compile(const struct model *m, size_t *len)
 	o.head.floor = FLOOR_VERSION;
 	o.head.durable = m->audit.durable;
 	o.head.rotate = m->audit.rotate;
+	o.head.keep_bytes = m->audit.keep_bytes;
+	o.head.keep_files = m->audit.keep_files;
 	o.table_set = calloc(m->table.n + 1, sizeof(*o.table_set));
 	if (o.table_set == NULL)
 		fatalx("out of memory for the compiled policy");

@@ -16,7 +16,7 @@
  * blob does not leave the machine.
  */
 #define BLOB_MAGIC	UINT32_C(0x4c4f5053)	/* "SPOL" */
-#define BLOB_VERSION	4u
+#define BLOB_VERSION	5u
 #define BLOB_NONE	UINT32_MAX
 #define BLOB_COUNT_MAX	(1u << 24)		/* of anything */
 
@@ -24,14 +24,15 @@ struct blob_head {
 	uint32_t	magic, version;
 	uint32_t	floor;			/* FLOOR_VERSION */
 	uint32_t	durable;		/* enum policy_durable */
-	uint64_t	rotate;
+	uint64_t	rotate, keep_bytes;
+	uint32_t	keep_files, zero;
 	uint32_t	tenants, rules, excepts, services;
 	uint32_t	ranges, refs, sets;
 	uint32_t	names, hosts, addrs;
 	uint32_t	prefixes;		/* not aligned from here on */
 	uint32_t	text;			/* bytes of NUL-ended strings */
 };
-static_assert(sizeof(struct blob_head) == 72, "blob_head has no padding");
+static_assert(sizeof(struct blob_head) == 88, "blob_head has no padding");
 
 enum blob_kind { KIND_ANY, KIND_NET, KIND_SERVICE, KIND_NAME };
 enum blob_mode { MODE_INHERIT, MODE_ENFORCE, MODE_AUDIT };

@@ -51,7 +51,7 @@ static const struct keyword	keywords[] = {
 	{ "icmp", ICMP },
 	{ "idle", IDLE },
 	{ "include", INCLUDE },
-	{ "keep", UNSUPPORTED },
+	{ "keep", KEEP },
 	{ "kernel-memory", KERNEL_MEMORY },
 	{ "label", LABEL },
 	{ "lifetime", LIFETIME },

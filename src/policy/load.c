@@ -122,7 +122,7 @@ check_head(const struct blob_head *h, const struct check *c)
 		return bad(c, "it is not a compiled policy of this version");
 	if (h->floor != FLOOR_VERSION)
 		return bad(c, "it was compiled for another floor");
-	if (h->durable > DURABLE_ASYNC)
+	if (h->durable > DURABLE_ASYNC || h->zero != 0)
 		return bad(c, "its head has an unknown value");
 	for (i = 0; i < sizeof(count) / sizeof(count[0]); i++)
 		if (count[i] > BLOB_COUNT_MAX)
@@ -417,6 +417,8 @@ policy_load(const void *blob, size_t len, char *err, size_t errlen)
 	}
 	p->audit.durable = p->head->durable;
 	p->audit.rotate = p->head->rotate;
+	p->audit.keep_bytes = p->head->keep_bytes;
+	p->audit.keep_files = p->head->keep_files;
 	return p;
 }
 

@@ -73,7 +73,7 @@ marked(const char *text, struct where at, bool table)
 %token ECHO "echo" ENFORCE "enforce" EXCEPT "except" FILE_ "file"
 %token FLOOR "floor" FOR "for" HOST "host" HOST_SERVICE "host-service"
 %token ICMP "icmp" IDLE "idle" INCLUDE "include"
-%token KERNEL_MEMORY "kernel-memory" LABEL "label"
+%token KEEP "keep" KERNEL_MEMORY "kernel-memory" LABEL "label"
 %token LIFETIME "lifetime" LIMITS "limits" MODE "mode" NAME "name"
 %token NAMES "names" NET "net" ON_FAILURE "on-failure"
 %token OWN_ADDRESSES "own-addresses" PENDING "pending"
@@ -224,6 +224,10 @@ audit_setting	: DURABLE durable {
 		| ROTATE word {
 			build_audit_once(p, AUDIT_ROTATE, &@1);
 			build_rotate(p, &$2);
+		}
+		| KEEP word {
+			build_audit_once(p, AUDIT_KEEP, &@1);
+			build_keep(p, &$2);
 		}
 		| ON_FAILURE DENY {
 			build_audit_once(p, AUDIT_FAILURE, &@1);
@@ -427,6 +431,8 @@ word_means(int before)
 	case LIFETIME:
 	case PER:
 		return "a duration, as 5m";
+	case KEEP:
+		return "a number, or a size, as 20G";
 	case KERNEL_MEMORY:
 	case ROTATE:
 		return "a size, as 256M";

@@ -229,6 +229,10 @@ print_audit(struct text *t, const struct policy_audit *a)
 
 	text_add(t, "audit { durable %s", durable[a->durable]);
 	print_size(t, "rotate", a->rotate);
+	if (a->keep_files != 0)
+		text_add(t, " keep %u", a->keep_files);
+	if (a->keep_bytes != 0)
+		print_size(t, "keep", a->keep_bytes);
 	text_add(t, " on-failure deny }\n");
 }
 

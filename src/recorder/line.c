@@ -578,6 +578,20 @@ line_head(struct json *j, const struct origin *o, const struct stamp *at,
 }
 
 void
+line_remove(struct json *j, const struct origin *o, const struct stamp *at,
+    uint64_t rec, const char *file, uint64_t from, uint64_t to)
+{
+	begin(j, at, "audit.remove");
+	origin(j, o, o->inst);
+	NUMBER(j, "rec", rec);
+	JSON_KEY(j, "file");
+	json_str(j, file, NAME_ROOM);
+	NUMBER(j, "first_seq", from);
+	NUMBER(j, "last_seq", to);
+	finish(j);
+}
+
+void
 line_gap(struct json *j, const struct origin *o, const struct stamp *at,
     uint64_t rec, const struct gap *g)
 {

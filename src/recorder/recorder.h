@@ -100,6 +100,8 @@ void	line_head(struct json *, const struct origin *, const struct stamp *,
 	    const struct head *);
 void	line_gap(struct json *, const struct origin *, const struct stamp *,
 	    uint64_t rec, const struct gap *);
+void	line_remove(struct json *, const struct origin *, const struct stamp *,
+	    uint64_t rec, const char *file, uint64_t from, uint64_t to);
 bool	line_acceptable(const struct record *);
 bool	line_acceptable_named(const struct record_named *);
 /* Of something that has an end of its own, or is that end. */
@@ -222,6 +224,10 @@ struct scan {
 int	scan_log(struct scan *, int dir, const char *name,
 	    const struct segment *active, const uint8_t inst[16], bool quick,
 	    struct openset *);
+/* The numbers of the retired segments, ascending, to be freed; NULL: none. */
+uint64_t *scan_segments(int dir, const char *name, size_t *n);
+/* The first line of that one is ours and has its number. */
+bool	scan_begins(int dir, const char *name, uint64_t first);
 /* Makes whole the last lines of retired segments that were cut. */
 void	scan_mend(int dir, const char *name);
 
@@ -267,6 +273,7 @@ struct writer {
 	struct origin	 origin;
 	uint32_t	 mode;		/* enum policy_durable */
 	uint64_t	 rotate;
+	uint64_t	 keep_bytes, keep_files;	/* 0 = all */
 	enum writer_state state;
 	struct segment	 seg;		/* broken: the old one's; fd -1 if it has lines */
 	struct reserve	 reserve;
@@ -336,6 +343,10 @@ void	watch_begin(struct writer *, const char *path);
 /* Now and then: all of our files, and their directory. */
 void	watch_look(struct writer *);
 bool	watch_away(const struct writer *);
+
+/* ---- keep.c ------------------------------------------------------------------ */
+/* Removes the oldest segments. 0, or -1: the state has changed. */
+int	keep_trim(struct writer *);
 
 /* ---- start.c ----------------------------------------------------------------- */
 /* Before the seal: the file is open, ours and locked. Fatal on failure. */

@@ -17,6 +17,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -177,12 +178,72 @@ find_segment(int dir, const char *name, uint64_t most, bool up)
 }
 
 static int
+ascending(const void *a, const void *b)
+{
+	uint64_t	x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Counts them, and with `out` notes as many as there is room for. */
+static size_t
+list(int dir, const char *name, uint64_t *out, size_t room)
+{
+	static char		buf[32768] __attribute__((aligned(8)));
+	const struct dirent64	*d;
+	size_t			found = 0;
+	uint64_t		v;
+	ssize_t			n, i;
+	int			fd = openat(dir, ".", DIRECTORY_READ);
+
+	if (fd == -1)
+		return 0;
+	while ((n = getdents64(fd, buf, sizeof(buf))) > 0)
+		for (i = 0; i < n; i += d->d_reclen) {
+			d = (const void *)(buf + i);
+			if ((v = segment_number(d->d_name, name)) == 0)
+				continue;
+			if (found < room)
+				out[found] = v;
+			found++;
+		}
+	close(fd);
+	return found < room || out == NULL ? found : room;
+}
+
+uint64_t *
+scan_segments(int dir, const char *name, size_t *n)
+{
+	size_t		 room = list(dir, name, NULL, 0);
+	uint64_t	*v = room == 0 ? NULL : calloc(room, sizeof(*v));
+
+	*n = v == NULL ? 0 : list(dir, name, v, room);
+	if (*n > 0)
+		qsort(v, *n, sizeof(*v), ascending);
+	return v;
+}
+
+static int
 open_segment(int dir, const char *name, uint64_t first)
 {
 	char	path[NAME_ROOM];
 
 	segment_name(path, name, first);
 	return openat(dir, path, SEGMENT_READ);
+}
+
+bool
+scan_begins(int dir, const char *name, uint64_t first)
+{
+	struct seen	s;
+	int		fd = open_segment(dir, name, first);
+	bool		ours;
+
+	if (fd == -1)
+		return false;
+	ours = first_line(fd, &s) == 1 && s.seq == first;
+	close(fd);
+	return ours;
 }
 
 /* Where to begin: the segment that holds the oldest open flow. 0 = active. */
@@ -193,8 +254,11 @@ begin_at(int dir, const char *name, uint64_t oldest, bool empty)
 	struct seen	s;
 	int		fd;
 
-	if (oldest != 0)
-		return find_segment(dir, name, oldest, false);
+	if (oldest != 0 && (first = find_segment(dir, name, oldest,
+	    false)) != 0)
+		return first;
+	if (oldest != 0)		/* it was removed; begin with what is left */
+		return find_segment(dir, name, 0, true);
 	if (!empty)
 		return 0;
 	/* Nothing in the active one: the newest of the others knows. */
@@ -204,6 +268,8 @@ begin_at(int dir, const char *name, uint64_t oldest, bool empty)
 		return first;
 	back = first_line(fd, &s) == 1 && s.oldest != 0 ?
 	    find_segment(dir, name, s.oldest, false) : 0;
+	if (back == 0 && s.oldest != 0)
+		back = find_segment(dir, name, 0, true);
 	close(fd);
 	return back != 0 ? back : first;
 }

@@ -136,6 +136,8 @@ begin(struct writer *w, const struct record_start *st)
 	w->rotate = st->rotate;
 	if (w->rotate != 0 && w->rotate < ROTATE_MIN)
 		w->rotate = ROTATE_MIN;
+	w->keep_bytes = st->keep_bytes;
+	w->keep_files = st->keep_files;
 }
 
 /* A log without a reserve can be read from, and opens are refused. */
@@ -189,7 +191,7 @@ writer_start(struct writer *w, const struct record_start *st)
 			return -1;
 	}
 	if (writer_close_stale(w, REASON_UNKNOWN_CRASH,
-	    fresh ? NULL : st->inst) == -1)
+	    fresh ? NULL : st->inst) == -1 || keep_trim(w) == -1)
 		return -1;
 	w->out.failed_rec = w->out.durable_rec = w->acked;
 	w->out.durable = false;		/* READY says it */

@@ -445,7 +445,7 @@ writer_rotate(struct writer *w, bool start)
 	if (writer_retire(w, prev) == -1 ||
 	    segment_create(&w->seg, w->dir, w->name) == -1)
 		return failure_segment(w, errno, 0);
-	return writer_head(w, start, prev);
+	return writer_head(w, start, prev) == -1 ? -1 : keep_trim(w);
 }
 
 /* ---- the end ----------------------------------------------------------------- */

@@ -49,7 +49,7 @@ def eof_or_reset(s):
 # ---- start ---------------------------------------------------------------------
 
 def test_start(b):
-    assert b.start[1:] == (BEFORE_DATA, 0, 0)
+    assert b.start[1:] == (BEFORE_DATA, 0, 0, 0, 0)
     assert [r.type for r in b.records] == ["daemon.start", "policy.load"]
     f = b.guest()
     b.wait(lambda: b.ready == 1)

@@ -506,7 +506,7 @@ class Bench:
             return
         kind = struct.unpack_from("<I", data)[0]
         if kind == R_START:
-            self.start = struct.unpack_from("<16sIIQ", data, 16)
+            self.start = struct.unpack_from("<16sIIQQQ", data, 16)
         elif kind in (R_WRITE, R_NAMED):
             record = Record(data)
             assert record.rec == len(self.records) + 1, record

@@ -174,11 +174,12 @@ class Recorder:
         kind, zero, rec = struct.unpack("=IIQ", data[:16])
         return kind, rec, 0
 
-    def start(self, inst, mode=BEFORE_DATA, resume=0, rotate=0):
+    def start(self, inst, mode=BEFORE_DATA, resume=0, rotate=0, keep_bytes=0,
+              keep_files=0):
         """The last record of this inst that is in the log."""
         assert self.expect(HELLO) is not None
-        self.sock.send(struct.pack("=IIQ16sIIQ", START, 0, 0, inst, mode,
-                                   resume, rotate))
+        self.sock.send(struct.pack("=IIQ16sIIQQQ", START, 0, 0, inst, mode,
+                                   resume, rotate, keep_bytes, keep_files))
         return self.expect(READY)[1]
 
     def expect(self, kind, timeout=10):

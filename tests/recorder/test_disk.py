@@ -112,7 +112,7 @@ def killed_while_full():
         r = Recorder(small)
         b.r = r
         assert r.expect(HELLO)
-        r.send(struct.pack("=IIQ16sIIQ", START, 0, 0, me, 0, 1, 0))
+        r.send(struct.pack("=IIQ16sIIQQQ", START, 0, 0, me, 0, 1, 0, 0, 0))
         got = r.receive()
         if got is not None:
             break
@@ -150,7 +150,7 @@ def full_from_the_start():
         f.write(b"x" * 4096)
     r = Recorder(small)
     assert r.expect(HELLO)
-    r.send(struct.pack("=IIQ16sIIQ", START, 0, 0, inst(), 0, 0, 0))
+    r.send(struct.pack("=IIQ16sIIQQQ", START, 0, 0, inst(), 0, 0, 0, 0, 0))
     assert r.receive() is None
     assert r.process.wait(5) == 70
     assert "No space left" in r.words(), r.words()

@@ -4,6 +4,7 @@ load, rotation, and what the recorder refuses."""
 import errno
 import json
 import os
+import re
 import shutil
 import stat
 import sys
@@ -242,6 +243,111 @@ def rotation():
     shutil.rmtree(directory)
 
 
+def segments(directory):
+    return sorted(n for n in os.listdir(directory)
+                  if re.fullmatch(r"audit.jsonl[.][0-9]{12}", n))
+
+
+def keep_some(**keep):
+    """Flows of which one stays open over all segments. What is left, and why."""
+    directory = tempfile.mkdtemp()
+    path = os.path.join(directory, "audit.jsonl")
+    me = inst()
+    r = Recorder(directory)
+    r.start(me, rotate=65536, **keep)
+    rec = 1
+    r.send(open_(rec, 100000))
+    strangers = ["audit.jsonl.000000000001.gz", "audit.jsonl.x",
+                 "audit.jsonl.000000000003", "audit.jsonl.000000000005",
+                 "other.jsonl.000000000001"]
+    for name in strangers:                  # not ours, whatever they are called
+        with open(os.path.join(directory, name), "w") as f:
+            f.write('{"v":1,"seq":999,"ts":"no"}\n' * 3)
+    os.rename(os.path.join(directory, strangers[3]), path + ".d")
+    os.symlink("audit.jsonl.d", os.path.join(directory, strangers[3]))
+    for i in range(1, 1201):
+        rec += 2
+        r.send(open_(rec - 1, i))
+        r.send(close(rec, i))
+    r.wait_durable(rec)
+    left = [n for n in segments(directory) if n not in strangers]
+    sizes = [os.stat(os.path.join(directory, n)).st_size for n in left]
+    lines = [json.loads(line) for n in left + ["audit.jsonl"]
+             for line in open(os.path.join(directory, n))]
+    gone = [x for x in lines if x["type"] == "audit.remove"]
+    assert set(strangers) - set(os.listdir(directory)) == set(), \
+        os.listdir(directory)
+    # the newest are there, without a hole, and the last removal says up to where
+    seqs = [x["seq"] for x in lines]
+    assert seqs == list(range(seqs[0], seqs[-1] + 1))
+    assert gone[-1]["last_seq"] == seqs[0] - 1, (gone[-1], seqs[0])
+    assert all(a["last_seq"] + 1 == b["first_seq"]
+               for a, b in zip(gone, gone[1:]))
+    # killed, and another daemon: what was opened in a removed one has no close
+    r.kill()
+    for name in strangers:
+        os.unlink(os.path.join(directory, name))
+    os.unlink(path + ".d")
+    r = Recorder(directory)
+    r.start(inst(), rotate=65536, **keep)
+    r.send(record(1, DAEMON_STOP))
+    r.end(1)
+    print(validate(path).strip())
+    shutil.rmtree(directory)
+    return left, sizes
+
+
+def keep_number():
+    """The oldest finished files go when there are more than so many, no other's."""
+    left, _ = keep_some(keep_files=5)       # two are strangers that look like it
+    assert 3 <= len(left) <= 5, left
+
+
+def keep_size():
+    left, sizes = keep_some(keep_bytes=200000)
+    assert 2 <= len(left) and sum(sizes) <= 200000, (left, sizes)
+
+
+def keep_all():
+    directory = tempfile.mkdtemp()
+    r = Recorder(directory)
+    r.start(inst(), rotate=65536)
+    for i in range(1, 601):
+        r.send(open_(2 * i - 1, i))
+        r.send(close(2 * i, i))
+    r.wait_durable(1200)
+    names = segments(directory)
+    assert len(names) > 6 and names[0].endswith(".000000000001"), names
+    r.kill()
+    shutil.rmtree(directory)
+
+
+def keep_crash():
+    """A flow that was opened in a file that is gone: the daemon dies, and what is
+    left is read on."""
+    directory = tempfile.mkdtemp()
+    r = Recorder(directory)
+    r.start(inst(), rotate=65536, keep_files=2)
+    r.send(open_(1, 100000))
+    for i in range(1, 401):
+        r.send(open_(2 * i, i))
+        r.send(close(2 * i + 1, i))
+    r.send(open_(802, 500))
+    r.wait_durable(802)
+    r.kill()
+    r = Recorder(directory)
+    r.start(inst(), rotate=65536, keep_files=2)
+    r.send(record(1, DAEMON_STOP))
+    r.end(1)
+    path = os.path.join(directory, "audit.jsonl")
+    closed = [json.loads(line)["flow"] for n in segments(directory) +
+              ["audit.jsonl"] for line in open(os.path.join(directory, n))
+              if "unknown-crash" in line and "flow.close" in line]
+    assert closed == [500], closed
+    print(validate(path).strip())
+    shutil.rmtree(directory)
+
+
 def fails(directory, words, name="audit.jsonl"):
     r = Recorder(directory, name)
     assert r.receive() is None, "it greets"
@@ -292,7 +398,7 @@ def not_a_log():
     os.chmod(path, 0o600)
     r = Recorder(directory)
     assert r.expect(HELLO)
-    r.send(struct.pack("=IIQ16sIIQ", START, 0, 0, inst(), 0, 0, 0))
+    r.send(struct.pack("=IIQ16sIIQQQ", START, 0, 0, inst(), 0, 0, 0, 0, 0))
     assert r.receive() is None and r.process.wait(5) == 70
     assert "is not an audit log" in r.words()
     with open(path) as f:
@@ -316,7 +422,7 @@ def nonsense():
     """A broker that breaks the rules is a dead broker: closed, exit 0."""
     head = struct.pack("=IIQ", WRITE, 0, 2)
     bad = [head, b"x", open_(2, 2) + b"x", struct.pack("=IIQ", 999, 0, 0),
-           struct.pack("=IIQ16sIIQ", START, 0, 0, inst(), 0, 0, 0),
+           struct.pack("=IIQ16sIIQQQ", START, 0, 0, inst(), 0, 0, 0, 0, 0),
            record(2, 99), record(2, FLOW_OPEN, 2, reason=9999),
            record(2, FLOW_OPEN, 2, tenant=b"t" * 64), b"\0" * 4000]
     for message in bad:
@@ -354,5 +460,5 @@ def proc_of_it():
 
 
 run([every_type, names, group_commit, closes_within_a_second, async_says_so,
-     rotation,
+     rotation, keep_all, keep_number, keep_size, keep_crash,
      hostile_directory, not_a_log, one_writer, nonsense, proc_of_it])
