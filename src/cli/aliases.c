@@ -105,20 +105,31 @@ leads_to(const char *path, const struct stat *what)
 	    st.st_ino == what->st_ino;
 }
 
-int
-aliases_each(const struct run *r, const char *path,
-    int (*todo)(const struct run *, const char *, const char *), const char *cwd)
+/* Where `path' is in its file system; NULL: nobody knows. */
+static const struct mounted *
+place(const struct run *r, const char *path, char in_fs[2 * PATH_MAX])
 {
-	const struct mounted	*own = mount_of(r, path), *m;
+	const struct mounted	*own = mount_of(r, path);
+
+	if (own != NULL)
+		snprintf(in_fs, 2 * PATH_MAX, "%s%s",
+		    strcmp(own->root, "/") == 0 ? "" : own->root,
+		    rest(own->at, path));
+	return own;
+}
+
+int
+aliases_walk(const struct run *r, const char *path,
+    int (*todo)(void *, const char *), void *arg)
+{
 	char			 in_fs[2 * PATH_MAX], other[3 * PATH_MAX];
+	const struct mounted	*own = place(r, path, in_fs), *m;
 	const char		*left;
 	struct stat		 st;
 	size_t			 i;
 
 	if (own == NULL || lstat(path, &st) == -1)
 		return 0;
-	snprintf(in_fs, sizeof(in_fs), "%s%s",
-	    strcmp(own->root, "/") == 0 ? "" : own->root, rest(own->at, path));
 	for (i = 0; i < r->nmounted; i++) {
 		m = &r->mounted[i];
 		if (m == own || strcmp(m->dev, own->dev) != 0 ||
@@ -127,8 +138,53 @@ aliases_each(const struct run *r, const char *path,
 		snprintf(other, sizeof(other), "%s%s",
 		    strcmp(m->at, "/") == 0 ? "" : m->at, left);
 		if (strcmp(other, path) != 0 && strlen(other) < PATH_MAX &&
-		    leads_to(other, &st) && todo(r, other, cwd) == -1)
+		    leads_to(other, &st) && todo(arg, other) == -1)
 			return -1;
 	}
 	return 0;
+}
+
+int
+aliases_parts(const struct run *r, const char *path,
+    int (*todo)(void *, const char *), void *arg)
+{
+	char			 in_fs[2 * PATH_MAX];
+	const struct mounted	*own = place(r, path, in_fs), *m;
+	const char		*left;
+	size_t			 i;
+
+	for (i = 0; own != NULL && i < r->nmounted; i++) {
+		m = &r->mounted[i];
+		if (m == own || strcmp(m->dev, own->dev) != 0)
+			continue;
+		left = rest(*in_fs == '\0' ? "/" : in_fs, m->root);
+		if (left != NULL && *left != '\0' && strcmp(m->root, "/") != 0 &&
+		    !mounts_above(path, m->at) && todo(arg, m->at) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+struct each {
+	const struct run	*r;
+	int			(*todo)(const struct run *, const char *,
+				    const char *);
+	const char		*cwd;
+};
+
+static int
+one_of_each(void *arg, const char *path)
+{
+	struct each	*e = arg;
+
+	return e->todo(e->r, path, e->cwd);
+}
+
+int
+aliases_each(const struct run *r, const char *path,
+    int (*todo)(const struct run *, const char *, const char *), const char *cwd)
+{
+	struct each	e = { r, todo, cwd };
+
+	return aliases_walk(r, path, one_of_each, &e);
 }

@@ -162,7 +162,7 @@ uint64_t confine_half(uint64_t);
 
 /* private.c: directories of the host's that CMD has its own of */
 enum private_kind { PRIVATE_DEV, PRIVATE_RUN, PRIVATE_TMP, PRIVATE_RUNTIME,
-	PRIVATE_AUTOFS };
+	PRIVATE_EMPTY };
 struct private_dirs {
 	struct private_dir {
 		char			*path, *name;
@@ -326,7 +326,7 @@ int	inside_network(const struct run *, int ctl);
 /* CMD's home directory; "/" if nobody knows. */
 const char *run_home(const struct run *);
 /* private.c: in the order in which they are made */
-void	private_find(const struct run *, struct private_dirs *);
+void	private_find(struct run *);
 /* The one that a path is in, by its real name or the usual one; or NULL. */
 const struct private_dir *private_over(const struct private_dirs *,
 	    const char *path);

@@ -30,7 +30,7 @@ is_work(const struct run *r, const char *path)
 
 	if (d == NULL || strcmp(path, d->path) == 0)
 		return false;
-	return d->kind == PRIVATE_TMP || d->kind == PRIVATE_AUTOFS || (d->kind == PRIVATE_DEV &&
+	return d->kind == PRIVATE_TMP || d->kind == PRIVATE_EMPTY || (d->kind == PRIVATE_DEV &&
 	    strncmp(path, "/dev/shm/", 9) == 0);
 }
 

@@ -29,7 +29,7 @@ automounted(const struct run *r, const char *path)
 {
 	const struct private_dir	*d = private_over(&r->own, path);
 
-	return d != NULL && d->kind == PRIVATE_AUTOFS;
+	return d != NULL && d->kind == PRIVATE_EMPTY;
 }
 
 static bool

@@ -104,16 +104,47 @@ add_automounts(struct private_dirs *p)
 		line[to] = '\0';
 		path = line + from;
 		unescape(path);
-		add(p, path, PRIVATE_AUTOFS);
+		add(p, path, PRIVATE_EMPTY);
 	}
 	free(line);
 	if (f != NULL)
 		fclose(f);
 }
 
-void
-private_find(const struct run *r, struct private_dirs *p)
+/* Not what is below one of them: it goes with that. A socket is for sockets.c. */
+static int
+add_alias(void *run, const char *path)
 {
+	struct run	*r = run;
+
+	if (private_over(&r->own, path) == NULL && !outside_add(r, path, false))
+		add(&r->own, path, PRIVATE_EMPTY);
+	return 0;
+}
+
+/*
+ * A second mount of the same file system shows the host's /tmp at another path, and a
+ * directory of the host's /run may be mounted by itself; a chroot has the terminals.
+ */
+static void
+add_aliases(struct run *r)
+{
+	size_t	i, n = r->own.n;
+
+	for (i = 0; i < n; i++) {
+		(void)aliases_walk(r, r->own.of[i].path, add_alias, r);
+		(void)aliases_parts(r, r->own.of[i].path, add_alias, r);
+	}
+	(void)aliases_walk(r, "/dev/pts", add_alias, r);
+	(void)aliases_walk(r, "/dev/shm", add_alias, r);
+	(void)aliases_parts(r, "/dev/shm", add_alias, r);
+}
+
+void
+private_find(struct run *r)
+{
+	struct private_dirs	*p = &r->own;
+
 	p->n = 0;
 	add(p, "/dev", PRIVATE_DEV);
 	add(p, "/run", PRIVATE_RUN);
@@ -124,6 +155,7 @@ private_find(const struct run *r, struct private_dirs *p)
 	}
 	add_automounts(p);
 	add_runtime(r, p);
+	add_aliases(r);
 }
 
 const struct private_dir *
@@ -168,7 +200,7 @@ own_named(const struct run *r)
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		dir = getenv(names[i]);
 		if (dir == NULL || (d = private_over(&r->own, dir)) == NULL ||
-		    d->kind == PRIVATE_RUNTIME || d->kind == PRIVATE_AUTOFS ||
+		    d->kind == PRIVATE_RUNTIME || d->kind == PRIVATE_EMPTY ||
 		    strstr(dir, "/..") != NULL || stat(dir, &st) == 0)
 			continue;
 		if (own_dir(r, dir) == -1)
@@ -241,7 +273,7 @@ make_one(const struct run *r, const struct private_dir *d)
 		return make_run(r, d);
 	case PRIVATE_TMP:
 		return mounts_tmpfs(d->path, "mode=1777,size=50%");
-	case PRIVATE_AUTOFS:
+	case PRIVATE_EMPTY:
 		return mounts_tmpfs(d->path, "mode=0555,size=64k,nr_inodes=64");
 	case PRIVATE_RUNTIME:
 		snprintf(options, sizeof(options),
@@ -263,8 +295,9 @@ private_make(const struct run *r)
 		if (r->own.of[i].kind == PRIVATE_TMP &&
 		    access(r->own.of[i].path, F_OK) == -1)
 			mounts_point(r->own.of[i].path, true);
-		if (make_one(r, &r->own.of[i]) == 0)
-			continue;
+		if (make_one(r, &r->own.of[i]) == 0 || (errno == ENOENT &&
+		    r->own.of[i].kind == PRIVATE_EMPTY))
+			continue;	/* went with one above it */
 		log_warn("%s: a directory of CMD's own in its place; the kernel "
 		    "has to allow tmpfs and devpts in user namespaces",
 		    r->own.of[i].path);

@@ -297,7 +297,7 @@ look_around(struct run *r)
 		log_warnx("--nested: a socket that is made from now on, in a "
 		    "directory of the host's that is not known to hold any, is "
 		    "open to CMD");
-	private_find(r, &r->own);
+	private_find(r);
 	outside_look(r);
 	etc_remember(r);
 	return expose_find(r);

@@ -100,6 +100,39 @@ gone(const struct world *w, const char *path)
 	return true;
 }
 
+/* Where CMD sees the host's, so that it has to be covered. */
+static bool
+is_shared(const struct plan *p, const char *path)
+{
+	return strcmp(path, "/") != 0 && !mounts_above(path, p->home) &&
+	    !gone(p->w, path) && !exposed(p->w, path);
+}
+
+static int
+add_alias(void *plan, const char *path)
+{
+	struct plan	*p = plan;
+	struct stat	 st;
+
+	if (!is_shared(p, path) || lstat(path, &st) == -1)
+		return 0;
+	if (S_ISDIR(st.st_mode))
+		return add(&p->dirs, path);
+	return S_ISSOCK(st.st_mode) ? add(&p->files, path) : 0;
+}
+
+/* At each path that leads to it, and what of it is mounted elsewhere. */
+static int
+add_everywhere(struct plan *p, const char *path)
+{
+	const struct run	*r = p->w->run;
+
+	if (add(&p->dirs, path) == -1 ||
+	    aliases_walk(r, path, add_alias, p) == -1)
+		return -1;
+	return aliases_parts(r, path, add_alias, p);
+}
+
 /* A directory whose sockets are to go; by whatever name it was found. */
 static int
 add_dir(struct plan *p, const char *name)
@@ -108,11 +141,9 @@ add_dir(struct plan *p, const char *name)
 	struct stat	st;
 
 	if (realpath(name, path) == NULL || stat(path, &st) == -1 ||
-	    !S_ISDIR(st.st_mode) || strcmp(path, "/") == 0 ||
-	    mounts_above(path, p->home) || gone(p->w, path) ||
-	    exposed(p->w, path))
+	    !S_ISDIR(st.st_mode) || !is_shared(p, path))
 		return 0;
-	return add(&p->dirs, path);
+	return add_everywhere(p, path);
 }
 
 static int
@@ -179,9 +210,11 @@ add_found(struct plan *p, const char *name)
 	snprintf(dir, sizeof(dir), "%s", path);
 	slash = strrchr(dir, '/');
 	*slash = '\0';
-	if (*dir == '\0' || at_work(p, dir))
-		return add(&p->files, path);
-	return add(&p->dirs, dir);
+	if (*dir != '\0' && !at_work(p, dir))
+		return add_everywhere(p, dir);
+	if (add(&p->files, path) == -1)
+		return -1;
+	return aliases_walk(p->w->run, path, add_alias, p);
 }
 
 static int

@@ -106,6 +106,12 @@ void	etc_resolv(char *buf, size_t size);
 /* Before CMD's namespaces are made. */
 void	aliases_read(struct run *);
 /* Each other path at which the same can be reached; until one is -1. */
+int	aliases_walk(const struct run *, const char *path,
+	    int (*)(void *arg, const char *path), void *arg);
+/* Each mount elsewhere that shows a part of what is below the directory. */
+int	aliases_parts(const struct run *, const char *path,
+	    int (*)(void *arg, const char *path), void *arg);
+/* aliases_walk for those who work on CMD's files. */
 int	aliases_each(const struct run *, const char *path, int (*)(const struct run *,
 	    const char *path, const char *cwd), const char *cwd);
 

@@ -263,6 +263,50 @@ def sockets_under_other_names(t):
 
 
 @case(quick=True, gateways=OURS)
+def sockets_at_other_paths(t):
+    """A second mount of the home, of /tmp, of a part of /run, of one socket, of the
+    terminals: what is not there for CMD is at none of them."""
+    host = t.keep(Host(t))
+    home = host.path
+    first = [host.listen(p) for p in (
+        f"{home}/.gnupg/S.dirmngr", f"{home}/app/s", f"{home}/s", "/tmp/x/s",
+        "/run/svc/s", "/run/one.sock", f"{home}/deep/er/s")]
+    others = {home: "home2", "/tmp": "tmp2", "/run/svc": "svc2",
+              "/dev/pts": "pts2", f"{home}/deep/er": "er2"}
+    mounted = []
+    try:
+        for source, name in others.items():
+            others[source] = os.path.join(t.lab.scratch, name)
+            os.mkdir(others[source])
+            nspace.mount(source, others[source], "none", nspace.MS_BIND)
+            mounted.append(others[source])
+        one = os.path.join(t.lab.scratch, "one2")
+        with open(one, "w", encoding="ascii"):
+            pass
+        nspace.mount("/run/one.sock", one, "none", nspace.MS_BIND)
+        mounted.append(one)
+        paths = [p.replace(home, others[home]) for p in first[:3]]
+        paths += [others["/tmp"] + "/x/s", others["/run/svc"] + "/s", one,
+                  others[f"{home}/deep/er"] + "/s"]
+        inside = t.keep(Inside(t, host))
+        refused(t, host, inside.tries(paths), "by another mount")
+        for path in first[:2] + first[3:5]:
+            host.listen(path)
+        refused(t, host, inside.tries(paths), "anew")
+        inside.close()
+        code, out, err = host.sh(f"ls {others['/dev/pts']}; "
+                                 f"echo x >{others[home]}/.gnupg/made")
+        t.equal((code, out), (0, ""), err)
+        t.check(os.path.exists(home + "/.gnupg/made"), "files pass")
+    finally:
+        for path in mounted:
+            nspace.umount(path)
+        for path in others.values():
+            os.rmdir(path)
+        os.unlink(one)
+
+
+@case(quick=True, gateways=OURS)
 def socket_where_one_works(t):
     """In the working directory: covered, and said that it may not last."""
     host = t.keep(Host(t))
