@@ -25,12 +25,13 @@ accounts_init(struct accounts *s)
 {
 	TAILQ_INIT(&s->taken);
 	TAILQ_INIT(&s->idle);
-	s->nidle = 0;
+	s->nidle = s->nleftovers = 0;
 }
 
 static void
 account_free(struct account *a)
 {
+	leftovers_free(&a->leftovers);
 	quota_free(a->quota);
 	aggregate_free(a->denied);
 	aggregate_free(a->unresolved);
@@ -62,8 +63,9 @@ messages_init(struct account *a, uint32_t rate, uint64_t mono)
 }
 
 static struct account *
-account_new(const char *name, const struct policy_limits *l,
-    uint32_t conns_max, uint32_t rules, uint64_t mono)
+account_new(struct accounts *s, const char *name,
+    const struct policy_limits *l, uint32_t conns_max, uint32_t rules,
+    uint64_t mono)
 {
 	struct account	*a = calloc(1, sizeof(*a));
 
@@ -71,6 +73,7 @@ account_new(const char *name, const struct policy_limits *l,
 		return NULL;
 	memcpy(a->name, name, strnlen(name, sizeof(a->name) - 1));
 	a->quota = quota_new(l, conns_max, mono);
+	leftovers_init(&a->leftovers, a->quota, &s->nleftovers);
 	a->denied = aggregate_new();
 	a->unresolved = aggregate_new();
 	a->failed = aggregate_new();
@@ -119,7 +122,8 @@ account_take(struct accounts *s, const char *name,
 		}
 	if ((a = idle_find(s, name)) != NULL)
 		idle_remove(s, a);
-	else if ((a = account_new(name, l, conns_max, rules, mono)) == NULL)
+	else if ((a = account_new(s, name, l, conns_max, rules,
+	    mono)) == NULL)
 		return NULL;
 	TAILQ_INSERT_TAIL(&s->taken, a, entry);
 	return a;
@@ -156,6 +160,7 @@ accounts_tick(struct accounts *s, uint64_t mono, uint64_t boot)
 
 	for (a = TAILQ_FIRST(&s->idle); a != NULL; a = next) {
 		next = TAILQ_NEXT(a, entry);
+		(void)leftovers_tick(&a->leftovers, mono);
 		if (!at_rest(a, mono, boot))
 			continue;
 		idle_remove(s, a);

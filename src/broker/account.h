@@ -10,6 +10,7 @@
 #include "aggregate.h"
 #include "budget.h"
 #include "keeper.h"
+#include "leftover.h"
 #include "pins.h"
 #include "quota.h"
 #include "reason.h"
@@ -34,6 +35,7 @@ struct account {
 	struct volume	volume;		/* of its lines in the log */
 	struct aggregate *denied, *unresolved;	/* flows, questions */
 	struct aggregate *failed;	/* connects */
+	struct leftovers leftovers;
 	struct drops	drops[REASON_MAX];
 	bool		dropped;	/* one of them is not yet told */
 	uint64_t	limit_told[REASON_MAX], starved_told;
@@ -42,6 +44,7 @@ struct account {
 struct accounts {
 	TAILQ_HEAD(, account) taken, idle;
 	uint32_t	nidle;
+	uint32_t	nleftovers;
 };
 
 void	accounts_init(struct accounts *);
@@ -53,7 +56,7 @@ void	accounts_free(struct accounts *);
 struct account *account_take(struct accounts *, const char *name,
 	    const struct policy_limits *, uint32_t conns_max, uint32_t rules,
 	    uint64_t mono);
-/* Its guest is gone; every charge has been refunded. */
+/* Its guest is gone; no charge is left but those of its leftovers. */
 void	account_leave(struct accounts *, struct account *, uint64_t mono);
 /* Forgets those whose memory makes no difference any more. */
 void	accounts_tick(struct accounts *, uint64_t mono, uint64_t boot);

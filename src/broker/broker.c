@@ -153,7 +153,7 @@ broker_tick(int fd, short what, void *arg)
 	}
 	urgent |= resolver_urgent(b) || inspector_urgent(b) ||
 	    audit_urgent(b);
-	if (urgent || busy)
+	if (urgent || busy || b->accounts.nleftovers > 0)
 		tick_in(b, urgent);
 	if (b->stop != STOP_NO)
 		broker_stop_step(b);

@@ -401,12 +401,14 @@ void	ledger_move(struct flow *, struct flow_list *);
 
 void	ledger_free(struct flow *);
 
-/* drain.c */
+/* drain.c, leftover.c */
+#define DRAIN_LITTLE	4096u		/* a FIN, or a small packet */
+#define DRAIN_STUCK	(60 * SEC)	/* without a byte taken; then RST */
 bool	drain_wanted(const struct flow *);
 void	drain_take(struct flow *);
 uint64_t drain_tick(struct guest *, uint64_t mono);
 uint64_t drain_reset(struct guest *);
-void	drain_end_all(struct guest *);
+void	drain_leave(struct guest *);
 
 /* cut.c */
 void	cut_flow(const struct flow *, bool at_once);

@@ -13,14 +13,11 @@
 #include "broker.h"
 #include "log.h"
 
-#define LITTLE		4096u		/* a FIN, or a small packet */
-#define STUCK		(60 * SEC)	/* without a byte taken; then RST */
-
 /* The frame has ended it in order: is there more than a last packet? */
 bool
 drain_wanted(const struct flow *f)
 {
-	return kmem_queued(f->fd) > LITTLE;
+	return kmem_queued(f->fd) > DRAIN_LITTLE;
 }
 
 /* It is on no list, and its close is written. */
@@ -31,7 +28,7 @@ drain_take(struct flow *f)
 
 	f->state = FLOW_DRAIN;
 	f->held = kmem_queued(f->fd);
-	f->due = mono_now() + STUCK;
+	f->due = mono_now() + DRAIN_STUCK;
 	TAILQ_INSERT_TAIL(&g->drains, f, all);
 	broker_want_tick(g->broker);
 }
@@ -63,10 +60,10 @@ drain_tick(struct guest *g, uint64_t mono)
 		next = TAILQ_NEXT(f, all);
 		held = kmem_queued(f->fd);
 		if (held < f->held)
-			f->due = mono + STUCK;
+			f->due = mono + DRAIN_STUCK;
 		f->held = held;
-		if (held <= LITTLE || mono >= f->due)
-			end(f, held > LITTLE);
+		if (held <= DRAIN_LITTLE || mono >= f->due)
+			end(f, held > DRAIN_LITTLE);
 		else
 			all += held;
 	}
@@ -84,17 +81,17 @@ drain_reset(struct guest *g)
 	return held;
 }
 
-/*
- * Nobody is left to be charged, nor a frame to be asked: the kernel sends the rest,
- * as it does for any process.
- */
+/* The guest is gone, and with it its frames: what is left is its name's. */
 void
-drain_end_all(struct guest *g)
+drain_leave(struct guest *g)
 {
 	struct flow	*f;
 
 	while ((f = TAILQ_FIRST(&g->drains)) != NULL) {
 		TAILQ_REMOVE(&g->drains, f, all);
+		ledger_unwatch(f);
+		leftover_add(&g->account->leftovers, &f->fd, &f->charge,
+		    f->held, mono_now());
 		ledger_free(f);
 	}
 }

@@ -44,6 +44,7 @@ tables_new(struct guest *g, uint64_t now)
 	g->quota = g->account->quota;
 	g->pins = g->account->pins;
 	g->budget = g->account->budget;
+	g->kmem = leftovers_tick(&g->account->leftovers, now);
 	while (size < quota_conns_max(g->quota))
 		size *= 2;
 	g->table_mask = size - 1;
@@ -382,7 +383,7 @@ void
 guest_free(struct guest *g)
 {
 	answer_reset(g);
-	drain_end_all(g);
+	drain_leave(g);
 	chan_free(g->chan);
 	account_leave(&g->broker->accounts, g->account, mono_now());
 	free(g->table);

@@ -126,16 +126,20 @@ revoke(struct guest *g, uint64_t live)
 void
 kmem_tick(struct guest *g, uint64_t mono)
 {
+	struct leftovers *past = &g->account->leftovers;
 	uint64_t	live, drains = drain_tick(g, mono);
+	uint64_t	left = leftovers_tick(past, mono);
 
-	g->kmem = measure(g, &live) + drains;
-	if (live + drains <= limit(g))
+	g->kmem = measure(g, &live) + drains + left;
+	if (live + drains + left <= limit(g))
 		return;
 	deny_limit(g, REASON_KERNEL_MEMORY);
-	while (drains > 0 && live + drains > limit(g))
+	while (left > 0 && live + drains + left > limit(g))
+		left -= leftover_reset(past);
+	while (drains > 0 && live + drains + left > limit(g))
 		drains -= drain_reset(g);
-	if (live + drains > limit(g))
-		revoke(g, live + drains);
+	if (live + drains + left > limit(g))
+		revoke(g, live + drains + left);
 }
 
 bool

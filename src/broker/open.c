@@ -187,7 +187,8 @@ admit(struct guest *g, const struct wire_open *m, const struct verdict *v,
 	enum reason	 why;
 	struct flow	*f;
 
-	if (g->broker->nflows >= g->broker->conns_max ||
+	if (g->broker->nflows + g->broker->accounts.nleftovers >=
+	    g->broker->conns_max ||
 	    (f = ledger_add(g, m, v, named, charge)) == NULL)
 		return REASON_RESOURCE;
 	why = v->peek != VERIFY_NONE ? peek_begin(f, v, &code) :

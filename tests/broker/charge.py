@@ -222,6 +222,30 @@ def test_over_and_not_taken(b):
     b.wait(lambda: b.fds() <= base + 1)
 
 
+@needs(kernel_memory=16384)
+def test_over_and_hung_up(b):
+    """Hanging up is no new memory: what the last link has left is the name's, until
+    its peers have taken it. They get all of it."""
+    f = b.guest()
+    srv, port = listener()
+    base = b.fds()
+    flows = until_refused(b, f, srv, port, lambda flow: over(f, flow))
+    b.hang_up(f)
+    f = b.guest()
+    assert f.expect(DENY, f.open(LO, port)) == RESET
+    b.settle()
+    assert b.of("flow.deny")[-1].reason == "kernel-memory"
+    assert b.fds() >= base + len(flows)
+    for (_, _, conn, n) in flows:
+        got = 0
+        conn.settimeout(5)
+        while chunk := conn.recv(1 << 20):
+            got += len(chunk)
+        assert got == n, (got, n)
+    admitted(b, f, srv, port)
+    b.wait(lambda: b.fds() <= base + 1)
+
+
 @needs(kernel_memory=1024)
 def test_over_and_too_much(b):
     """Flows that are over go first, the oldest at once: none that lives is hurt."""
