@@ -177,12 +177,23 @@ find_segment(int dir, const char *name, uint64_t most, bool up)
 	return best;
 }
 
-static int
-ascending(const void *a, const void *b)
+/*
+ * Shell's sort: glibc's qsort(3) asks for the size of the machine's memory by a call
+ * that the seal does not have.
+ */
+static void
+ascending(uint64_t *v, size_t n)
 {
-	uint64_t	x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	uint64_t	x;
+	size_t		gap, i, k;
 
-	return x < y ? -1 : x > y;
+	for (gap = n / 2; gap > 0; gap /= 2)
+		for (i = gap; i < n; i++) {
+			x = v[i];
+			for (k = i; k >= gap && v[k - gap] > x; k -= gap)
+				v[k] = v[k - gap];
+			v[k] = x;
+		}
 }
 
 /* Counts them, and with `out` notes as many as there is room for. */
@@ -218,8 +229,7 @@ scan_segments(int dir, const char *name, size_t *n)
 	uint64_t	*v = room == 0 ? NULL : calloc(room, sizeof(*v));
 
 	*n = v == NULL ? 0 : list(dir, name, v, room);
-	if (*n > 0)
-		qsort(v, *n, sizeof(*v), ascending);
+	ascending(v, *n);
 	return v;
 }
 

@@ -263,6 +263,9 @@ def keep_some(**keep):
     for name in strangers:                  # not ours, whatever they are called
         with open(os.path.join(directory, name), "w") as f:
             f.write('{"v":1,"seq":999,"ts":"no"}\n' * 3)
+    many = [f"audit.jsonl.{900000 - i:012}" for i in range(300)]
+    for name in many:                       # more than fit into a page
+        open(os.path.join(directory, name), "w").close()
     os.rename(os.path.join(directory, strangers[3]), path + ".d")
     os.symlink("audit.jsonl.d", os.path.join(directory, strangers[3]))
     for i in range(1, 1201):
@@ -270,12 +273,12 @@ def keep_some(**keep):
         r.send(open_(rec - 1, i))
         r.send(close(rec, i))
     r.wait_durable(rec)
-    left = [n for n in segments(directory) if n not in strangers]
+    left = [n for n in segments(directory) if n not in strangers + many]
     sizes = [os.stat(os.path.join(directory, n)).st_size for n in left]
     lines = [json.loads(line) for n in left + ["audit.jsonl"]
              for line in open(os.path.join(directory, n))]
     gone = [x for x in lines if x["type"] == "audit.remove"]
-    assert set(strangers) - set(os.listdir(directory)) == set(), \
+    assert set(strangers + many) - set(os.listdir(directory)) == set(), \
         os.listdir(directory)
     # the newest are there, without a hole, and the last removal says up to where
     seqs = [x["seq"] for x in lines]
@@ -285,7 +288,7 @@ def keep_some(**keep):
                for a, b in zip(gone, gone[1:]))
     # killed, and another daemon: what was opened in a removed one has no close
     r.kill()
-    for name in strangers:
+    for name in strangers + many:
         os.unlink(os.path.join(directory, name))
     os.unlink(path + ".d")
     r = Recorder(directory)
