@@ -87,8 +87,9 @@ def enter():
         return False
     if uid != 0:
         write("/proc/self/setgroups", "deny")
-        write("/proc/self/uid_map", f"{uid} {uid} 1")
-        write("/proc/self/gid_map", f"{gid} {gid} 1")
+        # as root of it: another user's ip(8) would have no capability
+        write("/proc/self/uid_map", f"0 {uid} 1")
+        write("/proc/self/gid_map", f"0 {gid} 1")
     return subprocess.run(["ip", "link", "set", "lo", "up"],
                           stderr=subprocess.DEVNULL).returncode == 0
 
