@@ -94,11 +94,14 @@ CALLS = {                       # x86-64's numbers
         "Ii", 8, 1) + ZERO), 0),
     "kexec_load": (246, 0, 0, None, 0), "init_module": (175, None, 0, b""),
     "finit_module": (313, 0, b"", 0), "delete_module": (176, b"x", 0),
-    "swapon": (167, b"/x", 0), "reboot": (169, 0xfee1dead, 672274793, 0, 0),
+    "swapon": (167, b"/x", 0), 
+    # with arguments that are refused for what they are, where they are looked at
+    "reboot": (169, 1, 1, 0, 0),
     "acct": (163, b"/x"), "quotactl": (179, 0, None, 0, None),
     "iopl": (172, 3), "ioperm": (173, 0, 1, 1), "settimeofday": (
-        164, ctypes.create_string_buffer(struct.pack("qq", 1, 1)), None),
-    "clock_settime": (227, 0, ctypes.create_string_buffer(struct.pack("qq", 1, 1))),
+        164, ctypes.create_string_buffer(struct.pack("qq", 1, 1 << 40)), None),
+    "clock_settime": (227, 0, ctypes.create_string_buffer(struct.pack(
+        "qq", 1, 1 << 40))),
     "perf_event_open": (298, ctypes.create_string_buffer(struct.pack(
         "IIQ", 1, 128, 0) + ZERO), -1, 0, -1, 0),
     "syslog(READ_ALL)": (103, 3, ctypes.create_string_buffer(ZERO), 256),

@@ -8,25 +8,17 @@ import time
 
 import lab as lablib
 import nspace
-from corpus import Program, attack
+from corpus import Program, attack, nobody
 
-BLOCKED = ("io_uring", "key", "add_key", "request_key")
+BLOCKED = ("io_uring", "key", "add_key", "request_key", "settimeofday",
+           "clock_settime", "reboot")
+OF_ROOT = {"chroot", "setuid(0)", "setgid(0)", "setgroups"}     # sallyport(1)
 HARMLESS = {                    # succeed for everybody and reach nobody else:
     "prctl(SET_SECCOMP off)",
     "personality(ADDR_NO_RANDOMIZE)",
     # the kernel looks at the caller's pid namespace only, or kernel_schedules does
     "setpriority(USER)", "ioprio_set(USER)", "setpriority(PGRP)",
     "ioprio_set(PGRP)"}
-
-
-# Root's CMD is root for files and ids; these reach no further.
-HARMLESS_FOR_ROOT = {"setuid(0)", "setgid(0)", "setgroups", "chroot"}
-
-
-def only_a_users(a):
-    """What root can do to a machine is not tried on the machine, for a control."""
-    if not a.lab.user:
-        a.t.skip("on the host it would be root's doing")
 
 
 def words(program):
@@ -50,28 +42,28 @@ def kernel_families(a):
 def passing(a, name, least, blocked):
     """What does something; and of `blocked`, what gets past the filter."""
     place = a.place()
-    outside = words(Program(a, place, name, inside=False)) \
-        if a.lab.user else {}
+    outside = words(Program(a, place, name, inside=False, prefix=nobody(a)))
     inside = words(Program(a, place, name))
     a.control(len(inside) > least, f"{len(inside)} calls")
     for what, word in inside.items():
-        if word == "ok" and what not in HARMLESS and (
-                a.lab.user or what not in HARMLESS_FOR_ROOT):
+        if word == "ok" and what not in HARMLESS and \
+                (a.lab.user or what not in OF_ROOT):
             a.gained(what)
         elif what.startswith(blocked) and word not in ("EPERM", "died") and \
-                outside.get(what) != "EPERM":
+                outside[what] != "EPERM":
             a.gained(f"{what} passes the filter ({word})")
 
 
 @attack("L3", quick=True)
 def kernel_schedules(a):
     """The priority of the user's other processes."""
-    only_a_users(a)
     place = a.place()
     for inside in (True, False):
-        program = Program(a, place, "schedules", inside=inside, later=True)
+        who = [] if inside else nobody(a)
+        program = Program(a, place, "schedules", inside=inside, later=True,
+                          prefix=who)
         program.ready()
-        others = (Sleeper(a, program.process.pid), Sleeper(a))
+        others = Sleeper(a, program.process.pid, who), Sleeper(a, 0, who)
         program.go()
         program.result()
         hit = [(o.nice(), o.io()) for o in others]
@@ -82,11 +74,11 @@ def kernel_schedules(a):
 
 
 class Sleeper:
-    """Another process of the user, in no group of CMD's."""
+    """Another process of the user, in this group or one of its own."""
 
-    def __init__(self, a, group=None):
+    def __init__(self, a, group, who):
         self.process = subprocess.Popen(
-            [*a.lab.as_user(), "sleep", "100"], process_group=group or 0)
+            [*who, *a.lab.as_user(), "sleep", "100"], process_group=group)
         a.t.keep(self)
         lablib.wait_until(lambda: lablib.program(self.process.pid) == "sleep", 5)
 
@@ -106,12 +98,13 @@ class Sleeper:
 @attack("held", quick=True)
 def kernel_signals(a):
     """Groups, everybody, owners of sockets, pidfds: nobody outside is hit."""
-    only_a_users(a)
     place = a.place()
     for inside in (True, False):
-        program = Program(a, place, "signals", inside=inside, later=True)
+        who = [] if inside else nobody(a)
+        program = Program(a, place, "signals", inside=inside, later=True,
+                          prefix=who)
         program.ready()
-        other = subprocess.Popen([*a.lab.as_user(), "sleep", "100"],
+        other = subprocess.Popen([*who, *a.lab.as_user(), "sleep", "100"],
                                  process_group=program.process.pid)
         lablib.wait_until(lambda: lablib.program(other.pid) == "sleep", 5)
         program.go()
