@@ -53,6 +53,7 @@ def families():
 
 
 ZERO = bytes(256)
+NOW = struct.pack("qq", int(time.time()), 0)
 CALLS = {                       # x86-64's numbers
     "ptrace(ATTACH, init)": (101, 16, 1, 0, 0),
     "ptrace(SEIZE, init)": (101, 0x4206, 1, 0, 0),
@@ -95,13 +96,12 @@ CALLS = {                       # x86-64's numbers
     "kexec_load": (246, 0, 0, None, 0), "init_module": (175, None, 0, b""),
     "finit_module": (313, 0, b"", 0), "delete_module": (176, b"x", 0),
     "swapon": (167, b"/x", 0), 
-    # with arguments that are refused for what they are, where they are looked at
+    # with an argument that nobody would do anything for
     "reboot": (169, 1, 1, 0, 0),
     "acct": (163, b"/x"), "quotactl": (179, 0, None, 0, None),
     "iopl": (172, 3), "ioperm": (173, 0, 1, 1), "settimeofday": (
-        164, ctypes.create_string_buffer(struct.pack("qq", 1, 1 << 40)), None),
-    "clock_settime": (227, 0, ctypes.create_string_buffer(struct.pack(
-        "qq", 1, 1 << 40))),
+        164, ctypes.create_string_buffer(NOW), None),
+    "clock_settime": (227, 0, ctypes.create_string_buffer(NOW)),
     "perf_event_open": (298, ctypes.create_string_buffer(struct.pack(
         "IIQ", 1, 128, 0) + ZERO), -1, 0, -1, 0),
     "syslog(READ_ALL)": (103, 3, ctypes.create_string_buffer(ZERO), 256),

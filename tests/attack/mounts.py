@@ -65,7 +65,8 @@ class Automounter:
 
 def look(a, place, paths, inside, home=None):
     """CMD looks at these, a second each; it may be left waiting."""
-    program = Program(a, place, "look", inside=inside,
+    logs = tree(place, "logs")          # nobody's home, nor where CMD works
+    program = Program(a, place, "look", inside=inside, log=logs + "/audit.jsonl",
                       backwards=[p[::-1] for p in paths], env={"HOME": home} if home else None, cwd=home)
     try:
         return program.result(20)["tried"]
