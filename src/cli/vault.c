@@ -127,7 +127,6 @@ pin_link(const char *path, const struct stat *above, const char *cwd, void *arg)
 static int
 not_wanted(const struct run *r, const char *dir, const char *cwd)
 {
-	char	path[PATH_MAX];
 	size_t	i;
 
 	if (mounts_above(dir, cwd)) {
@@ -135,11 +134,10 @@ not_wanted(const struct run *r, const char *dir, const char *cwd)
 		    "from another directory", cwd);
 		return -1;
 	}
-	for (i = 0; i < r->nexpose; i++)
-		if (realpath(r->expose[i], path) != NULL &&
-		    mounts_above(dir, path)) {
+	for (i = 0; i < r->nexposed; i++)
+		if (mounts_above(dir, r->exposed[i].path)) {
 			log_warnx("--expose %s: the audit log is there",
-			    r->expose[i]);
+			    r->exposed[i].given);
 			return -1;
 		}
 	return 0;

@@ -171,13 +171,24 @@ check_audit(const char *path)
 	return -1;
 }
 
+/* By what they are: a second mount shows them under other names. */
 static bool
-holds(const char *dir, const char *what)
+holds(const struct stat *dir, const char *what)
 {
-	char	path[PATH_MAX];
+	char		path[PATH_MAX];
+	struct stat	st;
 
-	return what != NULL && realpath(what, path) != NULL &&
-	    mounts_above(dir, path);
+	if (what == NULL || realpath(what, path) == NULL)
+		return false;
+	for (;;) {
+		if (stat(path, &st) == 0 && st.st_dev == dir->st_dev &&
+		    st.st_ino == dir->st_ino)
+			return true;
+		if (strcmp(path, "/") == 0)
+			return false;
+		path[strrchr(path, '/') == path ? 1 :
+		    strrchr(path, '/') - path] = '\0';
+	}
 }
 
 /* Nobody else has business in it, and CMD has none. */
@@ -190,7 +201,7 @@ logs_alone(const char *path)
 	snprintf(copied, sizeof(copied), "%s", path);
 	return realpath(dirname(copied), dir) != NULL && stat(dir, &st) == 0 &&
 	    st.st_uid == geteuid() && (st.st_mode & 077) == 0 &&
-	    !holds(dir, ".") && !holds(dir, getenv("HOME"));
+	    !holds(&st, ".") && !holds(&st, getenv("HOME"));
 }
 
 /* It was needed once: a log is continued where it is, wherever we stand now. */

@@ -828,6 +828,10 @@ def cannot_be_exposed(t):
         t.equal((code, out), (MACHINERY, ""), options)
         t.check(len(err.splitlines()) == 1, f"{options}: {err!r}")
         t.check(re.search(pattern, err), f"{options}: {err!r}")
+    t.equal(host.sh("true")[0], 0)      # leaves a log
+    code, out, err = host.sh("echo ran", options=(
+        "--expose", os.path.join(host.path, "log.d", "*")))
+    t.check((code, out) == (MACHINERY, "") and "audit log is there" in err, err)
     host.env["SSH_AUTH_SOCK"] = os.path.join(host.path, "plain")
     code, _, err = host.sh("true", options=("--ssh-agent",))
     t.check(code == MACHINERY and "no socket" in err, err)
