@@ -179,6 +179,25 @@ def test_the_largest_goes(b):
 
 
 @needs(kernel_memory=1024)
+def test_many_at_once(b):
+    """Hundreds of flows to choose from, none of them large."""
+    f = b.guest()
+    srv, port = listener()
+    flows = {i: (s, c) for i, s, c in
+             (connected(f, srv, port) for _ in range(300))}
+    for _, conn in flows.values():
+        conn.send(bytes(9000))
+    kind, ident, _, _ = f.recv(4)
+    while kind == REVOKE:
+        flows.pop(ident)[0].close()
+        f.close(ident, HOW_RST, "killed")
+        kind, ident, _, _ = f.recv(1.2)
+    assert kind is None, kind
+    assert 20 < len(flows) < 280, len(flows)
+    assert len(b.of("flow.close", reason="kernel-memory")) == 300 - len(flows)
+
+
+@needs(kernel_memory=1024)
 def test_frame_that_does_not_give_it_back(b):
     f = b.guest()
     srv, port = listener()

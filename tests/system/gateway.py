@@ -32,7 +32,7 @@ ALLOW_ALL = "".join(
     for word, what in (("tcp", f"port tcp {PORTS}"), ("udp", "port udp "
                        "{ 1-852 854-65535 }"), ("ping", "icmp echo")))
 MANY = ("limits many { conns 20000 pending 4000 rate 100000/s burst 100000 "
-        "}\n")
+        "kernel-memory 16G }\n")
 
 
 def policy_text(rules=ALLOW_ALL, head=MANY, tenant="limits many\n", mode=""):
