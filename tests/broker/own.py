@@ -142,6 +142,8 @@ def revoked_by(b, dst, change, undo):
         while refused is None and time.monotonic() < changed + 3:
             try:
                 s.send(b"x")
+            except BlockingIOError:     # what waits for a neighbour
+                time.sleep(0.001)
             except BrokenPipeError:
                 refused = time.monotonic() - changed
         assert refused is not None, "it is sent on and on"
