@@ -428,13 +428,14 @@ def test_back_again(engine):
             time.sleep(0.25)
         up[0] = True
         began = time.monotonic()
-        first = r.send("up.test")
-        while True:
+        got, n = None, 0
+        while got is None or got.status != RESOLVED:
+            assert time.monotonic() - began < 6, got
+            n += 1
+            first = r.send(f"up{n}.test")
             got = r.answer()
-            if got.id == first:
-                break
-        check(got, RESOLVED)
-        assert time.monotonic() - began < 6
+            while got.id != first:
+                got = r.answer()
 
 
 def silent_zone(engine, rate):
