@@ -14,7 +14,7 @@
 #include "hash.h"
 
 #define BUCKETS		2048u		/* a power of two */
-#define NONE		UINT32_MAX
+#define NONE		0u
 
 struct kind {			/* no padding: it is hashed and compared as bytes */
 	uint32_t	reason;
@@ -32,28 +32,22 @@ struct row {
 	uint8_t		seen[32];	/* one bit per address, or per hash of one */
 };
 
+/* Zeroed memory is an empty one, and a page that no row has needed is never touched. */
 struct aggregate {
 	uint64_t	due;		/* 0 = not set yet */
-	uint32_t	rows, spare;
+	uint32_t	rows;
+	uint32_t	fresh;		/* rows used once, so far */
+	uint32_t	spare;
 	uint32_t	others;		/* reasons of which there is something in other[] */
 	uint32_t	head[BUCKETS];
-	struct row	row[AGGREGATE_KEYS];
+	struct row	row[AGGREGATE_KEYS + 1];	/* number 0 is none */
 	struct row	other[REASON_MAX];	/* when the rows are used up */
 };
 
 struct aggregate *
 aggregate_new(void)
 {
-	struct aggregate	*a = calloc(1, sizeof(*a));
-	uint32_t		 i;
-
-	if (a == NULL)
-		return NULL;
-	for (i = 0; i < BUCKETS; i++)
-		a->head[i] = NONE;
-	for (i = 0; i < AGGREGATE_KEYS; i++)
-		a->row[i].next = i + 1 < AGGREGATE_KEYS ? i + 1 : NONE;
-	return a;
+	return calloc(1, sizeof(struct aggregate));
 }
 
 void
@@ -99,9 +93,12 @@ row_get(struct aggregate *a, const struct kind *k)
 
 	if (i != NONE)
 		return &a->row[i];
-	if ((i = a->spare) == NONE)
+	if (a->rows == AGGREGATE_KEYS)
 		return NULL;
-	a->spare = a->row[i].next;
+	if ((i = a->spare) != NONE)
+		a->spare = a->row[i].next;
+	else
+		i = ++a->fresh;
 	a->rows++;
 	memset(&a->row[i], 0, sizeof(a->row[i]));
 	a->row[i].kind = *k;
@@ -189,7 +186,7 @@ aggregate_hot(struct aggregate *a, enum reason reason, uint32_t proto,
 	struct kind	k = kind_of(reason, proto, dst);
 	uint32_t	i = *row_link(a, &k);
 
-	return i == NONE ? a->spare == NONE :
+	return i == NONE ? a->rows == AGGREGATE_KEYS :
 	    a->row[i].told >= AGGREGATE_FULL;
 }
 
@@ -276,7 +273,7 @@ others_flush(struct aggregate *a, const struct flush *f)
 	struct aggregate_sum	s;
 	uint32_t		i;
 
-	for (i = 0; i < REASON_MAX; i++) {
+	for (i = 0; a->others > 0 && i < REASON_MAX; i++) {
 		if (a->other[i].n == 0)
 			continue;
 		s = row_sum(&a->other[i]);
@@ -300,7 +297,7 @@ aggregate_flush(struct aggregate *a, uint64_t now, bool all,
 		return;
 	if (f.due)
 		a->due = now + AGGREGATE_PERIOD;
-	for (i = 0; i < BUCKETS; i++)
+	for (i = 0; a->rows > 0 && i < BUCKETS; i++)
 		for (link = &a->head[i]; *link != NONE; )
 			if (!row_flush(a, link, &f))
 				link = &a->row[*link].next;

@@ -13,7 +13,7 @@
 #include "quota.h"
 
 #define NSEC	UINT64_C(1000000000)
-#define NONE	UINT32_MAX
+#define NONE	0u
 
 struct target {			/* one address with connects under way */
 	struct endpoint	addr;
@@ -26,9 +26,10 @@ struct quota {
 	struct bucket		 opens;
 	uint32_t		 conns, pending;
 	uint32_t		 mask;		/* of head[] */
-	uint32_t		 spare;		/* list of unused targets */
+	uint32_t		 fresh;		/* targets used once, so far */
+	uint32_t		 spare;		/* list of those that are not now */
 	uint32_t		*head;
-	struct target		*target;
+	struct target		*target;	/* number 0 is none */
 };
 
 void
@@ -75,23 +76,19 @@ smaller(uint32_t a, uint32_t b)
 	return a < b ? a : b;
 }
 
+/* Zeroed memory is empty tables, and a page that no target has needed is not touched. */
 static int
 tables_new(struct quota *q)
 {
-	uint32_t	i, n = q->limits.pending, size = 16;
+	uint32_t	n = q->limits.pending, size = 16;
 
 	while (size < n)
 		size *= 2;
-	q->head = malloc(size * sizeof(*q->head));
-	q->target = calloc(n, sizeof(*q->target));
+	q->head = calloc(size, sizeof(*q->head));
+	q->target = calloc((size_t)n + 1, sizeof(*q->target));
 	if (q->head == NULL || q->target == NULL)
 		return -1;
 	q->mask = size - 1;
-	for (i = 0; i < size; i++)
-		q->head[i] = NONE;
-	for (i = 0; i < n; i++)
-		q->target[i].next = i + 1 < n ? i + 1 : NONE;
-	q->spare = 0;
 	return 0;
 }
 
@@ -175,8 +172,10 @@ target_charge(struct quota *q, const struct endpoint *addr)
 	uint32_t	*link = target_find(q, addr), i = *link;
 
 	if (i == NONE) {
-		i = q->spare;
-		q->spare = q->target[i].next;
+		if ((i = q->spare) != NONE)
+			q->spare = q->target[i].next;
+		else
+			i = ++q->fresh;
 		q->target[i] = (struct target){ .addr = *addr, .next = NONE };
 		*link = i;
 	}
