@@ -68,6 +68,11 @@ struct seal_limits {
 void	seal_rlimits(const struct seal_limits *);	/* CORE 0 always */
 /* Every capability gone from every set, securebits locked; verified. */
 void	seal_caps(void);
+/*
+ * The bounding set alone: what is permitted stays. In front of a fork(2) it spares
+ * the child its own; a new user namespace fills it again.
+ */
+void	seal_bounding(void);
 /* Keeps exactly these (effective, permitted), bounding set empty. */
 void	seal_caps_keep(const unsigned int *caps, size_t n);
 /*

@@ -131,6 +131,7 @@ init_main(const struct run *r, int ctl)
 		_exit(EXIT_MACHINERY);
 	}
 	sfd = child_signals();
+	seal_bounding();	/* CMD's is ours, or its own namespace's */
 	if ((cmd = begin_cmd(r)) == -1 ||
 	    ctl_send(ctl, CTL_STARTED, 0) == -1)
 		fatal("starting CMD");

@@ -20,6 +20,7 @@
 
 #include "config.h"
 #include "keeperd.h"
+#include "seal.h"
 
 /* Where lifted descriptors go: above every fixed number. */
 #define LIFT	64
@@ -54,17 +55,11 @@ enter_empty_root(void)
 /*
  * Should: run while we still have CAP_SETPCAP (we do in a new user namespace, and
  * as root): the bounding set and the securebits can only be given up with it.
- * Until EINVAL, which is past the last one: the empty root has no /proc to ask.
  */
 static void
 give_up_capabilities(void)
 {
-	unsigned long	i;
-
-	for (i = 0; prctl(PR_CAPBSET_DROP, i, 0, 0, 0) == 0; i++)
-		;
-	if (errno != EINVAL && errno != EPERM)
-		fatal("bounding set");
+	seal_bounding();
 	if (prctl(PR_SET_SECUREBITS, SECBIT_NOROOT | SECBIT_NOROOT_LOCKED |
 	    SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED |
 	    SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |

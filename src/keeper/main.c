@@ -19,6 +19,7 @@
 #include "idmap.h"
 #include "keeperd.h"
 #include "place.h"
+#include "seal.h"
 
 #define SYSTEM_CA_BUNDLE	"/etc/ssl/certs/ca-certificates.crt"
 #define START_SECONDS	15	/* for the broker, the log and the frame */
@@ -249,6 +250,7 @@ main(int argc, char **argv)
 	options_parse(&k.opt, argc, argv);
 	log_set_level(k.opt.level);
 	seal_keeper_limits();
+	seal_bounding();	/* the nursery's and the parser's are ours */
 	setup(&k);
 	if (start(&k) == -1) {
 		command_end(&k);

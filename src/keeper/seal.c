@@ -83,7 +83,6 @@ static const struct seal_call calls[] = {
 	{ SCMP_SYS(geteuid), "a child's ids", { { 0 } } },
 	{ SCMP_SYS(getegid), "a child's ids", { { 0 } } },
 	{ SCMP_SYS(capget), "may we map ids; seals", { { 0 } } },
-	{ SCMP_SYS(gettid), "libcap-ng", { { 0 } } },
 	/* children: between clone and exec */
 	{ SCMP_SYS(prctl), "enter.c, seals", { { 0 } } },
 	{ SCMP_SYS(rt_sigaction), "spawn.c: SIGPIPE",
@@ -120,8 +119,7 @@ static const struct seal_call calls[] = {
 	{ SCMP_SYS(getrandom), "malloc, hash keys", { { 0 } } },
 	{ SCMP_SYS(futex), "locks of libraries", { { 0 } } },
 	{ SCMP_SYS(capset), "seal_caps", { { 0 } } },
-	{ SCMP_SYS(fstatfs), "libcap-ng: is it /proc", { { 0 } } },
-	{ SCMP_SYS(statfs), "libcap-ng: is it /proc", { { 0 } } },
+	{ SCMP_SYS(fstatfs), "recorder: what is free", { { 0 } } },
 	{ SCMP_SYS(landlock_create_ruleset), "seal_landlock", { { 0 } } },
 	{ SCMP_SYS(landlock_add_rule), "seal_landlock", { { 0 } } },
 	{ SCMP_SYS(landlock_restrict_self), "seal_landlock", { { 0 } } },

@@ -63,10 +63,6 @@ idmap_many(const char *map)
 	return sum > 1;
 }
 
-/*
- * By the system call: libcap-ng keeps the pid that it was first asked in, and a
- * forked child that seals itself would ask for its parent's.
- */
 static bool
 effective(uint32_t need)
 {

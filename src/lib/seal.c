@@ -9,10 +9,8 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-#include <cap-ng.h>
 #include <dirent.h>
 #include <errno.h>
-#include <linux/securebits.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -59,84 +57,6 @@ seal_rlimits(const struct seal_limits *l)
 #endif
 	if (l->nproc)
 		limit(RLIMIT_NPROC, 0, "NPROC");
-}
-
-/*
- * It needs CAP_SETPCAP, so it comes before the capabilities go; a process that never
- * had any needs no locking.
- */
-static void
-lock_securebits(int more)
-{
-	int	bits = prctl(PR_GET_SECUREBITS, 0, 0, 0, 0);
-
-	if (prctl(PR_SET_SECUREBITS, bits | SECBIT_NOROOT |
-	    SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
-	    SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
-	    SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED | more, 0, 0, 0) == -1 &&
-	    errno != EPERM)
-		fatal("securebits");
-}
-
-static void
-verify(const unsigned int *caps, size_t n)
-{
-	size_t	i, k;
-
-	if (capng_get_caps_process() == -1)
-		fatalx("the capabilities cannot be read back");
-	for (i = 0; i <= CAP_LAST_CAP; i++) {
-		for (k = 0; k < n && caps[k] != i; k++)
-			;
-		if (k == n && capng_have_capability(CAPNG_PERMITTED,
-		    (unsigned int)i) != 0)
-			fatalx("capability %zu is still there", i);
-	}
-}
-
-static void
-keep(const unsigned int *caps, size_t n)
-{
-	size_t	i;
-
-	capng_clear(CAPNG_SELECT_ALL);
-	for (i = 0; i < n; i++)
-		if (capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED,
-		    caps[i]) == -1)
-			fatalx("capability %u cannot be kept", caps[i]);
-	for (i = 0; prctl(PR_CAPBSET_DROP, i, 0, 0, 0) == 0; i++)
-		;
-	if (errno != EINVAL && errno != EPERM)	/* EINVAL: past the last one */
-		fatal("bounding set");
-	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-	if (capng_apply(CAPNG_SELECT_CAPS) != 0)
-		fatal("capabilities");
-	verify(caps, n);
-}
-
-void
-seal_caps_keep(const unsigned int *caps, size_t n)
-{
-	lock_securebits(SECBIT_KEEP_CAPS_LOCKED);
-	keep(caps, n);
-}
-
-void
-seal_securebits_cmd(void)
-{
-	lock_securebits(0);
-}
-
-void
-seal_caps_cmd(void)
-{
-	keep(NULL, 0);
-}
-
-void
-seal_caps(void)
-{
-	seal_caps_keep(NULL, 0);
 }
 
 void
