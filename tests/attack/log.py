@@ -415,7 +415,7 @@ def log_replaced(a):
     unlogged(a, how)
 
 
-@attack("M2", quick=True)
+@attack("M2")
 def recorder_stuck(a):
     """A disk that hangs: connects have to be refused, not to hang."""
     def how(a, path):

@@ -93,7 +93,7 @@ def automounted(a, name, kind, path, home=False):
     another(a, place)
 
 
-@attack("suspected", root=True, quick=True, timeout=120)
+@attack("suspected", root=True, timeout=120)
 def mounts_autofs(a):
     """A map like -hosts: to look at /net/NAME has the host ask for NAME and mount
     from there. Also where the user's own home is in a map."""
