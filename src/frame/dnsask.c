@@ -35,6 +35,7 @@ TAILQ_HEAD(asked_queue, asked);
 LIST_HEAD(asked_list, asked);
 
 static struct asked		table[ASKED_MAX];
+static unsigned int		fresh;		/* of these, used once so far */
 static struct asked_list	by_id[ASKED_MAX], by_key[ASKED_MAX];
 static struct asked_queue	unused = TAILQ_HEAD_INITIALIZER(unused);
 static struct asked_queue	age = TAILQ_HEAD_INITIALIZER(age);
@@ -46,11 +47,7 @@ static void	on_tick(int, short, void *);
 void
 dns_room_init(void)
 {
-	unsigned int	i;
-
 	evtimer_assign(&tick, frame.base, on_tick, NULL);
-	for (i = 0; i < ASKED_MAX; i++)
-		TAILQ_INSERT_TAIL(&unused, &table[i], age);
 }
 
 /* ---- the table ---- */
@@ -154,15 +151,27 @@ tick_start(void)
 	evtimer_add(&tick, &tv);
 }
 
+/* A page of the table that no question has needed is never touched. */
+static struct asked *
+take(void)
+{
+	struct asked	*a = TAILQ_FIRST(&unused);
+
+	if (a != NULL)
+		TAILQ_REMOVE(&unused, a, age);
+	else if (fresh < ASKED_MAX)
+		a = &table[fresh++];
+	return a;
+}
+
 /* False: no place is free. */
 static bool
 ask(const struct dns_client *c, const struct dns_query *q)
 {
-	struct asked	*a = TAILQ_FIRST(&unused);
+	struct asked	*a = take();
 
 	if (a == NULL)
 		return false;
-	TAILQ_REMOVE(&unused, a, age);
 	a->client = *c;
 	a->query = *q;
 	a->expires_ms = frame.now_ms + WAIT_MS;
