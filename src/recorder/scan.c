@@ -258,12 +258,14 @@ scan_begins(int dir, const char *name, uint64_t first)
 
 /* Where to begin: the segment that holds the oldest open flow. 0 = active. */
 static uint64_t
-begin_at(int dir, const char *name, uint64_t oldest, bool empty)
+begin_at(int dir, const char *name, uint64_t oldest, uint64_t newest, bool empty)
 {
 	uint64_t	first, back;
 	struct seen	s;
 	int		fd;
 
+	if (newest == 0)
+		return 0;
 	if (oldest != 0 && (first = find_segment(dir, name, oldest,
 	    false)) != 0)
 		return first;
@@ -272,16 +274,14 @@ begin_at(int dir, const char *name, uint64_t oldest, bool empty)
 	if (!empty)
 		return 0;
 	/* Nothing in the active one: the newest of the others knows. */
-	if ((first = find_segment(dir, name, UINT64_MAX, false)) == 0)
-		return 0;
-	if ((fd = open_segment(dir, name, first)) == -1)
-		return first;
+	if ((fd = open_segment(dir, name, newest)) == -1)
+		return newest;
 	back = first_line(fd, &s) == 1 && s.oldest != 0 ?
 	    find_segment(dir, name, s.oldest, false) : 0;
 	if (back == 0 && s.oldest != 0)
 		back = find_segment(dir, name, 0, true);
 	close(fd);
-	return back != 0 ? back : first;
+	return back != 0 ? back : newest;
 }
 
 static int
@@ -392,7 +392,7 @@ scan_log(struct scan *scan, int dir, const char *name,
 	if (quick && stopped_cleanly(&rd, active))
 		return 0;
 	if (read_retired(&rd, dir, name, begin_at(dir, name, s.oldest,
-	    r == 0)) == -1 || read_lines(&rd, active->fd, 0) == -1) {
+	    newest, r == 0)) == -1 || read_lines(&rd, active->fd, 0) == -1) {
 		log_warn("reading %s", name);
 		return -1;
 	}

@@ -177,7 +177,7 @@ writer_start(struct writer *w, const struct record_start *st)
 	if (segment_sync(&w->seg) == -1 || scan_log(&scan, w->dir, w->name,
 	    &w->seg, st->inst, fresh, w->opens) == -1)
 		return -1;
-	if (!scan.stopped)
+	if (!scan.stopped && scan.prev[0] != '\0')
 		scan_mend(w->dir, w->name);
 	remember(w, &scan);
 	if (finish_torn(w, &scan) == -1)
