@@ -58,15 +58,12 @@ own_dir(char *buf, size_t size)
 	return 0;
 }
 
-/* True in a build tree, and only there: programs of all three places together. */
 static bool
-tree(char *dir, size_t size)
+all_there(const char *dir)
 {
 	char	path[PATH_MAX];
 	size_t	i;
 
-	if (own_dir(dir, size) == -1)
-		return false;
 	for (i = 0; i < TREE_PROGRAMS; i++)
 		if (join(path, sizeof(path), dir, program[i].name) == -1 ||
 		    access(path, X_OK) == -1)
@@ -74,15 +71,28 @@ tree(char *dir, size_t size)
 	return true;
 }
 
+/* True in a build tree, and only there: programs of all three places together. */
+static bool
+tree(const char **dir)
+{
+	static char	own[PATH_MAX];
+	static int	known = -1;	/* asked once: it stays the same program */
+
+	if (known == -1)
+		known = own_dir(own, sizeof(own)) == 0 && all_there(own);
+	*dir = own;
+	return known == 1;
+}
+
 int
 place_program(char *buf, size_t size, const char *name)
 {
-	char	dir[PATH_MAX];
-	size_t	i;
+	const char	*dir;
+	size_t		 i;
 
 	for (i = 0; i < NPROGRAMS; i++)
 		if (strcmp(program[i].name, name) == 0)
-			return join(buf, size, tree(dir, sizeof(dir)) ? dir :
+			return join(buf, size, tree(&dir) ? dir :
 			    program[i].dir, name);
 	errno = ENOENT;
 	return -1;
@@ -101,9 +111,10 @@ place_open(const char *name)
 int
 place_policy(char *buf, size_t size, const char *name)
 {
-	char	dir[PATH_MAX], file[NAME_MAX + 1];
+	const char	*dir;
+	char		 file[NAME_MAX + 1];
 
-	if (!tree(dir, sizeof(dir)))
+	if (!tree(&dir))
 		return join(buf, size, DATADIR "/policy", name);
 	if (join(file, sizeof(file), "policy", name) == -1)
 		return -1;
