@@ -31,25 +31,42 @@ exec_status(int error)
 	    EXIT_NOT_EXECUTABLE;
 }
 
+/* The first one of PATH that is there, or may be run; as execvp(3) goes about it. */
+static bool
+find_in_path(const char *name, int mode, char path[PATH_MAX])
+{
+	const char	*dir = getenv("PATH"), *end;
+	int		 n;
+
+	for (; dir != NULL; dir = *end == '\0' ? NULL : end + 1) {
+		end = strchrnul(dir, ':');
+		n = snprintf(path, PATH_MAX, "%.*s%s%s", (int)(end - dir), dir,
+		    end == dir ? "" : "/", name);
+		if (n > 0 && n < PATH_MAX && access(path, mode) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* execvp(3) says EACCES too when a directory of PATH is closed to us. */
 static bool
 in_path(const char *name)
 {
-	const char	*dir = getenv("PATH"), *end;
-	char		 path[PATH_MAX];
-	int		 n;
+	char	path[PATH_MAX];
 
-	if (dir == NULL || strchr(name, '/') != NULL)
-		return true;
-	for (; dir != NULL; dir = *end == '\0' ? NULL : end + 1) {
-		end = strchrnul(dir, ':');
-		n = snprintf(path, sizeof(path), "%.*s/%s", (int)(end - dir),
-		    end == dir ? "." : dir, name);
-		if (n > 0 && (size_t)n < sizeof(path) &&
-		    access(path, F_OK) == 0)
-			return true;
-	}
-	return false;
+	return strchr(name, '/') != NULL || getenv("PATH") == NULL ||
+	    find_in_path(name, F_OK, path);
+}
+
+/* A failed execve(2) for each directory of a long PATH costs more than a look. */
+static void
+run_it(char **cmd)
+{
+	char	path[PATH_MAX];
+
+	if (strchr(*cmd, '/') == NULL && find_in_path(*cmd, X_OK, path))
+		execv(path, cmd);
+	execvp(*cmd, cmd);
 }
 
 /* Before exec in CMD's process, where the status tells whose fault it was. */
@@ -151,7 +168,7 @@ cmd_main(const struct run *r, int sync)
 	sockets_close(r);
 	pass_fds(r);
 	restore_signals(r);
-	execvp(r->cmd[0], r->cmd);
+	run_it(r->cmd);
 	not_run(r->cmd[0]);
 }
 
