@@ -81,9 +81,12 @@ confine_half(uint64_t n)
 static void
 bound_processes(struct rlimit *rl)
 {
-	uint64_t	most = read_number("/proc/sys/kernel/", "threads-max");
+	uint64_t	most;
 
-	if (rl->rlim_max == RLIM_INFINITY && most != UINT64_MAX) {
+	if (rl->rlim_max != RLIM_INFINITY)
+		return;
+	most = read_number("/proc/sys/kernel/", "threads-max");
+	if (most != UINT64_MAX) {
 		rl->rlim_max = most;
 		if (rl->rlim_cur > most)
 			rl->rlim_cur = most;

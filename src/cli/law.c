@@ -133,7 +133,8 @@ law_look(struct run *r)
 		if (!law_full(look.file, cwd, full) ||
 		    realpath(full, real) == NULL)
 			continue;
-		(void)vault_above(r, full, note_loose, cwd, &look);
+		if (strcmp(full, real) != 0)
+			(void)vault_above(r, full, note_loose, cwd, &look);
 		(void)vault_above(r, real, note_loose, cwd, &look);
 	}
 }

@@ -155,24 +155,29 @@ mounts_above(const char *dir, const char *path)
 	    (path[len] == '\0' || path[len] == '/' || len == 1);
 }
 
+/* False: a directory above it is not there. */
+static bool
+make_point(const char *path, bool dir)
+{
+	return (dir ? mkdir(path, 0755) : mknod(path, S_IFREG | 0644, 0)) == 0 ||
+	    errno != ENOENT;
+}
+
 void
 mounts_point(const char *path, bool dir)
 {
 	char	p[PATH_MAX];
 	char	*s;
-	int	fd;
 
+	if (make_point(path, dir))
+		return;
 	snprintf(p, sizeof(p), "%s", path);
 	for (s = p + 1; (s = strchr(s, '/')) != NULL; s++) {
 		*s = '\0';
 		(void)mkdir(p, 0755);
 		*s = '/';
 	}
-	if (dir)
-		(void)mkdir(p, 0755);
-	else if ((fd = open(p, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-	    0644)) != -1)
-		close(fd);
+	(void)make_point(p, dir);
 }
 
 /* As it is, but nobody writes there: a kernel may have it only that way. */

@@ -75,15 +75,16 @@ outside_add(struct run *r, const char *path, bool named)
 static void
 look_in(struct run *r, const char *value)
 {
-	char	path[PATH_MAX];
-	size_t	len;
+	const char	*whole = value;
+	char		 path[PATH_MAX];
+	size_t		 len;
 
 	outside_add(r, value, true);
 	while ((value = strchr(value, '/')) != NULL) {
 		while (value[1] == '/')
 			value++;
 		len = strcspn(value, ",;: \t\n");
-		if (len < sizeof(path)) {
+		if (len < sizeof(path) && (value != whole || value[len] != '\0')) {
 			memcpy(path, value, len);
 			path[len] = '\0';
 			outside_add(r, path, true);

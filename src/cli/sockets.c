@@ -140,8 +140,9 @@ add_dir(struct plan *p, const char *name)
 	char		path[PATH_MAX];
 	struct stat	st;
 
-	if (realpath(name, path) == NULL || stat(path, &st) == -1 ||
-	    !S_ISDIR(st.st_mode) || !is_shared(p, path))
+	/* most are not there, which one call tells */
+	if (stat(name, &st) == -1 || !S_ISDIR(st.st_mode) ||
+	    realpath(name, path) == NULL || !is_shared(p, path))
 		return 0;
 	return add_everywhere(p, path);
 }

@@ -161,12 +161,13 @@ struct dirs {
 static void
 add_dir(const struct run *r, struct dirs *d, const char *path)
 {
-	struct stat	st;
-	size_t		i;
+	const char	*real = realpath(path, d->path[d->n]);
+	struct stat	 st;
+	size_t		 i;
 
-	(void)vault_above(r, path, pin_link, "/", NULL);
-	if (realpath(path, d->path[d->n]) == NULL ||
-	    stat(d->path[d->n], &st) == -1 || !S_ISDIR(st.st_mode))
+	if (real == NULL || strcmp(real, path) != 0)
+		(void)vault_above(r, path, pin_link, "/", NULL);
+	if (real == NULL || stat(real, &st) == -1 || !S_ISDIR(st.st_mode))
 		return;
 	for (i = 0; i < d->n; i++)
 		if (strcmp(d->path[i], d->path[d->n]) == 0)
@@ -261,13 +262,13 @@ guard_law(const struct run *r, const char *cwd)
 	for (dirs = 1; dirs >= 0; dirs--)
 		for (i = 0; i < r->law.n; i++) {
 			if (!law_full(r->law.file[i].path, cwd, full) ||
+			    stat(full, &st) == -1 || S_ISDIR(st.st_mode) != dirs ||
 			    realpath(full, path) == NULL)
 				continue;	/* CMD has none there */
-			(void)vault_above(r, full, pin_link, cwd, NULL);
-			if (stat(path, &st) == 0 &&
-			    S_ISDIR(st.st_mode) == dirs &&
-			    (aliases_each(r, path, guard_path, cwd) == -1 ||
-			    guard_path(r, path, cwd) == -1))
+			if (strcmp(full, path) != 0)
+				(void)vault_above(r, full, pin_link, cwd, NULL);
+			if (aliases_each(r, path, guard_path, cwd) == -1 ||
+			    guard_path(r, path, cwd) == -1)
 				return -1;
 		}
 	return 0;
