@@ -172,6 +172,7 @@ struct guest {
 	struct broker	*broker;
 	uint32_t	slot;
 	enum guest_state state;
+	bool		put_off;	/* ASKED, and the keeper does not know yet */
 	struct keeper_guest conf;
 	struct chan	*chan;
 	uint32_t	frame_pid;

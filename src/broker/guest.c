@@ -15,6 +15,7 @@
 
 #define FRAME_QUEUE	16u		/* CONFIG and PING only: the rest waits in the ledger */
 #define FRAME_LINK_GONE	3u		/* exit status: the link's other end is gone */
+#define FRAME_LINES	1024u		/* bytes of its attachment and its end, about */
 #define PING_EVERY	(10 * SEC)
 #define PATIENCE	(2 * SEC)	/* to hear what was said meanwhile */
 
@@ -52,6 +53,23 @@ tables_new(struct guest *g, uint64_t now)
 	return g->table == NULL ? -1 : 0;
 }
 
+/*
+ * A frame's beginning and end have their lines, and who hangs up and comes again can
+ * have any number of frames: where the rate of its lines is used up, the next one waits.
+ */
+static void
+want_frame(struct guest *g)
+{
+	g->state = GUEST_ASKED;
+	g->put_off = !volume_has(&g->account->volume, VOLUME_MUST, FRAME_LINES,
+	    mono_now());
+	if (g->put_off) {
+		deny_limit(g, REASON_AUDIT_RATE);
+		broker_want_tick(g->broker);
+	} else
+		keeper_spawn(g->broker, ROLE_FRAME, g->slot);
+}
+
 /* A link is there and wants a frame. */
 void
 guest_take(struct broker *b, const struct keeper_guest *conf)
@@ -80,9 +98,8 @@ guest_take(struct broker *b, const struct keeper_guest *conf)
 	if (tables_new(g, mono_now()) == -1)
 		fatal("guest %s", g->conf.name);
 	b->guest[slot] = g;
-	g->state = GUEST_ASKED;
 	g->attach_rec = UINT64_MAX;	/* READY is owed */
-	keeper_spawn(b, ROLE_FRAME, slot);
+	want_frame(g);
 }
 
 /* Its frame has been started. */
@@ -264,9 +281,8 @@ record_death(struct guest *g)
 static void
 buried(struct guest *g)
 {
-	struct broker	*b = g->broker;
-	bool		 link = g->died.signal == 0 &&
-			    g->died.status == FRAME_LINK_GONE;
+	bool	link = g->died.signal == 0 &&
+		    g->died.status == FRAME_LINK_GONE;
 
 	if (link) {
 		guest_detach(g, REASON_GUEST_DETACH);
@@ -279,8 +295,7 @@ buried(struct guest *g)
 	log_warnx("guest %s: its frame died (signal %u, status %u) and is "
 	    "started again", g->conf.name, g->died.signal, g->died.status);
 	memset(&g->died, 0, sizeof(g->died));
-	g->state = GUEST_ASKED;
-	keeper_spawn(b, ROLE_FRAME, g->slot);
+	want_frame(g);
 }
 
 /* End of file. A frame that only closed its channel is no frame any more. */
@@ -422,7 +437,8 @@ guest_heard(const struct guest *g, uint64_t mono)
 bool
 guest_urgent(const struct guest *g)
 {
-	return g->unread_since != 0 || g->paused || g->account->dropped ||
+	return g->unread_since != 0 || g->paused || g->put_off ||
+	    g->account->dropped ||
 	    g->state == GUEST_GREETING || aggregate_busy(g->account->denied) ||
 	    aggregate_busy(g->account->unresolved) ||
 	    aggregate_busy(g->account->failed) || !TAILQ_EMPTY(&g->peeking) ||
@@ -436,6 +452,8 @@ void
 guest_tick(struct guest *g, uint64_t mono)
 {
 	deny_flush(g, mono, false);
+	if (g->put_off)
+		want_frame(g);
 	if (audit_crowded(g->broker))
 		g->deaf = mono;
 	if (g->flooding) {

@@ -509,6 +509,38 @@ def test_it_comes_back(b):
     assert 1 <= use_up() <= 4
 
 
+@needs(**SMALL)
+def test_links_that_come_and_go(b):
+    """Each link has two lines. Who has used up its rate has the next link when there
+    is something of it again."""
+    links, begun, last = 0, time.monotonic(), 0
+    while time.monotonic() < begun + 8:
+        b.hang_up(b.guest())
+        links += 1
+        last = time.monotonic() - begun
+    assert len(b.of("guest.attach")) == len(b.of("guest.detach")) == links
+    # 64 KiB, and 1 KiB for each second: a line is charged with a half of that
+    assert 60 < links < 64 * 2.6 + 8 * 3, links
+    assert last > 6, last           # nobody is locked out
+    assert [r.detail for r in b.of("limit")] == ["audit-rate"]
+
+
+@needs(**SMALL)
+def test_put_off_and_ended(b):
+    """The end does not wait for a frame that waits, and such a guest is in the log."""
+    for _ in range(500):
+        b.hang_up(b.guest())
+        if b.of("limit"):
+            break
+    b.link()
+    b.settle()
+    assert (ROLE_FRAME, 0) not in b.spawned
+    begun = time.monotonic()
+    assert b.stop() == 0
+    assert time.monotonic() - begun < 3
+    assert b.of("guest.detach")[-1].reason == "shutdown"
+
+
 if __name__ == "__main__":
     sys.exit(main([(name[5:], fn) for name, fn in list(globals().items())
                    if name.startswith("test_") and

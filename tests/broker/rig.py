@@ -603,12 +603,16 @@ class Bench:
 
     def attach(self, slot=0):
         """A guest, whose frame is asked for."""
+        self.link(slot)
+        self.wait(lambda: (ROLE_FRAME, slot) in self.spawned)
+
+    def link(self, slot=0):
+        """A link that wants a frame."""
         lease = endpoint(GUEST) + endpoint(GATEWAY) + struct.pack("<I", 24)
         lease6 = endpoint(GUEST6) + endpoint(GATEWAY6) + struct.pack("<I", 64)
         self.keeper.send(head(K_GUEST, slot) + struct.pack(
             "<64sIII6s6s", b"guest%d" % slot, 1, 0, 1500, bytes(6),
             bytes(6)) + lease + lease6 + bytes(8))
-        self.wait(lambda: (ROLE_FRAME, slot) in self.spawned)
 
     def guest(self, slot=0, greet=True):
         self.attach(slot)
