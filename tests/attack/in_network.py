@@ -49,6 +49,15 @@ def try_ask(names, server="10.0.2.2", port=53, seconds=0.2, later=False):
         time.sleep(seconds)
 
 
+def try_ask_and_keep(host, dst, port, server="10.0.2.2"):
+    """The name is resolved, then its address connected to, and nothing is said."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.settimeout(5)
+        attempt(s.sendto, question(host, 1), (server, 53))
+        attempt(s.recv, 4096)
+    try_keep(dst, port)
+
+
 def try_keep(dst, port, seconds=5, later=False):
     """A connection on which nothing is said."""
     with socket.socket() as s:

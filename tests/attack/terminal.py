@@ -80,7 +80,10 @@ def terminal_typing(a):
 def terminal_stays_whole(a):
     """CMD works with its own: tty, stty, a new pty. Nothing is gained by that it
     fails; this is the other side, that the mend left CMD its terminal."""
-    shell = cases_run.terminal(a.t)
+    place = a.place()
+    shell = a.t.keep(cases_run.Terminal(place))
+    shell.command(f'run() {{ "$SP" run -q -p {place.policy} --audit log -- "$@"; '
+                  "}", "READY> ")
     shell.command("run tty", r"/dev/(pts/\d+|console)")
     shell.command("run sh -c 'echo told >/dev/tty'", "told")
     shell.command("run script -qc 'tty; echo in-a-pty' /dev/null", "in-a-pty")
