@@ -145,6 +145,15 @@ def try_look(backwards):
                 time.sleep(0.02)
 
 
+def try_look_for(where, pid):
+    """A process of the host's, in a procfs that is not CMD's."""
+    for name in ("cmdline", "environ", "root", "fd", "net/unix", "status"):
+        path = f"{where}/{pid}/{name}"
+        look = os.listdir if name in ("root", "fd") else os.path.getsize
+        if attempt(look, path):
+            gained(f"{name} of a process of the host's")
+
+
 def try_limits():
     import resource
     for what in (resource.RLIMIT_CORE, resource.RLIMIT_NOFILE,

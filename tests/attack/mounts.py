@@ -168,6 +168,82 @@ def mounts_second_way_to_the_log(a):
         a.gained("the policy was changed by a second mount of its directory")
 
 
+@attack("H1")
+def mounts_second_way_below_run(a):
+    """/run/user/UID, a mount below /run, at a second place; a socket made later."""
+    place = a.place()
+    host = standins.Host(a, place)
+    runtime = f"/run/user/{host.user}"
+    nspace.mount("host", runtime, "tmpfs", 0, "mode=0755")
+    host.made.append(runtime)
+    second = Second(a, runtime, os.path.join(a.lab.scratch, "second"))
+    for path in ("/bus", "/later"):
+        if path == "/bus":
+            host.listen(runtime + path)
+        program = Program(a, place, "reach", paths=[second.target + path],
+                          later=True)
+        program.ready()
+        host.listen(runtime + path)
+        program.go()
+        if program.result()["gained"]:
+            a.gained(f"{path} by a second mount of {runtime}")
+        told = Program(a, place, "reach", inside=False,
+                       paths=[second.target + path]).result()
+        a.control(told["gained"], f"on the host: {told}")
+
+
+@attack("H1", root=True)
+def mounts_second_proc(a):
+    """A procfs of the host's at a second place, as in a chroot: who runs there, and
+    their files by /proc/PID/root."""
+    place = a.place()
+    where = os.path.join(a.lab.scratch, "chroot")
+    os.makedirs(where, exist_ok=True)
+    nspace.mount("proc", where, "proc")
+    a.t.keep(mount_of(where))
+    outside = Program(a, place, "look_for", inside=False, where=where,
+                      pid=os.getpid()).result()
+    a.control(outside["gained"], "nobody is seen on the host")
+    a.gained_all(Program(a, place, "look_for", where=where,
+                         pid=os.getpid()).result()["gained"])
+
+
+def mount_of(path):
+    mount = Second.__new__(Second)
+    mount.target = path
+    return mount
+
+
+@attack("H3a")
+def log_by_a_link_in_tmp(a):
+    """HOME, --audit and -p by a symbolic link in /tmp, of which CMD has its own."""
+    place = a.place()
+    standins.Host(a, place)                 # a /tmp of the lab's
+    link = "/tmp/link"
+    os.symlink(place.path, link)
+    tree(place, "logs")
+    path = link + "/logs/audit.jsonl"
+    linked = place.policy.replace(place.path, link)
+    real, place.policy = place.policy, linked
+    with open(real, encoding="utf-8") as file:
+        before = file.read()
+    for what in (place.path + "/logs/audit.jsonl", real):
+        program = log.run_with(a, place, ["--audit", path], "spoil", path=what,
+                               env={"HOME": link})
+        found = program.result()
+        status, err = program.end()
+        a.control(found["tried"] >= 8, f"{found}")
+        if what != real:
+            log.judge(a, status, err, lost=False)
+    try:
+        with open(real, encoding="utf-8") as file:
+            same = file.read() == before
+    except FileNotFoundError:
+        same = False
+    if not same:
+        a.gained("the policy was changed")
+
+
 @attack("H3d", quick=True)
 def log_of_a_neighbour(a):
     """A run with a log elsewhere meets those in the default directory: one that is
