@@ -25,7 +25,10 @@ struct kept {
 	uint64_t	 files, bytes;
 };
 
-/* The size of what looks like a segment; 0: it is none, or nothing. */
+/*
+ * The size of a segment of this log; 0: it is none. What only has such a name takes no
+ * segment's place either.
+ */
 static uint64_t
 size_of(const struct writer *w, uint64_t first)
 {
@@ -35,7 +38,7 @@ size_of(const struct writer *w, uint64_t first)
 	segment_name(path, w->name, first);
 	if (fstatat(w->dir, path, &st, AT_SYMLINK_NOFOLLOW) == -1 ||
 	    !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
-	    st.st_nlink != 1)
+	    st.st_nlink != 1 || !scan_begins(w->dir, w->name, first))
 		return 0;
 	return (uint64_t)st.st_size;
 }
@@ -78,7 +81,7 @@ remove_oldest(struct writer *w, struct kept *k)
 	uint64_t	next = k->at < k->n ? k->first[k->at] : w->seg.first;
 	char		path[NAME_ROOM];
 
-	if (size == 0 || !scan_begins(w->dir, w->name, first))
+	if (size == 0)
 		return 0;		/* somebody else's */
 	segment_name(path, w->name, first);
 	if (tell(w, path, first, next - 1) == -1)
