@@ -93,12 +93,22 @@ add_agent(struct run *r)
 	const char	*path = getenv("SSH_AUTH_SOCK");
 	struct stat	 st;
 
-	if (path == NULL || *path != '/') {
+	if (path == NULL || *path == '\0') {
 		log_warnx("--ssh-agent: no SSH_AUTH_SOCK in the environment; "
 		    "start an agent first, as with: eval $(ssh-agent)");
 		return -1;
 	}
-	if (stat(path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+	if (*path != '/') {
+		log_warnx("--ssh-agent: SSH_AUTH_SOCK=%s is no absolute path",
+		    path);
+		return -1;
+	}
+	if (stat(path, &st) == -1) {
+		log_warn("--ssh-agent: SSH_AUTH_SOCK=%s; start an agent anew, as "
+		    "with: eval $(ssh-agent)", path);
+		return -1;
+	}
+	if (!S_ISSOCK(st.st_mode)) {
 		log_warnx("--ssh-agent: SSH_AUTH_SOCK=%s is no socket", path);
 		return -1;
 	}

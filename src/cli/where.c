@@ -91,8 +91,8 @@ static int
 state_dir(char *buf, size_t size)
 {
 	if (!where_state(buf, size)) {
-		log_warnx("no HOME to keep the audit log in, or one whose path is "
-		    "too long; name a log with --audit FILE");
+		log_warnx("no HOME to keep the audit log in, or one that is no "
+		    "absolute path or too long; name a log with --audit FILE");
 		return -1;
 	}
 	if (make_dirs(buf) == -1) {

@@ -832,9 +832,13 @@ def cannot_be_exposed(t):
     code, out, err = host.sh("echo ran", options=(
         "--expose", os.path.join(host.path, "log.d", "*")))
     t.check((code, out) == (MACHINERY, "") and "audit log is there" in err, err)
-    host.env["SSH_AUTH_SOCK"] = os.path.join(host.path, "plain")
+    for where, word in (("plain", "no socket"), ("gone", "start an agent anew")):
+        host.env["SSH_AUTH_SOCK"] = os.path.join(host.path, where)
+        code, _, err = host.sh("true", options=("--ssh-agent",))
+        t.check(code == MACHINERY and word in err, err)
+    host.env["SSH_AUTH_SOCK"] = "plain"
     code, _, err = host.sh("true", options=("--ssh-agent",))
-    t.check(code == MACHINERY and "no socket" in err, err)
+    t.check(code == MACHINERY and "no absolute path" in err, err)
 
 
 @case(quick=True, gateways=OURS)
