@@ -35,14 +35,16 @@ unescaped(const char *s, size_t len)
 	return out;
 }
 
-/* "ID PARENT MAJOR:MINOR ROOT MOUNTPOINT ...", see proc(5). */
+/* "ID PARENT MAJOR:MINOR ROOT MOUNTPOINT ... - TYPE ...", see proc(5). */
 static bool
 take(struct mounted *m, const char *line)
 {
-	int	root = 0, root_end = 0, at = 0, at_end = 0;
+	int		 root = 0, root_end = 0, at = 0, at_end = 0;
+	const char	*type = strstr(line, " - ");
 
 	if (sscanf(line, "%*d %*d %31s %n%*s%n %n%*s%n", m->dev, &root,
-	    &root_end, &at, &at_end) != 1 || at_end == 0)
+	    &root_end, &at, &at_end) != 1 || at_end == 0 || type == NULL ||
+	    sscanf(type, " - %31s", m->type) != 1)
 		return false;
 	m->root = unescaped(line + root, (size_t)(root_end - root));
 	m->at = unescaped(line + at, (size_t)(at_end - at));

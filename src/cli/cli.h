@@ -223,7 +223,7 @@ struct run {
 	int		learn_dir;	/* --learn FILE's; -1 = none */
 	struct law	law;		/* when the policy is in force */
 	struct mounted {
-		char	dev[32];
+		char	dev[32], type[32];
 		char	*root, *at;	/* what of the file system is there */
 	} *mounted;			/* the caller's mounts, in their order */
 	size_t		nmounted;

@@ -123,19 +123,59 @@ add_alias(void *run, const char *path)
 }
 
 /*
+ * What a chroot has: terminals, devices, queues, control groups. By their kind, since
+ * each mount may be an instance of its own. /proc and /sys: kernelfs.c.
+ */
+static void
+add_kernels(struct run *r)
+{
+	static const char *const	types[] = { "devpts", "devtmpfs", "mqueue",
+					    "cgroup", "cgroup2" };
+	const struct mounted		*m;
+	size_t				 i, k;
+
+	for (i = 0; i < r->nmounted; i++)
+		for (k = 0; k < sizeof(types) / sizeof(types[0]); k++) {
+			m = &r->mounted[i];
+			if (strcmp(m->type, types[k]) == 0 &&
+			    !mounts_above("/proc", m->at) &&
+			    !mounts_above("/sys", m->at))
+				(void)add_alias(r, m->at);
+		}
+}
+
+/* Each /run/user/UID is a file system of its own, which may be bound elsewhere, too. */
+static void
+add_parts_of_run(struct run *r)
+{
+	const struct private_dir	*d;
+	const struct mounted		*m;
+	size_t				 i;
+
+	for (i = 0; i < r->nmounted; i++) {
+		m = &r->mounted[i];
+		d = private_over(&r->own, m->at);
+		if (d != NULL && d->kind == PRIVATE_RUN &&
+		    strcmp(m->type, "tmpfs") == 0)
+			(void)aliases_walk(r, m->at, add_alias, r);
+	}
+}
+
+/*
  * A second mount of the same file system shows the host's /tmp at another path, and a
- * directory of the host's /run may be mounted by itself; a chroot has the terminals.
+ * directory of the host's /run may be mounted by itself.
  */
 static void
 add_aliases(struct run *r)
 {
 	size_t	i, n = r->own.n;
 
+	add_kernels(r);
+	add_parts_of_run(r);
 	for (i = 0; i < n; i++) {
 		(void)aliases_walk(r, r->own.of[i].path, add_alias, r);
 		(void)aliases_parts(r, r->own.of[i].path, add_alias, r);
 	}
-	(void)aliases_walk(r, "/dev/pts", add_alias, r);
 	(void)aliases_walk(r, "/dev/shm", add_alias, r);
 	(void)aliases_parts(r, "/dev/shm", add_alias, r);
 }

@@ -373,23 +373,34 @@ sort(struct list *l)
 		qsort(l->path, l->n, sizeof(*l->path), by_path);
 }
 
-/* The lists live as long as init does: it is about to fork CMD and to wait. */
+/* The plan lives as long as init does: it is about to fork CMD and to wait. */
+int
+sockets_find(struct world *w)
+{
+	struct plan	*p = w->sockets = calloc(1, sizeof(*p));
+	size_t		 i;
+
+	if (p == NULL) {
+		log_warnx("no memory");
+		return -1;
+	}
+	p->w = w;
+	if (realpath(run_home(w->run), p->home) == NULL)
+		snprintf(p->home, sizeof(p->home), "/");
+	if (add_known(p) == -1)
+		return -1;
+	for (i = 0; i < w->run->outside.n; i++)
+		if (add_found(p, w->run->outside.sock[i].path) == -1)
+			return -1;
+	sort(&p->dirs);
+	sort(&p->files);
+	return 0;
+}
+
 int
 sockets_cover(const struct world *w)
 {
-	struct plan	p = { .w = w };
-	size_t		i;
-
-	if (realpath(run_home(w->run), p.home) == NULL)
-		snprintf(p.home, sizeof(p.home), "/");
-	if (add_known(&p) == -1)
-		return -1;
-	for (i = 0; i < w->run->outside.n; i++)
-		if (add_found(&p, w->run->outside.sock[i].path) == -1)
-			return -1;
-	sort(&p.dirs);
-	sort(&p.files);
-	return apply(&p);
+	return apply(w->sockets);
 }
 
 /*

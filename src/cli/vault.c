@@ -28,6 +28,8 @@
 #include "fd.h"
 #include "world.h"
 
+#define NLOGS	(sizeof(((struct world *)NULL)->logs) / sizeof(char *))
+
 /* ---- pins ---------------------------------------------------------------------- */
 
 /*
@@ -154,19 +156,18 @@ cover_one(const struct run *r, const char *dir, const char *cwd)
 
 struct dirs {
 	size_t	n;
-	char	path[3][PATH_MAX];
+	char	path[6][PATH_MAX];
 };
 
 /* What CMD has at that path, by which inode does not matter; once. */
 static void
-add_dir(const struct run *r, struct dirs *d, const char *path)
+add_dir(struct dirs *d, const char *path)
 {
-	const char	*real = realpath(path, d->path[d->n]);
+	const char	*real = path == NULL ? NULL :
+			    realpath(path, d->path[d->n]);
 	struct stat	 st;
 	size_t		 i;
 
-	if (real == NULL || strcmp(real, path) != 0)
-		(void)vault_above(r, path, pin_link, "/", NULL);
 	if (real == NULL || stat(real, &st) == -1 || !S_ISDIR(st.st_mode))
 		return;
 	for (i = 0; i < d->n; i++)
@@ -175,27 +176,45 @@ add_dir(const struct run *r, struct dirs *d, const char *path)
 	d->n++;
 }
 
+/* This log's, and where earlier and other runs keep theirs; as they are named. */
+static bool
+name_logs(const struct run *r, int which, char path[PATH_MAX])
+{
+	if (which == 0) {
+		snprintf(path, PATH_MAX, "%s", r->audit_path);
+		*strrchr(path, '/') = '\0';
+		return true;
+	}
+	if (which == 1)
+		return where_state(path, PATH_MAX);
+	snprintf(path, PATH_MAX, "%.3000s/.local/state/sallyport", run_home(r));
+	return true;
+}
+
 /*
- * This log, and those of earlier and other runs where they are kept. First all other
- * ways to each: once it is covered they cannot be told any more.
+ * Each by its name and by where that led before CMD had directories of its own: the
+ * link that is the name may have been in one. First all other ways to each: once it is
+ * covered they cannot be told any more.
  */
 static int
-cover_logs(const struct run *r, const char *cwd)
+cover_logs(const struct world *w)
 {
-	struct dirs	d = { .n = 0 };
-	char		path[PATH_MAX];
-	size_t		i;
+	const struct run	*r = w->run;
+	struct dirs		 d = { .n = 0 };
+	char			 path[PATH_MAX];
+	size_t			 i;
 
-	snprintf(path, sizeof(path), "%s", r->audit_path);
-	add_dir(r, &d, dirname(path));
-	if (where_state(path, sizeof(path)))
-		add_dir(r, &d, path);
-	snprintf(path, sizeof(path), "%.3000s/.local/state/sallyport",
-	    run_home(r));
-	add_dir(r, &d, path);
+	for (i = 0; i < NLOGS; i++) {
+		add_dir(&d, w->logs[i]);
+		if (!name_logs(r, (int)i, path))
+			continue;
+		if (w->logs[i] == NULL || strcmp(w->logs[i], path) != 0)
+			(void)vault_above(r, path, pin_link, "/", NULL);
+		add_dir(&d, path);
+	}
 	for (i = 0; i < d.n; i++)
-		if (aliases_each(r, d.path[i], cover_one, cwd) == -1 ||
-		    cover_one(r, d.path[i], cwd) == -1)
+		if (aliases_each(r, d.path[i], cover_one, w->cwd) == -1 ||
+		    cover_one(r, d.path[i], w->cwd) == -1)
 			return -1;
 	return 0;
 }
@@ -250,32 +269,74 @@ guard_path(const struct run *r, const char *path, const char *cwd)
 	    mounts_freeze(path);
 }
 
+static int
+guard_one(const struct run *r, const char *path, const char *cwd, bool dirs)
+{
+	struct stat	st;
+
+	if (path == NULL || stat(path, &st) == -1 || S_ISDIR(st.st_mode) != dirs)
+		return 0;		/* CMD has none there */
+	return aliases_each(r, path, guard_path, cwd) == -1 ? -1 :
+	    guard_path(r, path, cwd);
+}
+
+/* By its name and, as the log, by where that led before. */
+static int
+guard_named(const struct world *w, size_t i, bool dirs)
+{
+	char	full[PATH_MAX], path[PATH_MAX];
+
+	if (guard_one(w->run, w->law[i], w->cwd, dirs) == -1)
+		return -1;
+	if (!law_full(w->run->law.file[i].path, w->cwd, full) ||
+	    (w->law[i] != NULL && strcmp(full, w->law[i]) == 0) ||
+	    realpath(full, path) == NULL)
+		return 0;
+	if (strcmp(full, path) != 0)
+		(void)vault_above(w->run, full, pin_link, w->cwd, NULL);
+	if (w->law[i] != NULL && strcmp(path, w->law[i]) == 0)
+		return 0;
+	return guard_one(w->run, path, w->cwd, dirs);
+}
+
 /* Directories first: a file in one that is frozen needs no more. */
 static int
-guard_law(const struct run *r, const char *cwd)
+guard_law(const struct world *w)
 {
-	char		full[PATH_MAX], path[PATH_MAX];
-	struct stat	st;
-	size_t		i;
-	int		dirs;
+	size_t	i;
+	int	dirs;
 
 	for (dirs = 1; dirs >= 0; dirs--)
-		for (i = 0; i < r->law.n; i++) {
-			if (!law_full(r->law.file[i].path, cwd, full) ||
-			    stat(full, &st) == -1 || S_ISDIR(st.st_mode) != dirs ||
-			    realpath(full, path) == NULL)
-				continue;	/* CMD has none there */
-			if (strcmp(full, path) != 0)
-				(void)vault_above(r, full, pin_link, cwd, NULL);
-			if (aliases_each(r, path, guard_path, cwd) == -1 ||
-			    guard_path(r, path, cwd) == -1)
+		for (i = 0; i < w->run->law.n; i++)
+			if (guard_named(w, i, dirs == 1) == -1)
 				return -1;
-		}
+	return 0;
+}
+
+/* ---- both ------------------------------------------------------------------------ */
+
+int
+vault_find(struct world *w)
+{
+	const struct run	*r = w->run;
+	char			 path[PATH_MAX];
+	size_t			 i;
+
+	if ((w->law = calloc(r->law.n + 1, sizeof(*w->law))) == NULL) {
+		log_warnx("no memory");
+		return -1;
+	}
+	for (i = 0; i < NLOGS; i++)
+		if (name_logs(r, (int)i, path))
+			w->logs[i] = realpath(path, NULL);
+	for (i = 0; i < r->law.n; i++)
+		if (law_full(r->law.file[i].path, w->cwd, path))
+			w->law[i] = realpath(path, NULL);
 	return 0;
 }
 
 int
-vault_guard(const struct run *r, const char *cwd)
+vault_guard(const struct world *w)
 {
-	return cover_logs(r, cwd) == -1 ? -1 : guard_law(r, cwd);
+	return cover_logs(w) == -1 ? -1 : guard_law(w);
 }

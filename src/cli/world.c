@@ -1,6 +1,7 @@
 /*
  * The files of CMD's world, in the order in which they have to be made. What is to
- * come back is taken first; then CMD gets directories of its own where programs of
+ * come back is taken first, and what is to be hidden found, since a link that leads
+ * there may be in a directory that goes; then CMD gets directories of its own where programs of
  * the host have their sockets; where it works is put back; sockets elsewhere are
  * hidden; what --expose names is put back upon that; log and policy are guarded last,
  * so that nothing of them shows through.
@@ -81,9 +82,10 @@ steps(struct world *w)
 
 	etc_resolv(resolv, sizeof(resolv));
 	if (start() == -1 || kept_work(w) == -1 || kept_exposed(w) == -1 ||
+	    sockets_find(w) == -1 || vault_find(w) == -1 ||
 	    private_make(r) == -1 || mounts_scratch() == -1 ||
 	    kept_put_work(w) == -1 || sockets_cover(w) == -1 ||
-	    kept_put_exposed(w) == -1 || vault_guard(r, w->cwd) == -1 ||
+	    kept_put_exposed(w) == -1 || vault_guard(w) == -1 ||
 	    etc_make(r, resolv) == -1 || kernelfs_make(r) == -1)
 		return -1;
 	mounts_scratch_gone();

@@ -52,6 +52,10 @@ struct world {
 	struct kept		back[4];	/* home, cwd, program */
 	size_t			nback;
 	struct kept		*exposed;	/* one for each of run's */
+	/* Found before anything is covered: a link on the way may go with that. */
+	struct plan		*sockets;
+	char			*logs[3];	/* directories; NULL: none there */
+	char			**law;		/* one for each of the law's */
 };
 /* Where CMD works, if that would be below a /tmp of its own. */
 int	kept_work(struct world *);
@@ -88,6 +92,7 @@ int	overlay_over(const char *path, const char *home);
 int	pieces_put(const struct identity *, int from, const char *path,
 	    bool *all);
 /* sockets.c: those of programs outside, in directories that are not CMD's own */
+int	sockets_find(struct world *);
 int	sockets_cover(const struct world *);
 
 /*
@@ -95,7 +100,9 @@ int	sockets_cover(const struct world *);
  * put back, so that nothing of them shows through what --expose names. A mount that
  * it makes upon itself has to be recursive: others may be below.
  */
-int	vault_guard(const struct run *, const char *cwd);
+int	vault_guard(const struct world *);
+/* Before the first cover: where log and policy really are. */
+int	vault_find(struct world *);
 
 /* etc.c: resolv.conf, and CMD's own line of passwd */
 int	etc_make(const struct run *, const char *resolv);

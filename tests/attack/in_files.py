@@ -145,13 +145,23 @@ def try_look(backwards):
                 time.sleep(0.02)
 
 
-def try_look_for(where, pid):
-    """A process of the host's, in a procfs that is not CMD's."""
-    for name in ("cmdline", "environ", "root", "fd", "net/unix", "status"):
-        path = f"{where}/{pid}/{name}"
-        look = os.listdir if name in ("root", "fd") else os.path.getsize
-        if attempt(look, path):
-            gained(f"{name} of a process of the host's")
+def try_shows(path, mark):
+    """What a file has, if it can be read; `mark` is what the host has there."""
+    count()
+    try:
+        with open(path, "rb") as file:
+            if mark.encode() in file.read():
+                gained(f"{path} shows {mark}")
+    except OSError:
+        pass
+
+
+def try_order(path, text):
+    """A file of the kernel's takes this, which is what it has."""
+    def order():
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    attempt(order, what=f"{path} can be written")
 
 
 def try_limits():

@@ -194,18 +194,26 @@ def mounts_second_way_below_run(a):
 
 @attack("H1", root=True)
 def mounts_second_proc(a):
-    """A procfs of the host's at a second place, as in a chroot: who runs there, and
-    their files by /proc/PID/root."""
+    """A procfs of the host's at a second place, as in a chroot: who runs there. What
+    CMD has instead may have the same numbers, so it is the words that count."""
     place = a.place()
     where = os.path.join(a.lab.scratch, "chroot")
     os.makedirs(where, exist_ok=True)
     nspace.mount("proc", where, "proc")
     a.t.keep(mount_of(where))
-    outside = Program(a, place, "look_for", inside=False, where=where,
-                      pid=os.getpid()).result()
-    a.control(outside["gained"], "nobody is seen on the host")
-    a.gained_all(Program(a, place, "look_for", where=where,
-                         pid=os.getpid()).result()["gained"])
+    mark = str(int.from_bytes(os.urandom(6), "big"))
+    other = subprocess.Popen(["sleep", "60", "0." + "0" * 9 + mark])
+    try:
+        for inside in (False, True):
+            told = Program(a, place, "shows", inside=inside, mark=mark,
+                           path=f"{where}/{other.pid}/cmdline").result()
+            if inside:
+                a.gained_all(told["gained"])
+            else:
+                a.control(told["gained"], f"on the host: {told}")
+    finally:
+        other.kill()
+        other.wait()
 
 
 def mount_of(path):
@@ -242,6 +250,61 @@ def log_by_a_link_in_tmp(a):
         same = False
     if not same:
         a.gained("the policy was changed")
+
+
+@attack("H1", root=True)
+def mounts_second_sysctl(a):
+    """What root writes in it: the host's sysctls."""
+    place = a.place()
+    where = os.path.join(a.lab.scratch, "chroot")
+    os.makedirs(where, exist_ok=True)
+    nspace.mount("proc", where, "proc")
+    a.t.keep(mount_of(where))
+    path = where + "/sys/kernel/core_pattern"
+    with open(path, encoding="utf-8") as file:
+        text = file.read().strip()
+    told = Program(a, place, "order", inside=False, path=path, text=text).result()
+    a.control(told["gained"] or a.lab.user, "root cannot write it")
+    a.gained_all(Program(a, place, "order", path=path, text=text)
+                 .result()["gained"])
+
+
+@attack("H3", quick=True)
+def home_by_a_link_in_tmp(a):
+    """HOME is a link in a directory that CMD has one of its own of: log, policy and
+    known sockets are at its end, where the link does not lead for CMD."""
+    place = a.place()
+    host = standins.Host(a, place)
+    link = f"/tmp/link-{os.getpid()}"
+    os.symlink(place.path, link)
+    host.directory(place.path + "/.gnupg", 0o700)
+    other = tree(place, "work")
+    with open(place.policy, encoding="utf-8") as file:
+        before = file.read()
+    real, place.policy = place.policy, link + "/policy.conf"
+    for options, path in (([], "/.local/state/sallyport/none"),
+                          (["--audit", link + "/own/a.jsonl"], "/own/a.jsonl")):
+        tree(place, "own")
+        program = log.run_with(a, place, options, "spoil", env={"HOME": link},
+                               cwd=other, path=place.path + path)
+        a.control(program.result()["tried"] >= 8, "nothing was tried")
+        status, err = program.end()
+        log.judge(a, status, err)
+    log.run_with(a, place, [], "spoil", env={"HOME": link}, cwd=other,
+                 path=real).result()
+    if not os.path.exists(real) or log.everything(place.path)[real] != before.encode():
+        a.gained("the policy was changed")
+        place.write("policy.conf", before)
+    socket = place.path + "/.gnupg/later"
+    program = log.run_with(a, place, [], "reach", env={"HOME": link}, cwd=other,
+                           paths=[socket], later=True)
+    program.ready()
+    host.listen(socket)
+    program.go()
+    if program.result()["gained"]:
+        a.gained("a later socket in ~/.gnupg")
+    a.control(Program(a, place, "reach", inside=False, cwd=other,
+                      paths=[socket]).result()["gained"], "nobody listens")
 
 
 @attack("H3d", quick=True)
