@@ -102,7 +102,8 @@ ledger_add(struct guest *g, const struct wire_open *m,
 /*
  * Before the fd leaves, so that none is out that is not watched; the registration
  * then stays until the flow is over, and its last use (cut.c) needs no memory of
- * the kernel's. EPOLLET alone: the kernel adds HUP and ERR.
+ * the kernel's. EPOLLET alone: the kernel adds HUP and ERR. False: the flow is
+ * refused, and freed.
  */
 bool
 ledger_watched(struct flow *f)
@@ -112,9 +113,10 @@ ledger_watched(struct flow *f)
 	ev.data.ptr = f;
 	f->watched = epoll_ctl(f->guest->broker->watch, EPOLL_CTL_ADD, f->fd,
 	    &ev) == 0;
-	if (!f->watched)
-		ledger_failed(f, REASON_RESOURCE, deny_code(f->proto), errno);
-	return f->watched;
+	if (f->watched)
+		return true;
+	ledger_failed(f, REASON_RESOURCE, deny_code(f->proto), errno);
+	return false;
 }
 
 void
