@@ -48,6 +48,8 @@ take(struct mounted *m, const char *line)
 		return false;
 	m->root = unescaped(line + root, (size_t)(root_end - root));
 	m->at = unescaped(line + at, (size_t)(at_end - at));
+	line = strstr(line + at_end, " - autofs ");
+	m->automount = line != NULL && strstr(line, ",indirect") != NULL;
 	return true;
 }
 

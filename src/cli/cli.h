@@ -225,6 +225,7 @@ struct run {
 	struct mounted {
 		char	dev[32], type[32];
 		char	*root, *at;	/* what of the file system is there */
+		bool	automount;	/* an indirect map of autofs */
 	} *mounted;			/* the caller's mounts, in their order */
 	size_t		nmounted;
 	struct identity	who;

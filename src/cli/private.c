@@ -64,51 +64,19 @@ add_runtime(const struct run *r, struct private_dirs *p)
 	add(p, real, PRIVATE_RUNTIME);
 }
 
-/* "\\040": mountinfo writes blanks and backslashes in octal. */
-static void
-unescape(char *s)
-{
-	char	*to = s;
-
-	for (; *s != '\0'; s++, to++) {
-		*to = *s;
-		if (*s == '\\' && strspn(s + 1, "01234567") >= 3) {
-			*to = (char)((s[1] - '0') * 64 + (s[2] - '0') * 8 +
-			    s[3] - '0');
-			s += 3;
-		}
-	}
-	*to = '\0';
-}
-
 /*
  * An automounter's indirect map: whoever looks up a name in it has a daemon of the
  * host's ask for that name and mount what it finds, from a server by that name where
  * the map is -hosts.
  */
 static void
-add_automounts(struct private_dirs *p)
+add_automounts(struct run *r)
 {
-	FILE	*f = fopen("/proc/self/mountinfo", "re");
-	char	*line = NULL, *type, *path;
-	size_t	 size = 0;
-	int	 from, to;
+	size_t	i;
 
-	while (f != NULL && getline(&line, &size, f) != -1) {
-		from = to = 0;
-		type = strstr(line, " - autofs ");
-		if (type == NULL || strstr(type, ",indirect") == NULL ||
-		    sscanf(line, "%*s %*s %*s %*s %n%*s%n", &from, &to) == -1 ||
-		    to == 0)
-			continue;
-		line[to] = '\0';
-		path = line + from;
-		unescape(path);
-		add(p, path, PRIVATE_EMPTY);
-	}
-	free(line);
-	if (f != NULL)
-		fclose(f);
+	for (i = 0; i < r->nmounted; i++)
+		if (r->mounted[i].automount)
+			add(&r->own, r->mounted[i].at, PRIVATE_EMPTY);
 }
 
 /* Not what is below one of them: it goes with that. A socket is for sockets.c. */
@@ -193,7 +161,7 @@ private_find(struct run *r)
 		add(p, "/tmp", PRIVATE_TMP);
 		add(p, "/var/tmp", PRIVATE_TMP);
 	}
-	add_automounts(p);
+	add_automounts(r);
 	add_runtime(r, p);
 	add_aliases(r);
 }
