@@ -8,6 +8,7 @@
  * resolves names (request-key(8)); the caller's keyrings hold the caller's keys.
  * TIOCSTI and TIOCLINUX type into the caller's terminal; TIOCSETD loads a kernel
  * module to give the terminal another line discipline, some of them networks.
+ * TIOCEXCL outlives CMD: nobody but root could open the caller's terminal again.
  *
  * setpriority(2) and ioprio_set(2) of a group reach whoever is in CMD's, which is the
  * caller's: no namespace stands in the way. Of a user they stop at the pid namespace,
@@ -89,7 +90,7 @@ static int
 typing(scmp_filter_ctx c)
 {
 	static const unsigned int	requests[] = { TIOCSTI, TIOCLINUX,
-					    TIOCSETD };
+					    TIOCSETD, TIOCEXCL };
 	size_t				i;
 	int				r = 0;
 

@@ -253,6 +253,8 @@ guard_refuses_priorities(void **state)
 	assert_int_not_equal(under_guard(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
 	    low), EPERM);
 	assert_int_equal(under_guard(SYS_ioctl, 0, TIOCSETD, 0), EPERM);
+	assert_int_equal(under_guard(SYS_ioctl, 0, TIOCEXCL, 0), EPERM);
+	assert_int_equal(under_guard(SYS_ioctl, 0, TIOCEXCL | HIGH, 0), EPERM);
 }
 
 #if defined(__x86_64__)
