@@ -255,6 +255,17 @@ in_reach(const struct run *r, const char *path, const struct stat *st)
 	    stat(dirname(dir), &above) == -1 || renames_in(r, &above);
 }
 
+/* By another name, which nobody can find, it is a file like others to CMD. */
+static int
+guard_file(const char *path, const struct stat *st)
+{
+	if (S_ISREG(st->st_mode) && st->st_nlink > 1)
+		log_warnx("%s: the policy's file has another name, a hard link, "
+		    "by which CMD may change it; read it before the next run, or "
+		    "make it a copy", path);
+	return mounts_freeze(path);
+}
+
 static int
 guard_path(const struct run *r, const char *path, const char *cwd)
 {
@@ -266,7 +277,7 @@ guard_path(const struct run *r, const char *path, const char *cwd)
 	if (!in_reach(r, path, &st) || is_readonly(path))
 		return 0;
 	return S_ISDIR(st.st_mode) ? guard_directory(path, cwd) :
-	    mounts_freeze(path);
+	    guard_file(path, &st);
 }
 
 static int

@@ -330,6 +330,19 @@ def policy_by_a_link(t):
 
 
 @case(quick=True, gateways=OURS)
+def policy_with_another_name(t):
+    """A hard link is the file itself, and not found by looking: it is said."""
+    law = Law(t)
+    _, _, err = sh(law.place, "-p", "conf/p.conf", script="true")
+    t.check("hard link" not in err, err)
+    os.link(os.path.join(law.place.path, "conf/parts/one.conf"),
+            os.path.join(law.place.path, "another"))
+    code, _, err = sh(law.place, "-p", "conf/p.conf", script="true")
+    t.equal(code, 0, err)
+    t.check("one.conf: the policy's file has another name, a hard link" in err, err)
+
+
+@case(quick=True, gateways=OURS)
 def policy_that_the_user_edits(t):
     """From outside, in a directory that CMD could not have moved: nothing to tell."""
     law = Law(t)
