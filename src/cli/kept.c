@@ -143,10 +143,9 @@ keep_program(struct world *w)
 int
 kept_work(struct world *w)
 {
-	const char	*home = run_home(w->run);
-	char		 real[PATH_MAX];
-
-	if (realpath(home, real) != NULL && keep_work(w, real) == -1)
+	if (realpath(run_home(w->run), w->home) == NULL)
+		*w->home = '\0';
+	else if (keep_work(w, w->home) == -1)
 		return -1;
 	return keep_work(w, w->cwd) == -1 ? -1 : keep_program(w);
 }
@@ -186,6 +185,20 @@ put_back(const struct world *w, struct kept *k)
 	return -1;
 }
 
+/* It may have been named by a link that is in one of CMD's own directories. */
+static void
+name_again(const struct world *w, const char *given, const char *path)
+{
+	struct stat	st;
+
+	if (*given != '/' || strcmp(given, path) == 0 || !is_ours(w, given) ||
+	    lstat(given, &st) == 0)
+		return;
+	mounts_point(given, false);
+	if (unlink(given) == -1 || symlink(path, given) == -1)
+		log_info("%s: only as %s for CMD", given, path);
+}
+
 int
 kept_put_work(struct world *w)
 {
@@ -194,6 +207,8 @@ kept_put_work(struct world *w)
 	for (i = 0; i < w->nback; i++)
 		if (put_back(w, &w->back[i]) == -1)
 			return -1;
+	if (*w->home != '\0')
+		name_again(w, run_home(w->run), w->home);
 	return 0;
 }
 
@@ -233,20 +248,6 @@ kept_exposed(struct world *w)
 	return 0;
 }
 
-/* It may have been named by a link that is in one of CMD's own directories. */
-static void
-name_again(const struct world *w, const struct exposed *e)
-{
-	struct stat	st;
-
-	if (*e->given != '/' || strcmp(e->given, e->path) == 0 ||
-	    !is_ours(w, e->given) || lstat(e->given, &st) == 0)
-		return;
-	mounts_point(e->given, false);
-	if (unlink(e->given) == -1 || symlink(e->path, e->given) == -1)
-		log_info("%s: only as %s for CMD", e->given, e->path);
-}
-
 int
 kept_put_exposed(struct world *w)
 {
@@ -255,7 +256,8 @@ kept_put_exposed(struct world *w)
 	for (i = 0; i < w->run->nexposed; i++) {
 		if (put_back(w, &w->exposed[i]) == -1)
 			return -1;
-		name_again(w, &w->run->exposed[i]);
+		name_again(w, w->run->exposed[i].given,
+		    w->run->exposed[i].path);
 	}
 	return 0;
 }

@@ -49,6 +49,7 @@ struct world {
 	const struct run	*run;
 	char			cwd[PATH_MAX];
 	char			program[PATH_MAX];	/* "" if not found */
+	char			home[PATH_MAX];		/* without links; as above */
 	struct kept		back[4];	/* home, cwd, program */
 	size_t			nback;
 	struct kept		*exposed;	/* one for each of run's */

@@ -488,6 +488,20 @@ def directories_of_its_own(t):
     t.check("one of its own" in err and "secret" not in out, err)
 
 
+@case(quick=True, gateways=OURS)
+def home_by_a_link_in_tmp(t):
+    """HOME is where the caller's is, by the name that it has in CMD's own /tmp too."""
+    host = t.keep(Host(t))
+    host.write("file", "at home\n")
+    os.symlink(host.path, "/tmp/link")
+    host.directory("/tmp/deep")
+    os.symlink(os.path.dirname(host.path), "/tmp/deep/up")
+    for home in ("/tmp/link", "/tmp/deep/up/" + os.path.basename(host.path)):
+        host.env["HOME"] = home
+        t.equal(host.sh("cd && cat file && echo made >~/new && cat ~/new", cwd="/"),
+                (0, "at home\nmade\n", ""), home)
+
+
 # An automounter with an indirect map, in its own process group, which is how the
 # kernel knows it. It has one entry, and tells what it was asked for.
 AUTOMOUNTER = """
