@@ -58,6 +58,18 @@ where_policy(const char *given, char *buf, size_t size)
 	return 0;
 }
 
+/* For its owner alone, and for him whatever the umask is. */
+static int
+make_own(const char *dir)
+{
+	mode_t	mask = umask(077);
+	int	rc = mkdir(dir, 0700), err = errno;
+
+	umask(mask);
+	errno = err;
+	return rc;
+}
+
 /* mkdir -p; what is made is for its owner alone. */
 static int
 make_dirs(char *path)
@@ -66,11 +78,11 @@ make_dirs(char *path)
 
 	for (p = path + 1; (p = strchr(p, '/')) != NULL; p++) {
 		*p = '\0';
-		if (mkdir(path, 0700) == -1 && errno != EEXIST)
+		if (make_own(path) == -1 && errno != EEXIST)
 			return -1;
 		*p = '/';
 	}
-	return mkdir(path, 0700) == -1 && errno != EEXIST ? -1 : 0;
+	return make_own(path) == -1 && errno != EEXIST ? -1 : 0;
 }
 
 bool
@@ -232,7 +244,7 @@ own_directory(char *buf, size_t size)
 		log_warnx("the path of the audit log is too long");
 		return -1;
 	}
-	if (mkdir(dir, 0700) == -1 && errno != EEXIST) {
+	if (make_own(dir) == -1 && errno != EEXIST) {
 		log_warn("%s: the audit log's own directory", dir);
 		return -1;
 	}

@@ -249,6 +249,7 @@ main(int argc, char **argv)
 	log_wait_briefly();
 	options_parse(&k.opt, argc, argv);
 	log_set_level(k.opt.level);
+	umask(077);		/* the caller's could take the log from its owner */
 	seal_keeper_limits();
 	seal_bounding();	/* the nursery's and the parser's are ours */
 	setup(&k);

@@ -107,6 +107,21 @@ def log_of_an_earlier_run(t):
 
 
 @case(quick=True, gateways=OURS)
+def log_with_any_umask(t):
+    """The directories that are made for the log can be used, by the next run too."""
+    place = t.keep(Place(t))
+    place.own(place.path, 0o755)
+    log = os.path.join(place.path, "audit.jsonl")
+    for args, made in ((("--audit", log), log + ".d"),
+                       ((), os.path.join(place.path, ".local/state/sallyport"))):
+        for mask in (0o777, 0o022):
+            code, _, err = sh(place, "-q", *args, "-p", place.policy, script="true",
+                              umask=mask)
+            t.equal(code, 0, f"umask {mask:o}: {err}")
+            t.equal(stat.S_IMODE(os.stat(made).st_mode), 0o700, made)
+
+
+@case(quick=True, gateways=OURS)
 def works_in_the_logs_directory(t):
     """CMD cannot have the log's directory to work in, or by --expose; that is said."""
     place = t.keep(Place(t))
