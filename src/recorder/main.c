@@ -76,6 +76,21 @@ outbox_empty(const struct outbox *o)
 	return !o->failed && !o->durable && !o->recovered;
 }
 
+_Noreturn static void
+cannot_start(const struct writer *w)
+{
+	const char	*verb = w->made ? "begun" : "continued";
+	int		 err = w->state == WRITER_OK ? 0 : w->gap.err;
+
+	if (err == 0)
+		fatalx("the audit log %s cannot be %s", w->name, verb);
+	if (err == ENOSPC || err == EDQUOT)
+		fatalx("the audit log %s cannot be %s: no room is left there; "
+		    "make some, or have the log elsewhere", w->name, verb);
+	fatalx("the audit log %s cannot be %s: %s", w->name, verb,
+	    strerror(err));
+}
+
 static int
 on_start(void *arg, const void *msg, int fd)
 {
@@ -86,7 +101,7 @@ on_start(void *arg, const void *msg, int fd)
 	if (st->durable > DURABLE_ASYNC || st->resume > 1)
 		return -1;
 	if (writer_start(&r->writer, st) == -1)
-		fatalx("the audit log %s cannot be continued", r->writer.name);
+		cannot_start(&r->writer);
 	r->state = ST_RUN;
 	if (answer(&r->writer, RECORD_READY, r->writer.acked, 0) == -1)
 		fatal("answering the broker");

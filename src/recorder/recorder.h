@@ -292,6 +292,7 @@ struct writer {
 	uint64_t	 hold;		/* first that is only counted; 0 = none */
 	int64_t		 sync_at, probe_at, probe_wait;	/* 0 = no timer */
 	int64_t		 watch_at;
+	bool		 made;		/* nothing of an earlier life was there */
 	bool		 dry;		/* WRITER_FULL, and nothing fits */
 	bool		 aside;		/* our name may be somebody else's file */
 	bool		 away;		/* the directory is not at its path */

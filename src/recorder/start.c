@@ -126,6 +126,7 @@ remember(struct writer *w, const struct scan *scan)
 	w->seq = w->file_seq = w->durable_seq = scan->seq;
 	w->rec = w->acked = scan->rec;
 	w->seg.first = scan->first;
+	w->made = scan->seq == 0;
 }
 
 static void

@@ -153,7 +153,9 @@ def full_from_the_start():
     r.send(struct.pack("=IIQ16sIIQQQ", START, 0, 0, inst(), 0, 0, 0, 0, 0))
     assert r.receive() is None
     assert r.process.wait(5) == 70
-    assert "No space left" in r.words(), r.words()
+    words = r.words()
+    assert "No space left" in words, words
+    assert "audit.jsonl cannot be begun: no room is left there" in words, words
     subprocess.run(["umount", small])
     os.rmdir(small)
 
