@@ -188,9 +188,9 @@ sockets_max(void)
 		fatal("getrlimit");
 	if (rl.rlim_max < n)
 		n = rl.rlim_max;
-	if (n < 2 * NOFILE_OWN)
-		fatalx("RLIMIT_NOFILE is %u; %u is the least", (unsigned int)n,
-		    2 * NOFILE_OWN);
+	if (n <= 2 * NOFILE_OWN)	/* libunbound would get no socket */
+		fatalx("the hard limit of open files is %u; %u is the least: "
+		    "raise it", (unsigned int)n, 2 * NOFILE_OWN + 1);
 	return (unsigned int)n - NOFILE_OWN;
 }
 

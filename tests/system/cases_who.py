@@ -267,6 +267,21 @@ def limits_are_half(t):
             [f"1000 {hard // 2}", "3000 3000", "1000 1000", "1 1", "0 0"])
 
 
+@case(quick=True, gateways=OURS)
+def limit_of_open_files(t):
+    """One line says what is too little; with the number that it names CMD runs."""
+    place = t.keep(Place(t))
+    for few in (24, 64, 127):
+        code, out, err = place.run(*quiet(place), "echo", "ran",
+                                   prefix=["prlimit", f"--nofile={few}:{few}"])
+        t.equal((code, out), (125, b""), err)
+        t.check(len(err.splitlines()) == 1 and
+                f"limit of open files is {few}, and 128 is the least" in err, err)
+    code, out, err = place.run(*quiet(place), "echo", "ran",
+                               prefix=["prlimit", "--nofile=128:128"])
+    t.equal((code, out), (0, b"ran\n"), err)
+
+
 # How many of 80 processes get a user namespace at the same time.
 NESTED = """
 import ctypes, os
