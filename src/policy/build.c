@@ -120,7 +120,25 @@ skip_blank(const char *s, const char *end, struct where *at)
 	return s;
 }
 
-/* Networks between white space; # begins a comment. */
+/* An address at least, whatever is wrong with its length. */
+static bool
+begins_table(const char *word)
+{
+	char		addr[64];
+	struct endpoint	e;
+	size_t		n = strcspn(word, "/");
+
+	if (n >= sizeof(addr))
+		return false;
+	memcpy(addr, word, n);
+	addr[n] = '\0';
+	return addr_parse(addr, &e) == 0;
+}
+
+/*
+ * Networks between white space; # begins a comment. Of a file that does not begin as
+ * a table nothing is told but that: lex_hides().
+ */
 static void
 table_words(struct parse *p, struct table *t, const char *path, const char *s,
     size_t len)
@@ -128,17 +146,24 @@ table_words(struct parse *p, struct table *t, const char *path, const char *s,
 	const char	*end = s + len, *word;
 	struct item	 item = { .at = { path, 1, 1 } };
 	struct items	 one = { { &item, 1, 1 } };
+	bool		 shown = false;
 
 	while ((s = skip_blank(s, end, &item.at)) < end && !report_full(p)) {
 		word = s;
 		while (s < end && *s > ' ' && *s < 0x7f && *s != '#')
 			s++;
+		item.text = model_string(p->m, word, (size_t)(s - word));
+		if (!shown && !begins_table(item.text)) {
+			report_error(p, &item.at, "this is not an address, so the "
+			    "file is no table of networks");
+			return;
+		}
+		shown = true;
 		if (s < end && !is_blank(*s) && *s != '#') {
 			report_error(p, &item.at, "byte 0x%02x in a network",
 			    (unsigned int)(unsigned char)*s);
 			return;
 		}
-		item.text = model_string(p->m, word, (size_t)(s - word));
 		add_nets(p, &t->nets, &one, false);
 		item.at.column += (uint32_t)(s - word);
 	}

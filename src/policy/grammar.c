@@ -93,6 +93,7 @@ parse_source(struct parse *p, const struct source *s, const char *text,
 	memset(&p->include, 0, sizeof(p->include));
 	p->source = s;
 	p->tenant = NULL;
+	p->shown = s->parent == NULL;
 	lex_open(&p->lex, s->path, text, len, s->parent == NULL ? MAIN :
 	    INCLUDED);
 	yyparse(p);

@@ -292,9 +292,12 @@ take_char(struct parse *p, struct token *t)
 		return take_string(p, t);
 	if (c == '<' || c == '$')
 		return take_marked(p, t, c == '<' ? TABLE_REF : MACRO);
-	report_error(p, &t->at, "byte 0x%02x has no meaning here%s",
-	    (unsigned int)c, c >= 0x80 ?
-	    ": the grammar is ASCII, other text is for comments" : "");
+	if (!p->shown)
+		report_error(p, &t->at, "a byte that has no meaning here");
+	else
+		report_error(p, &t->at, "byte 0x%02x has no meaning here%s",
+		    (unsigned int)c, c >= 0x80 ?
+		    ": the grammar is ASCII, other text is for comments" : "");
 	while (l->p < l->end && *l->p != '\n')
 		advance(l);
 	return YYerror;
@@ -366,12 +369,25 @@ lex_next(struct parse *p, struct token *t)
 	p->token = *t;
 }
 
+/*
+ * Whoever writes an include may not be allowed to read what it names, and the one
+ * who has it checked may, as root: a password file is not to be in the messages.
+ */
+bool
+lex_hides(const struct parse *p, const struct token *t)
+{
+	return !p->shown && (t->kind == WORD || t->kind == STRING ||
+	    t->kind == TABLE_REF || t->kind == MACRO);
+}
+
 const char *
 lex_describe(struct parse *p, const struct token *t)
 {
 	struct text	 out = { NULL, 0, 0 };
 	const char	*s;
 
+	if (lex_hides(p, t))
+		return "text";
 	switch (t->kind) {
 	case NL:
 		return "end of line";

@@ -121,7 +121,7 @@ statement	: macro
 tenants		: %empty
 		| tenants NL
 		| tenants tenant NL
-		| tenants include NL
+		| tenants include NL		{ p->shown = true; }
 		| tenants error NL		{ yyerrok; }
 		;
 
@@ -286,7 +286,10 @@ tenant		: tenant_head LBRACE lines RBRACE { p->tenant = NULL; }
 			p->tenant = model_alloc(p->m, sizeof(*p->tenant));
 		} lines RBRACE			{ p->tenant = NULL; }
 		;
-tenant_head	: TENANT word tenant_mode	{ build_tenant(p, &$2, $3); }
+tenant_head	: TENANT word tenant_mode {
+			p->shown = true;
+			build_tenant(p, &$2, $3);
+		}
 		;
 tenant_mode	: %empty			{ $$ = MODE_ENFORCE; }
 		| MODE mode			{ $$ = $2; }
@@ -498,7 +501,8 @@ yyreport_syntax_error(const yypcontext_t *ctx, struct parse *p)
 {
 	struct text	out = { NULL, 0, 0 };
 
-	if (p->token.text != NULL && names_follow(p->before.kind)) {
+	if (p->token.text != NULL && names_follow(p->before.kind) &&
+	    !lex_hides(p, &p->token)) {
 		report_error(p, &p->token.at, "\"%.64s\" is not a name: a bare "
 		    "word that the grammar does not use", p->token.text);
 		return 0;

@@ -54,6 +54,7 @@ struct parse {
 	size_t			 expanded;	/* entries of used macros */
 	size_t			 compared;	/* names, by review_names.c */
 	bool			 versioned;	/* policy version was seen */
+	bool			 shown;		/* this file's text may be told */
 	bool			 audit_seen;
 	uint32_t		 audit_set;
 	bool			 resolver_seen;
@@ -65,6 +66,8 @@ struct parse {
 void	lex_open(struct lex *, const char *file, const char *text, size_t len,
 	    int first);
 void	lex_next(struct parse *, struct token *);
+/* What is not a word of the grammar, in a file that may be no policy at all. */
+bool	lex_hides(const struct parse *, const struct token *);
 const char *lex_describe(struct parse *, const struct token *);
 
 /* report.c: messages */

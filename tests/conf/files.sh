@@ -56,6 +56,25 @@ printf 'tenant b { }\ninclude "self"\n' >self
 printf 'policy version 1\ninclude "self"\n' >loop
 refused loop 'self:2:9: self is being read already: the includes form a loop'
 
+# what is neither policy nor table may be secret: its place is told, and no word of it
+cat >shadow <<'END'
+root:$6$s3cret/s3cret:19000:0:99999:7:::
+"s3cret" <s3cret> $s3cret
+tenant "s3cret" {
+daemon:`s3cret\:19000:0:99999:7:::
+END
+chmod 600 shadow
+printf 'policy version 1\ninclude "shadow"\ntenant a { }\n' >inc
+printf 'policy version 1\ntable <t> file "shadow"\ntenant a { }\n' >tab
+for file in inc tab; do
+	out=$("$cmd" check "$file" 2>&1)
+	if [ $? -ne 1 ] ||
+	    ! printf '%s\n' "$out" | grep -q '^shadow:1:1: .*expected inc\|^shadow:1:1: .* not an address' ||
+	    printf '%s\n' "$out" | grep -q 's3cret\|root\|daemon\|0x'; then
+		echo "files: $file of no policy: $out" >&2; bad=1
+	fi
+done
+
 # nine deep
 i=0
 while [ $i -lt 10 ]; do
