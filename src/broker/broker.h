@@ -420,6 +420,7 @@ void	cut_sprung(struct broker *, const struct epoll_event *);
 /* kmem.c */
 uint64_t kmem_held(int fd);
 uint64_t kmem_queued(int fd);
+bool	kmem_drained(int fd, uint64_t *held, uint64_t *due, uint64_t mono);
 void	kmem_tick(struct guest *, uint64_t mono);
 bool	kmem_room(const struct guest *);
 bool	kmem_urgent(const struct guest *);

@@ -54,18 +54,14 @@ uint64_t
 drain_tick(struct guest *g, uint64_t mono)
 {
 	struct flow	*f, *next;
-	uint64_t	 held, all = 0;
+	uint64_t	 all = 0;
 
 	for (f = TAILQ_FIRST(&g->drains); f != NULL; f = next) {
 		next = TAILQ_NEXT(f, all);
-		held = kmem_queued(f->fd);
-		if (held < f->held)
-			f->due = mono + DRAIN_STUCK;
-		f->held = held;
-		if (held <= DRAIN_LITTLE || mono >= f->due)
-			end(f, held > DRAIN_LITTLE);
+		if (kmem_drained(f->fd, &f->held, &f->due, mono))
+			end(f, f->held > DRAIN_LITTLE);
 		else
-			all += held;
+			all += f->held;
 	}
 	return all;
 }

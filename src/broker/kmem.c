@@ -65,6 +65,21 @@ kmem_queued(int fd)
 	return queued;
 }
 
+/*
+ * One more look at a socket that is over: true if all is sent, which leaves it with
+ * DRAIN_LITTLE at most, or if its peer has taken nothing until `due`.
+ */
+bool
+kmem_drained(int fd, uint64_t *held, uint64_t *due, uint64_t mono)
+{
+	uint64_t	now = kmem_queued(fd);
+
+	if (now < *held)
+		*due = mono + DRAIN_STUCK;
+	*held = now;
+	return now <= DRAIN_LITTLE || mono >= *due;
+}
+
 /* Of all flows, and of those that were not yet taken back. */
 static uint64_t
 measure(struct guest *g, uint64_t *live)

@@ -59,18 +59,14 @@ uint64_t
 leftovers_tick(struct leftovers *s, uint64_t mono)
 {
 	struct leftover	*l, *next;
-	uint64_t	 held, all = 0;
+	uint64_t	 all = 0;
 
 	for (l = TAILQ_FIRST(&s->list); l != NULL; l = next) {
 		next = TAILQ_NEXT(l, entry);
-		held = kmem_queued(l->fd);
-		if (held < l->held)
-			l->due = mono + DRAIN_STUCK;
-		l->held = held;
-		if (held <= DRAIN_LITTLE || mono >= l->due)
-			finish(s, l, held > DRAIN_LITTLE);
+		if (kmem_drained(l->fd, &l->held, &l->due, mono))
+			finish(s, l, l->held > DRAIN_LITTLE);
 		else
-			all += held;
+			all += l->held;
 	}
 	return all;
 }
