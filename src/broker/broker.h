@@ -238,7 +238,8 @@ struct broker {
 	struct resolver	*resolver;	/* NULL: the policy has no use for one */
 	struct inspector *inspector;
 	struct endpoint	upstream[HOST_UPSTREAMS];
-	bool		quiet;		/* about using them */
+	bool		quiet;		/* about using them, and about the lease */
+	bool		lease_looked;
 	int		watch;		/* epoll: HUPs of granted sockets */
 	bool		echo4, echo6, echo_warned;
 	struct guest	*guest[GUESTS_MAX];
@@ -290,6 +291,10 @@ struct verdict guest_decide(const struct guest *, uint32_t proto,
 	    const struct endpoint *dst, const struct bound *,
 	    const struct policy_shown *);
 void	guest_detach(struct guest *, enum reason);
+/* lease.c: an address of the guest's own? */
+bool	lease_has(const struct guest *, const struct endpoint *);
+/* Says, once, which of its link's the policy may mean at the host. */
+void	lease_look(const struct guest *);
 bool	guest_heard(const struct guest *, uint64_t mono);
 bool	guest_urgent(const struct guest *);
 void	guest_free(struct guest *);

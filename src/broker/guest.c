@@ -99,6 +99,7 @@ guest_take(struct broker *b, const struct keeper_guest *conf)
 		fatal("guest %s", g->conf.name);
 	b->guest[slot] = g;
 	g->attach_rec = UINT64_MAX;	/* READY is owed */
+	lease_look(g);
 	want_frame(g);
 }
 

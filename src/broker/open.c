@@ -15,15 +15,6 @@
 
 #define FLOW_LINES	2048u		/* bytes of its open and close, about */
 
-static bool
-leased(const struct guest *g, const struct endpoint *e)
-{
-	const struct wire_lease	*l = e->family == ADDR_V4 ? &g->conf.v4 :
-				    &g->conf.v6;
-
-	return l->guest.family == e->family && addr_equal(&l->guest, e);
-}
-
 static const char *
 open_fault(const struct guest *g, const struct wire_open *m)
 {
@@ -35,7 +26,7 @@ open_fault(const struct guest *g, const struct wire_open *m)
 	if (m->zero != 0 || !endpoint_valid(&m->guest) ||
 	    !endpoint_valid(&m->dst) || m->guest.family != m->dst.family)
 		return "bad-endpoint";
-	if (!leased(g, &m->guest))
+	if (!lease_has(g, &m->guest))
 		return "address-not-leased";
 	return NULL;
 }

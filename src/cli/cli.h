@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "addr.h"
 #include "keeper.h"
 #include "log.h"
 
@@ -40,16 +41,32 @@ int	usage_error(int status, const char *command, const char *fmt, ...)
 /* A number of min..max, or -1 after saying what was wrong. */
 long	parse_number(const char *option, const char *text, long min, long max);
 
-/* The addresses of `run': RFC 1918, and a unique local prefix (RFC 4193). */
-#define RUN_GUEST4	"10.0.2.100"
-#define RUN_GATEWAY4	"10.0.2.2"
-#define RUN_LEN4	24
+/*
+ * The addresses of `run': private ones (RFC 1918, RFC 4193). The digits are those
+ * of "SP" and "Sally", as in the link's MAC addresses.
+ */
+#define RUN_GUEST4	"10.83.80.100"
+#define RUN_GATEWAY4	"10.83.80.2"
 #define RUN_GUEST6	"fd53:616c:6c79::100"
 #define RUN_GATEWAY6	"fd53:616c:6c79::2"
-#define RUN_LEN6	64
+#define SERVE_LEN4	24	/* a machine that is configured by hand has a net */
+#define SERVE_LEN6	64
 #define MTU_MIN		1280	/* RFC 8200, 5 */
 #define MTU_MAX		65520	/* a tap takes 65521 */
 #define MTU_DEFAULT	MTU_MAX
+
+/* lease.c: [0] IPv4, [1] IPv6; cleared before the first option */
+struct lease {
+	struct endpoint	guest, gateway;
+	unsigned int	len;
+	char		address[ENDPOINT_STRLEN + 4], router[ENDPOINT_STRLEN];
+};
+/* --guest-address, --gateway. 0, or -1 after saying what is wrong. */
+int	lease_address(struct lease [2], const char *command, const char *text);
+int	lease_gateway(struct lease [2], const char *command, const char *text);
+/* After the last option: what was not given, and whether it goes together. */
+int	lease_run(struct lease [2]);
+int	lease_serve(struct lease [2]);
 
 /* where.c */
 /* The policy file to use: the one given, the installed one, or deny.conf. */
@@ -212,6 +229,7 @@ struct run {
 	const char	**expose, *ca_bundle;
 	size_t		nexpose;
 	bool		share_tmp, ssh_agent, nested;
+	struct lease	lease[2];
 	struct private_dirs own;
 	struct exposed	*exposed;
 	size_t		nexposed;

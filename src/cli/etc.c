@@ -60,10 +60,11 @@ name_server(const struct run *r, const char *target)
 	char	text[256];
 	int	n;
 
-	n = snprintf(text, sizeof(text), "# sallyport: the gateway\n%s%s%s",
-	    r->v4 ? "nameserver " RUN_GATEWAY4 "\n" : "",
-	    r->v6 ? "nameserver " RUN_GATEWAY6 "\n" : "",
-	    "options attempts:1\n");
+	n = snprintf(text, sizeof(text),
+	    "# sallyport: the gateway\n%s%s%s%s%s%soptions attempts:1\n",
+	    r->v4 ? "nameserver " : "", r->v4 ? r->lease[0].router : "",
+	    r->v4 ? "\n" : "", r->v6 ? "nameserver " : "",
+	    r->v6 ? r->lease[1].router : "", r->v6 ? "\n" : "");
 	if (private_over(&r->own, target) != NULL)
 		mounts_point(target, false);
 	if (*target == '\0' || access(target, F_OK) == -1) {

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli.h"
 #include "explain.h"
 #include "grammar.h"
 #include "policy_cmds.h"
@@ -264,8 +265,8 @@ cmd_explain(int argc, char **argv)
 	if (parse_question(&q, argv[2], argv[3]) == -1)
 		return EXIT_DOUBT;
 	/* the addresses that `run` gives to its guest's gateway */
-	addr_parse("10.0.2.2", &q.query.gateway4);
-	addr_parse("fd53:616c:6c79::2", &q.query.gateway6);
+	addr_parse(RUN_GATEWAY4, &q.query.gateway4);
+	addr_parse(RUN_GATEWAY6, &q.query.gateway6);
 	find_locals(&q);
 	return explain(&q);
 }

@@ -19,11 +19,14 @@ static const uint8_t	guest_mac[6] = { 0x02, 0x53, 0x50, 0, 0, 2 };
 static const uint8_t	gateway_mac[6] = { 0x02, 0x53, 0x50, 0, 0, 1 };
 
 static int
-family(int nl, const char *guest, unsigned int len, const char *gateway)
+family(int nl, const struct lease *l)
 {
-	if (netcfg_address(nl, "eth0", guest, len) == -1 ||
-	    netcfg_neighbour(nl, "eth0", gateway, gateway_mac) == -1 ||
-	    netcfg_default(nl, "eth0", gateway) == -1)
+	char	guest[ENDPOINT_STRLEN];
+
+	if (netcfg_address(nl, "eth0", addr_print(&l->guest, guest),
+	    l->len) == -1 ||
+	    netcfg_neighbour(nl, "eth0", l->router, gateway_mac) == -1 ||
+	    netcfg_default(nl, "eth0", l->router) == -1)
 		return -1;
 	return 0;
 }
@@ -33,12 +36,12 @@ static int
 families(int nl, const struct run *r, uint32_t *got)
 {
 	if (r->v4) {
-		if (family(nl, RUN_GUEST4, RUN_LEN4, RUN_GATEWAY4) == -1)
+		if (family(nl, &r->lease[0]) == -1)
 			return -1;
 		*got |= 1;
 	}
 	if (r->v6) {
-		if (family(nl, RUN_GUEST6, RUN_LEN6, RUN_GATEWAY6) == 0)
+		if (family(nl, &r->lease[1]) == 0)
 			*got |= 2;
 		else if (!r->v4)
 			return -1;

@@ -151,13 +151,15 @@ netcfg_address(int nl, const char *dev, const char *addr, unsigned int len)
 	return netlink_call(nl, &n);
 }
 
+/* The gateway need not be in the address's net. */
 int
 netcfg_default(int nl, const char *dev, const char *gateway)
 {
 	struct rtmsg	m = { .rtm_table = RT_TABLE_MAIN,
 			    .rtm_protocol = RTPROT_STATIC,
 			    .rtm_scope = RT_SCOPE_UNIVERSE,
-			    .rtm_type = RTN_UNICAST };
+			    .rtm_type = RTN_UNICAST,
+			    .rtm_flags = RTNH_F_ONLINK };
 	struct endpoint	e;
 	struct netlink	n;
 	uint32_t	index = if_nametoindex(dev);

@@ -24,13 +24,15 @@
 
 enum { OPT_TENANT = 256, OPT_AUDIT, OPT_DURABLE, OPT_MTU, OPT_USER, OPT_KEEP,
 	OPT_EXPOSE, OPT_SHARE_TMP, OPT_AGENT, OPT_NESTED, OPT_UNSAFE,
-	OPT_NO_USERNS, OPT_PLAIN, OPT_LEARN, OPT_CA };
+	OPT_NO_USERNS, OPT_PLAIN, OPT_LEARN, OPT_CA, OPT_ADDRESS, OPT_GATEWAY };
 
 static const struct option longopts[] = {
 	{ "policy",	required_argument,	NULL, 'p' },
 	{ "tenant",	required_argument,	NULL, OPT_TENANT },
 	{ "audit",	required_argument,	NULL, OPT_AUDIT },
 	{ "durable",	required_argument,	NULL, OPT_DURABLE },
+	{ "guest-address", required_argument,	NULL, OPT_ADDRESS },
+	{ "gateway",	required_argument,	NULL, OPT_GATEWAY },
 	{ "mtu",	required_argument,	NULL, OPT_MTU },
 	{ "user",	required_argument,	NULL, OPT_USER },
 	{ "keep-fd",	required_argument,	NULL, OPT_KEEP },
@@ -67,12 +69,16 @@ keep_fd(struct run *r, const char *text)
 }
 
 static int
-numbers(struct run *r, int c, const char *arg)
+values(struct run *r, int c, const char *arg)
 {
 	long	n;
 
 	if (c == OPT_KEEP)
 		return keep_fd(r, arg);
+	if (c == OPT_ADDRESS)
+		return lease_address(r->lease, "run", arg);
+	if (c == OPT_GATEWAY)
+		return lease_gateway(r->lease, "run", arg);
 	if ((n = parse_number("--mtu", arg, MTU_MIN, MTU_MAX)) == -1)
 		return -1;
 	r->mtu = (uint32_t)n;
@@ -119,7 +125,7 @@ one_option(struct run *r, int c, char *arg)
 	else if (c == 'v')
 		r->level += r->level < LOG_LEVEL_DEBUG;
 	else
-		return numbers(r, c, arg);
+		return values(r, c, arg);
 	return 0;
 }
 
@@ -176,7 +182,7 @@ parse(struct run *r, int argc, char **argv)
 			return -1;
 	}
 	r->cmd = argv + optind;
-	return check(r);
+	return lease_run(r->lease) == -1 ? -1 : check(r);
 }
 
 static int
@@ -190,18 +196,13 @@ start_machine(struct machine *m, const struct run *r, const struct guestns *g)
 				    .ca_bundle = r->ca_bundle,
 				    .quiet = r->quiet,
 				    .level = r->level, .listener = -1 };
-	char			v4[64], v6[64];
+	size_t			i;
 
-	snprintf(v4, sizeof(v4), "%s/%d", RUN_GUEST4, RUN_LEN4);
-	snprintf(v6, sizeof(v6), "%s/%d", RUN_GUEST6, RUN_LEN6);
-	if ((g->families & 1) != 0) {
-		s.address[0] = v4;
-		s.gateway[0] = RUN_GATEWAY4;
-	}
-	if ((g->families & 2) != 0) {
-		s.address[1] = v6;
-		s.gateway[1] = RUN_GATEWAY6;
-	}
+	for (i = 0; i < 2; i++)
+		if ((g->families & 1u << i) != 0) {
+			s.address[i] = r->lease[i].address;
+			s.gateway[i] = r->lease[i].router;
+		}
 	if (machine_start(m, &s) == -1)
 		return -1;
 	if (machine_link(m, g->tap, g->flags) == -1)

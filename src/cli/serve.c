@@ -52,21 +52,12 @@ static const struct option longopts[] = {
 struct serve {
 	struct machine_spec spec;
 	const char	*policy, *audit, *stream;
-	size_t		 naddress, ngateway;
+	struct lease	 lease[2];
 	int		 ready;		/* -1 = a line on stdout */
 	int		 signals;
 	char		 policy_path[4096], audit_path[4096];
 	struct stat	 made;		/* our socket */
 };
-
-static int
-add(const char **list, size_t *n, const char *what, const char *text)
-{
-	if (*n == 2)
-		return usage_error(-1, "serve", "%s: one of each family", what);
-	list[(*n)++] = text;
-	return 0;
-}
 
 static int
 words(struct serve *s, int c, const char *arg)
@@ -119,10 +110,9 @@ one_option(struct serve *s, int c, char *arg)
 	else if (c == OPT_GUEST)
 		s->spec.guest = arg;
 	else if (c == OPT_ADDRESS)
-		return add(s->spec.address, &s->naddress, "--guest-address",
-		    arg);
+		return lease_address(s->lease, "serve", arg);
 	else if (c == OPT_GATEWAY)
-		return add(s->spec.gateway, &s->ngateway, "--gateway", arg);
+		return lease_gateway(s->lease, "serve", arg);
 	else if (c == OPT_CA)
 		s->spec.ca_bundle = arg;
 	else if (c == 'q')
@@ -139,22 +129,22 @@ one_option(struct serve *s, int c, char *arg)
 static int
 check(struct serve *s)
 {
+	size_t	i;
+
 	if (s->policy == NULL || s->stream == NULL)
 		return usage_error(-1, "serve", "-p POLICY and --stream SOCKET "
 		    "are needed");
-	if (s->naddress != s->ngateway)
-		return usage_error(-1, "serve", "as many --gateway as "
-		    "--guest-address");
 	if ((s->spec.tenant != NULL && strlen(s->spec.tenant) >= TENANT_MAX) ||
 	    strlen(s->spec.guest) >= GUEST_MAX)
 		return usage_error(-1, "serve", "a name is longer than %d "
 		    "bytes", TENANT_MAX - 1);
-	if (s->naddress == 0) {
-		s->spec.address[0] = RUN_GUEST4 "/24";
-		s->spec.gateway[0] = RUN_GATEWAY4;
-		s->spec.address[1] = RUN_GUEST6 "/64";
-		s->spec.gateway[1] = RUN_GATEWAY6;
-	}
+	if (lease_serve(s->lease) == -1)
+		return -1;
+	for (i = 0; i < 2; i++)
+		if (s->lease[i].guest.family != ADDR_NONE) {
+			s->spec.address[i] = s->lease[i].address;
+			s->spec.gateway[i] = s->lease[i].router;
+		}
 	return 0;
 }
 

@@ -2,14 +2,19 @@
  * What a guest expects of its LAN, from the one neighbour that it has: the
  * gateway. ARP, NDP and echo; the name server is in dns.c and its neighbours.
  *
+ * The gateway stands for every other address too, those of the guest's own net
+ * among them (RFC 1027): what is sent there is judged like anything else, and
+ * refused at once or led to whoever has the address at the host. Without that it
+ * would be looked for in vain for seconds, and nobody would hear of it.
+ *
  * No router advertisements: `run` configures its guest, and a guest on a stream
  * link is configured by hand, because an advertisement without DHCPv6 behind it
  * would be a promise that this version does not keep. A router solicitation is
  * silently ignored.
  *
- * Trusts: packet_parse(). Must not: answer for an address that is not the
- * gateway's (a guest that probes for its own must find it free), or send more
- * than it was asked with.
+ * Trusts: packet_parse(). Must not: answer for the guest's own address, or a probe
+ * for another one than the gateway's (a guest that looks whether an address is free
+ * must find it so), or send more than it was asked with.
  */
 #include <net/if_arp.h>
 #include <netinet/icmp6.h>
@@ -71,6 +76,14 @@ lan_learn(const struct packet *p)
 	learn(p->eth + 6);
 }
 
+/* An address that a machine can have, and that packets to it are sent to. */
+static bool
+is_machine(const struct endpoint *e)
+{
+	return !addr_is_unspecified(e) && !addr_is_loopback(e) &&
+	    !addr_is_multicast(e);
+}
+
 /* ---- ARP (RFC 826) ---- */
 
 static bool
@@ -79,10 +92,14 @@ arp_asks_gateway(const uint8_t *a)
 	uint32_t	gateway = endpoint_u32(&frame.config.v4.gateway);
 	uint32_t	guest = endpoint_u32(&frame.config.v4.guest);
 	uint32_t	sender = get32(a + 14);
+	struct endpoint	target = endpoint_v4(get32(a + 24), 0);
 
+	if (get16(a + 6) != ARPOP_REQUEST)
+		return false;
 	/* A probe (RFC 5227) comes from 0.0.0.0; the gateway defends itself. */
-	return get16(a + 6) == ARPOP_REQUEST && get32(a + 24) == gateway &&
-	    (sender == guest || sender == 0);
+	if (get32(a + 24) == gateway)
+		return sender == guest || sender == 0;
+	return sender == guest && get32(a + 24) != guest && is_machine(&target);
 }
 
 static void
@@ -101,7 +118,7 @@ arp_reply(const uint8_t *request)
 	a[5] = 4;
 	put16(a + 6, ARPOP_REPLY);
 	memcpy(a + 8, frame.config.gateway_mac, 6);
-	memcpy(a + 14, frame.config.v4.gateway.addr, 4);
+	memcpy(a + 14, request + 24, 4);	/* whom it looks for */
 	memcpy(a + 18, request + 8, 10);	/* its MAC and address */
 	link_send(&iov, 1, &none);
 }
@@ -145,25 +162,40 @@ ndp_options_ok(const uint8_t *o, size_t len, bool unspecified)
 	return true;
 }
 
+/* For others than itself the gateway is a proxy, and no router (7.2.8). */
 static void
 ndp_advertise(const struct packet *p, const struct endpoint *target)
 {
-	static const uint8_t	all_nodes[16] = { 0xff, 2, [15] = 1 };
-	uint8_t			na[NA_LEN];
-	struct iovec		iov = { na, sizeof(na) };
-	struct endpoint		dst = p->src;
-	bool			probe = addr_is_unspecified(&p->src);
+	static const uint8_t	 all_nodes[16] = { 0xff, 2, [15] = 1 };
+	bool			 own = lan_is_gateway(target);
+	const struct endpoint	*src = own ? target : &frame.config.v6.gateway;
+	uint8_t			 na[NA_LEN];
+	struct iovec		 iov = { na, sizeof(na) };
+	struct endpoint		 dst = p->src;
+	bool			 probe = addr_is_unspecified(&p->src);
 
 	if (probe)
 		dst = endpoint_v6(all_nodes, 0);
 	memset(na, 0, sizeof(na));
 	na[0] = ND_NEIGHBOR_ADVERT;
-	na[4] = probe ? 0xa0 : 0xe0;	/* router, solicited, override */
+	/* router, solicited, override */
+	na[4] = probe ? 0xa0 : own ? 0xe0 : 0x40;
 	memcpy(na + 8, target->addr, 16);
 	na[24] = ND_OPT_TARGET_LINKADDR;
 	na[25] = 1;
 	memcpy(na + 26, frame.config.gateway_mac, 6);
-	packet_send(target, &dst, IPPROTO_ICMPV6, &iov, 1, 2);
+	packet_send(src, &dst, IPPROTO_ICMPV6, &iov, 1, 2);
+}
+
+/* On fe80::/10 there are guest and gateway only: nothing is led there. */
+static bool
+ndp_stands_for(const struct endpoint *target, bool probe)
+{
+	if (lan_is_gateway(target))
+		return true;
+	return !probe && frame.config.v6.guest.family == ADDR_V6 &&
+	    !addr_equal(target, &frame.config.v6.guest) &&
+	    !addr_is_link_local(target) && is_machine(target);
 }
 
 static void
@@ -178,7 +210,7 @@ ndp_solicit(const struct packet *p)
 		return;
 	}
 	target = endpoint_v6(p->l4 + 8, 0);
-	if (lan_is_gateway(&target))
+	if (ndp_stands_for(&target, probe))
 		ndp_advertise(p, &target);
 }
 

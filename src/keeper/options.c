@@ -80,7 +80,7 @@ lease_of(struct options *o, const struct endpoint *e)
 	return e->family == ADDR_V4 ? &o->v4 : &o->v6;
 }
 
-/* "10.0.2.100/24" */
+/* "10.83.80.100/32" */
 static void
 address(struct options *o, char *text)
 {
@@ -96,7 +96,7 @@ address(struct options *o, char *text)
 	l = lease_of(o, &e);
 	l->guest = e;
 	l->prefix_len = number("address", slash + 1, 1,
-	    e.family == ADDR_V4 ? 30 : 126);
+	    e.family == ADDR_V4 ? 32 : 128);
 }
 
 static void
@@ -141,13 +141,15 @@ static void
 check_lease(const struct wire_lease *l)
 {
 	struct prefix	net;
+	bool		alone;
 
 	if (l->guest.family == ADDR_NONE && l->gateway.family == ADDR_NONE)
 		return;
 	if (l->guest.family == ADDR_NONE || l->gateway.family == ADDR_NONE)
 		fatalx("an address needs a gateway, and a gateway an address");
 	net = prefix_of(&l->guest, l->prefix_len);
-	if (!prefix_contains(&net, &l->gateway) ||
+	alone = l->prefix_len == (l->guest.family == ADDR_V4 ? 32 : 128);
+	if (!(alone || prefix_contains(&net, &l->gateway)) ||
 	    addr_equal(&l->guest, &l->gateway))
 		fatalx("the gateway must be another address of the guest's net");
 }

@@ -206,8 +206,8 @@ def try_link():
     """eth0, its tap, routes, neighbours; taps of other names."""
     for command in ("link set eth0 down", "link set lo down",
                     "address add 10.9.9.9/24 dev eth0",
-                    "route replace default via 10.0.2.3",
-                    "neigh replace 10.0.2.2 lladdr 02:00:00:00:00:99 dev eth0",
+                    "route replace default via 10.83.80.3",
+                    "neigh replace 10.83.80.2 lladdr 02:00:00:00:00:99 dev eth0",
                     "link add d0 type dummy", "tuntap add tap9 mode tap",
                     "rule add from all lookup 9", "link set eth0 netns 1"):
         done = subprocess.run(["ip", *command.split()], check=False,

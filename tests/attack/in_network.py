@@ -38,7 +38,7 @@ def question(name, ident):
         b"\0" + struct.pack("!HH", 1, 1)
 
 
-def try_ask(names, server="10.0.2.2", port=53, seconds=0.2, later=False):
+def try_ask(names, server="10.83.80.2", port=53, seconds=0.2, later=False):
     """Questions for names that carry something; then it is gone."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         for number, name in enumerate(names):
@@ -49,7 +49,7 @@ def try_ask(names, server="10.0.2.2", port=53, seconds=0.2, later=False):
         time.sleep(seconds)
 
 
-def try_ask_and_keep(host, dst, port, server="10.0.2.2"):
+def try_ask_and_keep(host, dst, port, server="10.83.80.2"):
     """The name is resolved, then its address connected to, and nothing is said."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.settimeout(5)

@@ -54,7 +54,7 @@ class Slirp(gateway.Direct):
 
         def configured():
             with self.ns:
-                return "10.0.2.100" in subprocess.run(
+                return "10.83.80.100" in subprocess.run(
                     ["ip", "-4", "addr"], capture_output=True, text=True,
                     check=True).stdout
         if not lablib.wait_until(configured, 5):

@@ -38,14 +38,14 @@ ask 1 'floor-port' open.conf open tcp 203.0.114.10:25
 ask 1 'deny (deny-rule) by deny.conf:[0-9]' deny.conf closed udp 203.0.114.10:53
 ask 0 'excepted: NET-4411 artefact cache' example.conf ci tcp 10.20.7.10:443
 ask 1 'floor-special' example.conf apps tcp 10.20.7.10:443
-ask 0 "the guest's gateway: metrics" example.conf ci tcp 10.0.2.2:9091
-ask 1 'no host-service has this port' example.conf ci tcp 10.0.2.2:80
+ask 0 "the guest's gateway: metrics" example.conf ci tcp 10.83.80.2:9091
+ask 1 'no host-service has this port' example.conf ci tcp 10.83.80.2:80
 ask 0 'audit-deny: recorded as denied, let through (default-deny)' example.conf trial tcp 203.0.115.1:81
 ask 1 'deny (deny-rule) by example.conf' example.conf trial tcp 203.0.115.1:22
 # names
-ask 0 "and this port its name server" names.conf web udp 10.0.2.2:53
+ask 0 "and this port its name server" names.conf web udp 10.83.80.2:53
 ask 0 "answered by the gateway itself" names.conf web tcp '[fd53:616c:6c79::2]:53'
-ask 1 "no host-service has this port" names.conf web tcp 10.0.2.2:54
+ask 1 "no host-service has this port" names.conf web tcp 10.83.80.2:54
 printf 'policy version 1\nhost "in.example.com" 10.20.7.10 fd00::1\nhost "one.example.com" 10.0.0.1 203.0.115.1\ntenant t {\n\tallow to name { "in.example.com" "one.example.com" } port tcp 443\n}\n' >floored.conf
 ask 1 'verdict    deny (rebinding-stripped) by floored.conf:5, answered NXDOMAIN' floored.conf t dns in.example.com
 ask 0 'host       10.0.0.1, which the floor takes away' floored.conf t dns one.example.com

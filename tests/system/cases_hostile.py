@@ -132,7 +132,7 @@ def lying_ip4_headers(a):
 def bad_addresses(a):
     """Sources and destinations that no packet may have."""
     body = b"x" * 20
-    for dst in ("0.0.0.0", "255.255.255.255", "10.0.2.255", "224.0.0.1",
+    for dst in ("0.0.0.0", "255.255.255.255", "10.83.80.255", "224.0.0.1",
                 "239.255.255.250", "127.0.0.1", "240.0.0.1", a.guest.own[4]):
         for proto in (p.UDP, p.TCP, p.ICMP):
             a.ip(dst, proto, body)
@@ -142,7 +142,7 @@ def bad_addresses(a):
             a.ip(dst, proto, body)
     for src in ("::", "::1", "ff02::1", "fe80::1"):
         a.guest.send(p.ip6(src, lab.LIVE6, p.UDP, body))
-    for src, dst in (("10.0.2.2", "10.0.2.2"), ("10.0.2.100", "10.0.2.100")):
+    for src, dst in (("10.83.80.2", "10.83.80.2"), ("10.83.80.100", "10.83.80.100")):
         a.guest.send(p.ip4(src, dst, p.TCP, p.tcp(src, dst, 7, 7, 1, 1, p.SYN)))
 
 
@@ -194,8 +194,8 @@ def arp_storm(a):
     for number in range(256):
         for op in (1, 2):
             a.link_frame(p.ETH_ARP, p.arp(
-                op, stream.GUEST_MAC, f"10.0.2.{number}", b"\0" * 6,
-                f"10.0.2.{255 - number}"), b"\xff" * 6)
+                op, stream.GUEST_MAC, f"10.83.80.{number}", b"\0" * 6,
+                f"10.83.80.{255 - number}"), b"\xff" * 6)
     good = p.arp(1, stream.GUEST_MAC, a.guest.own[4], b"\0" * 6,
                  a.guest.gate[4])
     for place in range(8):
@@ -532,7 +532,7 @@ def gateway_macs(t, guest):
 
 def offload_lies():
     """(virtio_net_hdr, frame from its type on): sizes and offsets that lie."""
-    src, dst = "10.0.2.100", lab.LIVE4
+    src, dst = "10.83.80.100", lab.LIVE4
     needs_csum, gso4, gso_udp, gso6, ecn = 1, 1, 3, 4, 0x80
     for length in (0, 1, 100, 1460, 9000, 65000):
         packet = struct.pack("!H", p.ETH_IP4) + p.ip4(src, dst, p.TCP, p.tcp(

@@ -458,13 +458,13 @@ def cmd_cannot_touch_its_link(t):
     """No capability in the namespaces that were made for it."""
     with t.guest() as guest:
         for command in (["ip", "link", "set", "eth0", "down"],
-                        ["ip", "addr", "add", "10.0.2.5/24", "dev", "eth0"],
+                        ["ip", "addr", "add", "10.83.80.5/24", "dev", "eth0"],
                         ["ip", "route", "add", "1.2.3.0/24", "dev", "eth0"],
                         ["ip", "neigh", "flush", "all"]):
             guest.call("run", command)
         t.check(guest.call("facts")["interfaces"] == ["eth0", "lo"], "link")
         _, out, _ = guest.call("run", ["ip", "-o", "addr", "show"])
-        t.check("10.0.2.5" not in out, out)
+        t.check("10.83.80.5" not in out, out)
         t.equal(guest.call("run", ["ip", "route", "show", "1.2.3.0/24"])[1],
                 "", "route")
 

@@ -62,24 +62,37 @@ def stream_udp_and_ping(t):
         t.equal(reply.payload[4:], struct.pack("!HH", 77, 1) + b"ping")
 
 
+def neighbour(guest, target):
+    """Whether the gateway says that it is, or stands for, this neighbour."""
+    if ":" in target:
+        dst, packet = p.solicit(stream.GUEST_MAC, guest.own[6], target)
+        guest.send(packet, b"\x33\x33" + p.address(dst)[-4:])
+        return guest.expect(lambda f: f.proto == p.ICMP6 and f.payload[0] == 136
+                            and f.payload[8:24] == p.address(target),
+                            0.5 if target in guest.own.values() else 5)
+    guest.frame(p.ethernet(stream.BROADCAST, stream.GUEST_MAC, p.ETH_ARP,
+                           p.arp(1, stream.GUEST_MAC, guest.own[4],
+                                 b"\0" * 6, target)))
+    return guest.expect(lambda f: f.kind == p.ETH_ARP, 0.5 if target ==
+                        guest.own[4] else 5)
+
+
 @case(quick=True, gateways=("sallyport",))
-def stream_ndp(t):
-    """Neighbour discovery of the gateway, and only of it."""
+def stream_neighbours(t):
+    """The gateway stands for every address of the link but the guest's own: what
+    goes to one that nobody has is refused at once, and recorded."""
+    nobody = {4: "10.83.80.77", 6: "fd53:616c:6c79::77"}
     with stream.serve(t) as link:
         guest = t.keep(link.attach())
-        for target, wanted in ((guest.gate[6], True),
-                               ("fd53:616c:6c79::77", False)):
-            dst, packet = p.solicit(stream.GUEST_MAC, guest.own[6], target)
-            multicast = b"\x33\x33" + p.address(dst)[-4:]
-            guest.send(packet, multicast)
-            reply = guest.expect(lambda f: f.proto == p.ICMP6 and
-                                 f.payload[0] == 136, 2 if wanted else 0.5)
-            t.equal(reply is not None, wanted, target)
-        guest.frame(p.ethernet(stream.BROADCAST, stream.GUEST_MAC, p.ETH_ARP,
-                               p.arp(1, stream.GUEST_MAC, guest.own[4],
-                                     b"\0" * 6, "10.0.2.77")))
-        t.equal(guest.expect(lambda f: f.kind == p.ETH_ARP, 0.5), None,
-                "ARP reply for a stranger")
+        for version in (4, 6):
+            for target in (guest.gate[version], nobody[version]):
+                t.check(neighbour(guest, target), f"no answer for {target}")
+            t.equal(neighbour(guest, guest.own[version]), None, "its own")
+            peer = guest.open(nobody[version], 80)
+            peer.connect(5)
+            t.equal(peer.saw, {"rst"}, nobody[version])
+    t.equal([(r["g.dst"], r["reason"]) for r in t.records("flow.deny")],
+            [(nobody[4], "floor-special"), (nobody[6], "floor-special")])
 
 
 @case(quick=True, gateways=("sallyport",))
@@ -276,7 +289,7 @@ def spoofed_sources(t):
     server = t.serve_udp(lab.LIVE4)
     with stream.serve(t) as link:
         guest = t.keep(link.attach())
-        for src in ("10.0.2.101", "203.0.114.2", "127.0.0.1", "0.0.0.0",
+        for src in ("10.83.80.101", "203.0.114.2", "127.0.0.1", "0.0.0.0",
                     "255.255.255.255", guest.gate[4]):
             guest.send(p.ip4(src, lab.LIVE4, p.UDP, p.udp(
                 src, lab.LIVE4, 5000, server.port, b"spoof")))

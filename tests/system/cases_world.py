@@ -605,7 +605,7 @@ def linked_resolv_conf(t):
                     file.write("nameserver 127.0.0.53\n")
             code, out, err = host.sh("cat /etc/resolv.conf; echo 2>&- "
                                      ">/etc/resolv.conf && echo written")
-            t.check("nameserver 10.0.2.2" in out and "127" not in out
+            t.check("nameserver 10.83.80.2" in out and "127" not in out
                     and "written" not in out, f"{target}: {code} {out} {err}")
     finally:
         nspace.umount("/etc")

@@ -18,7 +18,7 @@ import audit
 import lab as lablib
 import nspace
 
-GUEST4, GATEWAY4 = "10.0.2.100", "10.0.2.2"
+GUEST4, GATEWAY4 = "10.83.80.100", "10.83.80.2"
 GUEST6, GATEWAY6 = "fd53:616c:6c79::100", "fd53:616c:6c79::2"
 START_TIMEOUT = 10
 END_TIMEOUT = 10

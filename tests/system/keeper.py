@@ -35,8 +35,8 @@ class Keeper:
         log = os.path.join(where, "log")
         argv = [os.path.join(where, "sallyportd"), "--one-guest", "--policy",
                 "/some/policy", "--audit", os.path.join(log, "audit.jsonl"),
-                "--guest", "test", "--address", "10.0.2.100/24", "--gateway",
-                "10.0.2.2", "--level", str(level), "--ca-bundle", os.path.join(where, "ca.pem"),
+                "--guest", "test", "--address", "10.83.80.100/24", "--gateway",
+                "10.83.80.2", "--level", str(level), "--ca-bundle", os.path.join(where, "ca.pem"),
                 *extra]
         n = theirs.fileno()
         argv = self.owner() + argv

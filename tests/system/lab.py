@@ -134,7 +134,7 @@ class Lab:
                                "2600:1f00:0:b::/64") + "\n"
                      + _routes("unreachable", "203.0.119.0/24",
                                "2600:1f00:0:c::/64") + "\n"
-                     f"route add 10.0.2.0/24 via {HOST4}\n"
+                     f"route add 10.83.80.0/24 via {HOST4}\n"
                      f"route add fd53:616c:6c79::/64 via {HOST6}\n")
 
     def _tun(self):

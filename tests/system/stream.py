@@ -253,8 +253,10 @@ class TcpPeer:
 class Serve:
     """`sallyport serve --stream` in the foreground."""
 
-    def __init__(self, trial, policy=None, args=(), address=None):
+    def __init__(self, trial, policy=None, args=(), address=None,
+                 lengths=(24, 64)):
         self.trial = trial
+        self.lengths = lengths
         self.lab = trial.lab
         self.policy = policy or gateway.policy_text()
         self.args = list(args)
@@ -283,8 +285,9 @@ class Serve:
         return self.lab.as_user() + [
             os.path.join(self.trial.bindir, "sallyport"), "serve", "-p",
             self.files(), "--tenant", "t", "--audit", self.log, "--stream",
-            self.sock, "--guest-address", own4 + "/24", "--gateway", gate4,
-            "--guest-address", own6 + "/64", "--gateway", gate6, *self.args]
+            self.sock, "--guest-address", f"{own4}/{self.lengths[0]}",
+            "--gateway", gate4, "--guest-address",
+            f"{own6}/{self.lengths[1]}", "--gateway", gate6, *self.args]
 
     def __enter__(self):
         self.stderr_path = os.path.join(self.directory, "stderr")

@@ -1,5 +1,5 @@
 /*
- * lan.c: the gateway answers for its own addresses and for nothing else.
+ * lan.c: the gateway answers for its own addresses, and for those that are nobody's.
  */
 #include <net/ethernet.h>
 #include <netinet/icmp6.h>
@@ -25,11 +25,11 @@ arp(unsigned int op, const char *sender, const char *target)
 }
 
 static void
-check_arp_reply(const char *for_address)
+check_arp_reply(const char *for_address, const char *asked)
 {
 	const struct fake_frame	*f = &fake_sent[0];
 	const uint8_t		*a = f->bytes + ETH_LEN;
-	struct endpoint		 gw = fake_addr(GATEWAY4);
+	struct endpoint		 gw = fake_addr(asked);
 	struct endpoint		 to = fake_addr(for_address);
 
 	assert_int_equal(fake_nsent, 1);
@@ -44,21 +44,40 @@ check_arp_reply(const char *for_address)
 	assert_memory_equal(a + 24, to.addr, 4);
 }
 
+/* Of the link's net, and where a guest thinks that its link goes further. */
 static void
 test_arp(void **state)
 {
+	static const char *const others[] = { "10.0.2.1", "10.0.2.3",
+	    "10.0.2.101", "192.0.2.1", "169.254.169.254" };
+	static const char *const nobody[] = { "0.0.0.0", "127.0.0.1",
+	    "224.0.0.1", "255.255.255.255" };
+	size_t			 i;
+
 	(void)state;
 	arp(1, GUEST4, GATEWAY4);
-	check_arp_reply(GUEST4);
+	check_arp_reply(GUEST4, GATEWAY4);
 	arp(1, "0.0.0.0", GATEWAY4);	/* a probe: it is taken */
-	check_arp_reply("0.0.0.0");
+	check_arp_reply("0.0.0.0", GATEWAY4);
 	arp(1, "0.0.0.0", GUEST4);	/* the guest's own: free */
 	assert_int_equal(fake_nsent, 0);
 	arp(1, GUEST4, GUEST4);		/* gratuitous */
 	assert_int_equal(fake_nsent, 0);
-	arp(1, GUEST4, "10.0.2.3");
-	assert_int_equal(fake_nsent, 0);
-	arp(1, "10.0.2.7", GATEWAY4);	/* not its address */
+	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		arp(1, GUEST4, others[i]);
+		check_arp_reply(GUEST4, others[i]);
+		arp(1, "0.0.0.0", others[i]);	/* a probe: it is free */
+		assert_int_equal(fake_nsent, 0);
+		arp(2, GUEST4, others[i]);
+		assert_int_equal(fake_nsent, 0);
+		arp(1, "10.0.2.7", others[i]);	/* not its address */
+		assert_int_equal(fake_nsent, 0);
+	}
+	for (i = 0; i < sizeof(nobody) / sizeof(nobody[0]); i++) {
+		arp(1, GUEST4, nobody[i]);
+		assert_int_equal(fake_nsent, 0);
+	}
+	arp(1, "10.0.2.7", GATEWAY4);
 	assert_int_equal(fake_nsent, 0);
 	arp(2, GUEST4, GATEWAY4);
 	assert_int_equal(fake_nsent, 0);
@@ -133,11 +152,12 @@ check_na(const char *target, const char *to, uint8_t flags)
 	struct fake_frame	*f = &fake_sent[0];
 	const uint8_t		*ip = f->bytes + ETH_LEN, *na = ip + 40;
 	struct endpoint		 t = fake_addr(target), d = fake_addr(to);
+	struct endpoint		 s = (flags & 0x80) != 0 ? t : fake_addr(GATEWAY6);
 
 	assert_int_equal(fake_nsent, 1);
 	check_sent(f);
 	assert_int_equal(ip[7], 255);
-	assert_memory_equal(ip + 8, t.addr, 16);
+	assert_memory_equal(ip + 8, s.addr, 16);
 	assert_memory_equal(ip + 24, d.addr, 16);
 	assert_int_equal(f->len, ETH_LEN + 40 + 32);
 	assert_int_equal(na[0], ND_NEIGHBOR_ADVERT);
@@ -151,6 +171,12 @@ check_na(const char *target, const char *to, uint8_t flags)
 static void
 test_ndp(void **state)
 {
+	static const char *const others[] = { "fd53:616c:6c79::3",
+	    "fd53:616c:6c79::101", "2001:db8::1" };
+	static const char *const nobody[] = { "::", "::1", "ff02::1",
+	    "fe80::1234" };
+	size_t			 i;
+
 	(void)state;
 	ns(GUEST6, "ff02::1:ff00:2", GATEWAY6, true);
 	check_na(GATEWAY6, GUEST6, 0xe0);
@@ -163,13 +189,26 @@ test_ndp(void **state)
 	/* somebody tries to take the gateway's address */
 	ns("::", "ff02::1:ff00:2", GATEWAY6, false);
 	check_na(GATEWAY6, "ff02::1", 0xa0);
-	/* the guest probes for its own, or looks for a neighbour */
+	/* the guest probes for its own */
 	ns("::", "ff02::1:ff00:100", GUEST6, false);
 	assert_int_equal(fake_nsent, 0);
-	ns(GUEST6, "ff02::1:ff00:3", "fd53:616c:6c79::3", true);
+	ns(GUEST_LL, "ff02::1:ff00:100", GUEST6, false);
 	assert_int_equal(fake_nsent, 0);
+	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		ns(GUEST6, "ff02::1:ff00:3", others[i], true);
+		check_na(others[i], GUEST6, 0x40);
+		ns(GUEST_LL, "ff02::1:ff00:3", others[i], true);
+		check_na(others[i], GUEST_LL, 0x40);
+		ns("::", "ff02::1:ff00:3", others[i], false);
+		assert_int_equal(fake_nsent, 0);
+	}
+	for (i = 0; i < sizeof(nobody) / sizeof(nobody[0]); i++) {
+		ns(GUEST6, "ff02::1:ff00:3", nobody[i], true);
+		assert_int_equal(fake_nsent, 0);
+	}
 	memset(&frame.config.v6, 0, sizeof(frame.config.v6));
 	ns(GUEST_LL, GATEWAY_LL, GATEWAY_LL, true);
+	ns(GUEST_LL, "ff02::1:ff00:3", others[0], true);
 	ns("::", "ff02::1:ff00:0", "::", false);
 	assert_int_equal(fake_nsent, 0);
 	assert_int_equal(fake_drops[REASON_MALFORMED], 0);
