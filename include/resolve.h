@@ -25,14 +25,23 @@ enum resolve_type {
 	RESOLVER_ANSWER
 };
 
+#define RESOLVE_PATIENCE_MAX	30	/* s */
+
+/* Asked in their order, or in one of chance each time. */
 struct resolver_config {
 	struct wire_head head;
 	uint32_t	nupstreams;	/* 1..UPSTREAM_MAX */
 	uint32_t	dnssec;		/* 0 or 1 */
+	uint32_t	rotate;		/* 1: any of them may be the first */
+	uint32_t	tcp;		/* 1: never by UDP */
+	uint32_t	patience;	/* s for one of them; 0: as we think fit */
+	uint32_t	scope[UPSTREAM_MAX];	/* link of an fe80:: address; else 0 */
+	uint32_t	zero;
 	struct policy_upstream upstream[UPSTREAM_MAX];
 };
 static_assert(sizeof(struct resolver_config) ==
-    24 + UPSTREAM_MAX * sizeof(struct policy_upstream), "resolver_config");
+    16 + 6 * 4 + UPSTREAM_MAX * (4 + sizeof(struct policy_upstream)),
+    "resolver_config");
 
 struct resolver_ask {			/* head.id: the broker's number */
 	struct wire_head head;

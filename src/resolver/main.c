@@ -31,14 +31,12 @@
 struct resolver {
 	struct event_base	*base;
 	struct chan		*chan;
-	const struct engine	*engine;
-	void			*state;		/* the engine's */
 	struct questions	 open;		/* in the order of their deadlines */
 	unsigned int		 nopen;
 	struct event		*timer;		/* the first deadline */
 };
 
-/* question_done() is called by engines, which know no more than the question. */
+/* question_done() is called by those who know no more than the question. */
 static struct resolver	self;
 
 void
@@ -92,7 +90,7 @@ on_deadline(int fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	while ((q = TAILQ_FIRST(&r->open)) != NULL && q->deadline <= now) {
-		r->engine->drop(r->state, q);
+		order_drop(q);
 		answer_failed(&a);
 		question_done(q, &a);
 	}
@@ -119,7 +117,7 @@ on_ask(void *arg, const void *msg, int fd)
 	TAILQ_INSERT_TAIL(&r->open, q, entry);
 	r->nopen++;
 	arm(r);
-	r->engine->ask(r->state, q);
+	order_ask(q);
 	return 0;
 }
 
@@ -153,11 +151,13 @@ static const struct chan_ops	ops = {
 };
 
 static bool
-upstream_valid(const struct policy_upstream *u)
+upstream_valid(const struct policy_upstream *u, uint32_t scope)
 {
 	return endpoint_valid(&u->addr) && u->addr.family != ADDR_NONE &&
 	    u->addr.port != 0 && u->tls <= 1 &&
-	    (u->tls == 0 || name_valid(&u->name));
+	    (u->tls == 0 || name_valid(&u->name)) &&
+	    (scope == 0 || (u->addr.family == ADDR_V6 &&
+	    addr_is_link_local(&u->addr)));
 }
 
 static void
@@ -166,11 +166,12 @@ check_config(const struct resolver_config *c)
 	uint32_t	i;
 
 	if (c->head.type != RESOLVER_CONFIG || c->head.zero != 0 ||
-	    c->dnssec > 1 || c->nupstreams == 0 ||
+	    c->dnssec > 1 || c->rotate > 1 || c->tcp > 1 || c->zero != 0 ||
+	    c->patience > RESOLVE_PATIENCE_MAX || c->nupstreams == 0 ||
 	    c->nupstreams > UPSTREAM_MAX)
 		fatalx("the broker's first message is no configuration");
 	for (i = 0; i < c->nupstreams; i++)
-		if (!upstream_valid(&c->upstream[i]))
+		if (!upstream_valid(&c->upstream[i], c->scope[i]))
 			fatalx("upstream %u is not well-formed", i + 1);
 	for (i = 1; i < c->nupstreams; i++)
 		if (c->upstream[i].tls != c->upstream[0].tls)
@@ -197,19 +198,22 @@ sockets_max(void)
 static void
 prepare(struct resolver *r)
 {
-	struct resolver_config	c;
+	static struct resolver_config	c;	/* the engines keep it */
+	const struct engine		*engine;
 
 	TAILQ_INIT(&r->open);
 	r->base = chan_base();
 	if (chan_first(&c, sizeof(c), NULL) != (ssize_t)sizeof(c))
 		fatalx("the broker's first message is no configuration");
 	check_config(&c);
-	r->engine = engine_for(&c);
-	r->state = r->engine->open(r->base, &c);
+	engine = engine_for(&c);
+	alive_open(r->base, &c);
+	order_open(r->base, engine, &c);
 	r->chan = chan_new(r->base, FD_CHANNEL, 0, RESOLVE_OPEN_MAX + 1, &ops, r);
 	r->timer = event_new(r->base, -1, 0, on_deadline, r);
 	if (r->chan == NULL || r->timer == NULL)
 		fatalx("no memory for the channel");
+	log_debug("asking by %s", engine->name);
 	close(FD_CA_BUNDLE);
 }
 
@@ -234,7 +238,6 @@ main(int argc, char *argv[])
 	prepare(&self);
 	resolver_seal_self();
 	greet(&self);
-	log_debug("asking by %s", self.engine->name);
 	if (event_base_dispatch(self.base) == -1)
 		fatalx("libevent's loop failed");
 	_exit(0);

@@ -24,6 +24,7 @@
 #define RCODE_NOERROR	0
 #define RCODE_NXDOMAIN	3
 #define CLASS_IN	1
+#define TYPE_NS		2
 #define TYPE_CNAME	5
 #define TYPE_SOA	6
 #define SOA_NUMBERS	20		/* bytes, behind its two names */
@@ -86,6 +87,18 @@ message_ask(uint8_t out[MESSAGE_ASK_MAX], uint16_t id, const struct name *name,
 	put16(p + n, qtype);
 	put16(p + n + 2, CLASS_IN);
 	return MESSAGE_HEAD + n + 4;
+}
+
+size_t
+message_ask_root(uint8_t out[MESSAGE_ASK_MAX], uint16_t id)
+{
+	memset(out, 0, MESSAGE_HEAD + 1);	/* and the root's name */
+	put16(out, id);
+	out[2] = FLAG_RD;
+	out[5] = 1;
+	put16(out + MESSAGE_HEAD + 1, TYPE_NS);
+	put16(out + MESSAGE_HEAD + 3, CLASS_IN);
+	return MESSAGE_HEAD + 5;
 }
 
 void

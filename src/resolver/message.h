@@ -25,6 +25,8 @@
 size_t	message_ask(uint8_t out[MESSAGE_ASK_MAX], uint16_t id,
 	    const struct name *, uint32_t qtype,
 	    const uint8_t caps[CAPS_BYTES]);
+/* For the servers of the root, which whoever is there knows by heart. */
+size_t	message_ask_root(uint8_t out[MESSAGE_ASK_MAX], uint16_t id);
 void	message_set_id(uint8_t *ask, uint16_t id);
 uint16_t message_id(const uint8_t *);
 

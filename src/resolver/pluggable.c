@@ -27,11 +27,12 @@
 struct base {
 	struct ub_event_base	 super;		/* first: it is cast */
 	struct event_base	*base;
+	unsigned int		 at;		/* the upstream's number */
 };
 
 struct item {
 	struct ub_event		 super;		/* first: it is cast */
-	struct event_base	*base;
+	const struct base	*base;
 	struct event		*ev;
 	short			 bits;		/* EV_* */
 	void			(*call)(int, short, void *);
@@ -78,16 +79,17 @@ shorten(struct item *timer)
 static void
 heed(const struct item *item, int fd)
 {
+	unsigned int	at = item->base->at;
 	int		err = 0;
 	socklen_t	len = sizeof(err);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) == -1)
 		return;
 	if (err == 0) {
-		refused_no_more(fd);
+		alive_heard(at);
 		return;
 	}
-	refused_by(fd);
+	alive_refused(at);
 	shorten(item->partner);
 }
 
@@ -111,7 +113,7 @@ assign(struct item *item, int fd)
 {
 	part(item);
 	event_del(item->ev);
-	if (event_assign(item->ev, item->base, fd, item->bits, on_event,
+	if (event_assign(item->ev, item->base->base, fd, item->bits, on_event,
 	    item) == -1)
 		fatalx("libevent refuses an event of libunbound's");
 }
@@ -174,7 +176,7 @@ add_timer(struct ub_event *e, struct ub_event_base *base,
 {
 	struct item	*item = (struct item *)e, *socket = fresh;
 
-	item->base = ((struct base *)base)->base;
+	item->base = (const struct base *)base;
 	item->call = call;
 	item->arg = arg;
 	item->bits = EV_TIMEOUT;
@@ -183,7 +185,7 @@ add_timer(struct ub_event *e, struct ub_event_base *base,
 		item->partner = socket;
 		socket->partner = item;
 	}
-	if (socket != NULL && refused_lately(event_get_fd(socket->ev)) &&
+	if (socket != NULL && alive_refuses(item->base->at) &&
 	    evutil_timercmp(tv, &curt, >))
 		tv = &curt;
 	return event_add(item->ev, tv);
@@ -234,11 +236,11 @@ new_event(struct ub_event_base *base, int fd, short bits,
 		return NULL;
 	item->super.magic = UB_EVENT_MAGIC;
 	item->super.vmt = &item_calls;
-	item->base = ((struct base *)base)->base;
+	item->base = (const struct base *)base;
 	item->call = call;
 	item->arg = arg;
 	item->bits = to_event(bits);
-	item->ev = event_new(item->base, fd, item->bits, on_event, item);
+	item->ev = event_new(item->base->base, fd, item->bits, on_event, item);
 	if (item->ev == NULL) {
 		free(item);
 		return NULL;
@@ -292,13 +294,17 @@ static struct ub_event_base_vmt	base_calls = {
 };
 
 struct ub_event_base *
-pluggable_base(struct event_base *base, unsigned int refused_ms)
+pluggable_base(struct event_base *base, unsigned int at,
+    unsigned int refused_ms)
 {
-	static struct base	b;
+	struct base	*b = calloc(1, sizeof(*b));
 
+	if (b == NULL)
+		return NULL;
 	curt.tv_usec = refused_ms * 1000;
-	b.super.magic = UB_EVENT_MAGIC;
-	b.super.vmt = &base_calls;
-	b.base = base;
-	return &b.super;
+	b->super.magic = UB_EVENT_MAGIC;
+	b->super.vmt = &base_calls;
+	b->base = base;
+	b->at = at;
+	return &b->super;
 }

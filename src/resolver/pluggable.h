@@ -9,10 +9,10 @@ struct event_base;
 struct ub_event_base;
 
 /*
- * For the life of the process. What was sent to who refuses it is waited for no
- * longer than refused_ms, below 1000.
+ * For the life of the process, and one upstream. What was sent to who refuses it is
+ * waited for no longer than refused_ms, below 1000. NULL: no memory.
  */
-struct ub_event_base *pluggable_base(struct event_base *,
+struct ub_event_base *pluggable_base(struct event_base *, unsigned int at,
 	    unsigned int refused_ms);
 
 #endif

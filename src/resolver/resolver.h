@@ -1,7 +1,8 @@
 /*
- * The resolver's rooms within: the questions of main.c, and the engine that
- * finds their answers. There are two engines, libunbound and a stub of our own;
- * both leave the judging of an answer's packet to message.c.
+ * The resolver's rooms within: the questions of main.c, the order in which
+ * upstreams are asked (order.c), and the engine that asks one of them. There are
+ * two engines, libunbound and a stub of our own; both leave the judging of an
+ * answer's packet to message.c.
  */
 #ifndef SALLYPORT_RESOLVER_H
 #define SALLYPORT_RESOLVER_H
@@ -10,7 +11,10 @@
 
 #include "resolve.h"
 
+struct event;
 struct event_base;
+struct attempt;
+TAILQ_HEAD(attempts, attempt);
 
 /* One ASK that has no ANSWER yet. */
 struct question {
@@ -19,36 +23,79 @@ struct question {
 	uint32_t		qtype;
 	int64_t			deadline;	/* ms, CLOCK_MONOTONIC */
 	struct name		name;
-	void			*work;		/* the engine's */
+	/* order.c's */
+	TAILQ_ENTRY(question)	ordered;
+	struct attempts		attempts;	/* no answer yet, oldest first */
+	uint32_t		tried;		/* a bit for each upstream */
+	unsigned int		from;		/* who would be asked first */
+	bool			bogus;		/* one of them gave what is forged */
+	struct event		*patience;
 };
 TAILQ_HEAD(questions, question);
 
+/* A question at one upstream. */
+struct attempt {
+	TAILQ_ENTRY(attempt)	entry;
+	struct question		*question;	/* NULL: nobody waits for it */
+	unsigned int		at;		/* the upstream's number */
+	int64_t			began;
+	uint32_t		qtype;
+	struct name		name;
+	void			*work;		/* the engine's */
+};
+
+/* main.c: the last word on a question; frees it. */
+void	question_done(struct question *, struct resolver_answer *);
 /* What a question is told when there is nothing to tell. */
 void	answer_failed(struct resolver_answer *);
-/* The engine's last word on it; frees the question. */
-void	question_done(struct question *, struct resolver_answer *);
 
 struct engine {
 	const char	*name;
 	/*
-	 * All that needs files or lists of the host: the seal comes next. A
-	 * configuration that cannot be served is fatal, with what to do.
+	 * For the upstream of that number. All that needs files or lists of the
+	 * host: the seal comes next. A configuration that cannot be served is fatal,
+	 * with what to do.
 	 */
-	void	*(*open)(struct event_base *, const struct resolver_config *);
-	/* Ends in question_done(), perhaps before it returns. */
-	void	(*ask)(void *state, struct question *);
-	/* The question is over; question_done() is not called for it any more. */
-	void	(*drop)(void *state, struct question *);
+	void	*(*open)(struct event_base *, const struct resolver_config *,
+		    unsigned int at);
+	/* Ends in attempt_done(), perhaps before it returns. */
+	void	(*ask)(void *state, struct attempt *);
+	/* It is over; attempt_done() is not called for it any more. */
+	void	(*drop)(void *state, struct attempt *);
 };
 extern const struct engine	stub_engine, unbound_engine;
 
 /* clock.c: CLOCK_MONOTONIC */
 int64_t	now_ms(void);
 
-/* refused.c: of the upstream that a UDP socket is connected to. */
-void	refused_by(int fd);		/* that was its error */
-bool	refused_lately(int fd);		/* this, or another to the same */
-void	refused_no_more(int fd);	/* something came from there */
+/* order.c: whom to ask next */
+void	order_open(struct event_base *, const struct engine *,
+	    const struct resolver_config *);
+/* Ends in question_done(), perhaps before it returns. */
+void	order_ask(struct question *);
+/* Its time is over. */
+void	order_drop(struct question *);
+/* An engine's last word on an attempt; frees it. */
+void	attempt_done(struct attempt *, struct resolver_answer *);
+/* That upstream refuses now: who waits for it is to ask elsewhere, too. */
+void	order_refused(unsigned int at);
+
+/* alive.c: what is known of each upstream, by its number */
+void	alive_open(struct event_base *, const struct resolver_config *);
+void	alive_heard(unsigned int at);	/* something came from there */
+bool	alive_since(unsigned int at, int64_t when);
+void	alive_refused(unsigned int at);	/* ICMP: nobody listens */
+bool	alive_refuses(unsigned int at);
+void	alive_silent(unsigned int at);	/* it was waited for in vain */
+bool	alive_down(unsigned int at);
+/* Asks whether anybody is there. False: it cannot be asked like that. */
+bool	alive_probe(unsigned int at);
+/* True once in a while: one that is down should be tried. */
+bool	alive_due(unsigned int at);
+
+/* socket.c: non-blocking, close-on-exec, connected (or connecting); -1. */
+int	socket_udp(const struct resolver_config *, unsigned int at);
+int	socket_tcp(const struct resolver_config *, unsigned int at);
 
 /* with_unbound.c or with_stub.c: what this program was built with. */
 const struct engine *engine_for(const struct resolver_config *);

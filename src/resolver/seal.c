@@ -45,14 +45,14 @@ static const struct seal_call	calls[] = {
 	SOCKET(AF_INET6, SOCK_STREAM, IPPROTO_TCP, "libunbound"),
 	{ SCMP_SYS(bind), "socket.c, libunbound: a port of chance", { { 0 } } },
 	{ SCMP_SYS(connect), "socket.c, libunbound", { { 0 } } },
-	{ SCMP_SYS(sendto), "stub.c, stream.c", {
+	{ SCMP_SYS(sendto), "stub.c, stream.c, alive.c", {
 	    SEAL_INT(3, MSG_NOSIGNAL), SEAL_NULL(4) } },
 	{ SCMP_SYS(sendto), "libunbound: UDP, connected", {
 	    SEAL_INT(3, 0), SEAL_NULL(4) } },
 	{ SCMP_SYS(sendmsg), "libunbound: TCP's first bytes with its SYN", {
 	    SEAL_INT(2, MSG_FASTOPEN) } },
 	{ SCMP_SYS(writev), "libunbound: TCP", { { 0 } } },
-	{ SCMP_SYS(recvfrom), "stub.c, stream.c; libunbound: TCP", {
+	{ SCMP_SYS(recvfrom), "stub.c, stream.c, alive.c; libunbound: TCP", {
 	    SEAL_INT(3, 0), SEAL_NULL(4) } },
 	{ SCMP_SYS(recvfrom), "libunbound: UDP", {
 	    SEAL_INT(3, MSG_DONTWAIT) } },
@@ -62,7 +62,6 @@ static const struct seal_call	calls[] = {
 	{ SCMP_SYS(getsockopt), "stream.c, libunbound: is it connected; "
 	    "pluggable.c: was a datagram refused", {
 	    SEAL_INT(1, SOL_SOCKET), SEAL_INT(2, SO_ERROR) } },
-	{ SCMP_SYS(getpeername), "refused.c: and by whom", { { 0 } } },
 	SETOPT(SOL_SOCKET, SO_REUSEADDR, "libunbound: TCP"),
 	SETOPT(IPPROTO_IP, IP_MTU_DISCOVER, "libunbound: UDP, no fragments"),
 	SETOPT(IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, "libunbound: TCP"),
@@ -75,7 +74,7 @@ static const struct seal_call	calls[] = {
 	/* the process */
 	{ SCMP_SYS(epoll_wait), "libevent", { { 0 } } },
 	{ SCMP_SYS(epoll_ctl), "libevent", { { 0 } } },
-	{ SCMP_SYS(getrandom), "socket.c, stub.c, stream.c; libunbound, OpenSSL",
+	{ SCMP_SYS(getrandom), "socket.c, stub.c, stream.c, order.c; libunbound, OpenSSL",
 	    { SEAL_INT(2, 0) } },
 	{ SCMP_SYS(getpid), "OpenSSL: was its generator forked", { { 0 } } },
 	{ SCMP_SYS(clock_gettime), "where the vDSO falls back", { { 0 } } },

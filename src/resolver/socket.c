@@ -1,6 +1,6 @@
 /*
- * The stub's sockets: each is bound to one peer by connect(2), so the kernel
- * drops what comes from elsewhere.
+ * Our own sockets, the stub's and those of probes: each is bound to one peer by
+ * connect(2), so the kernel drops what comes from elsewhere.
  *
  * Must not: be bound to anything but a port of chance.
  */
@@ -16,7 +16,7 @@
 
 #include "fd.h"
 #include "log.h"
-#include "stub.h"
+#include "resolver.h"
 
 /*
  * RFC 5452, 9.2: as many ports as possible. Below PORT_LEAST services listen;
@@ -48,12 +48,15 @@ bind_chance(int fd, enum addr_family family)
 }
 
 static int
-open_socket(const struct endpoint *peer, int type)
+open_socket(const struct resolver_config *c, unsigned int at, int type)
 {
+	const struct endpoint	*peer = &c->upstream[at].addr;
 	struct sockaddr_storage	ss;
 	socklen_t		len = endpoint_to_sockaddr(peer, &ss);
 	int			fd;
 
+	if (c->scope[at] != 0)
+		((struct sockaddr_in6 *)&ss)->sin6_scope_id = c->scope[at];
 	fd = socket(peer->family == ADDR_V4 ? AF_INET : AF_INET6,
 	    type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd == -1)
@@ -67,13 +70,13 @@ open_socket(const struct endpoint *peer, int type)
 }
 
 int
-socket_udp(const struct endpoint *peer)
+socket_udp(const struct resolver_config *c, unsigned int at)
 {
-	return open_socket(peer, SOCK_DGRAM);
+	return open_socket(c, at, SOCK_DGRAM);
 }
 
 int
-socket_tcp(const struct endpoint *peer)
+socket_tcp(const struct resolver_config *c, unsigned int at)
 {
-	return open_socket(peer, SOCK_STREAM);
+	return open_socket(c, at, SOCK_STREAM);
 }

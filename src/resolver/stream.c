@@ -44,7 +44,9 @@ enum state { CLOSED, CONNECTING, SHAKING, OPEN };
 
 struct stream {
 	struct event_base		*base;
+	const struct resolver_config	*conf;
 	const struct policy_upstream	*upstream;
+	unsigned int			 at;		/* its number */
 	enum state			 state;
 	int				 fd;
 	struct event			*rd, *wr, *timer;
@@ -97,14 +99,17 @@ bytes_free(struct bytes *b)
 }
 
 struct stream *
-stream_new(struct event_base *base, const struct policy_upstream *u)
+stream_new(struct event_base *base, const struct resolver_config *c,
+    unsigned int at)
 {
 	struct stream	*s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
 		return NULL;
 	s->base = base;
-	s->upstream = u;
+	s->conf = c;
+	s->at = at;
+	s->upstream = &c->upstream[at];
 	s->fd = -1;
 	TAILQ_INIT(&s->asked);
 	s->timer = event_new(base, -1, 0, on_timer, s);
@@ -176,7 +181,7 @@ static bool
 connect_it(struct stream *s)
 {
 	if (now_ms() < s->hold ||
-	    (s->fd = socket_tcp(&s->upstream->addr)) == -1)
+	    (s->fd = socket_tcp(s->conf, s->at)) == -1)
 		return false;
 	s->rd = event_new(s->base, s->fd, EV_READ | EV_PERSIST, on_read, s);
 	s->wr = event_new(s->base, s->fd, EV_WRITE, on_write, s);

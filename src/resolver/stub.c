@@ -1,12 +1,11 @@
 /*
  * The engine that is our own: a stub resolver (RFC 1034, 5.3.1) that asks
- * recursive servers and caches nothing.
+ * recursive servers and caches nothing. One for each upstream.
  *
  * Each question has a socket, a port, an id and a spelling (0x20) of its own.
  * What does not repeat all of them is not an answer, and is waited past (RFC
  * 5452, 9.1): the right one may follow. An upstream that is silent for a while is
- * asked again after the others; one that says no is not. Who answered last is
- * asked first.
+ * asked again; one that says no is not.
  *
  * Trusts: nothing that arrives.
  * Must not: believe a packet for what message.c does not find in it.
@@ -37,11 +36,10 @@ static const unsigned int	try_ms[] = { 500, 800, 1300, 2000, 2500, 2400 };
 
 struct stub {
 	struct event_base	*base;
-	uint32_t		 n;
-	bool			 tls;
-	struct policy_upstream	 upstream[UPSTREAM_MAX];
-	struct stream		*stream[UPSTREAM_MAX];
-	unsigned int		 first;		/* who answered last */
+	const struct resolver_config *conf;
+	unsigned int		 at;		/* the upstream's number */
+	bool			 tls, by_stream;	/* never by UDP */
+	struct stream		*stream;
 	unsigned int		 active, active_max;
 	struct inquiries	 waiting;	/* for sockets */
 	struct event		*room;		/* there are some again */
@@ -52,37 +50,37 @@ static void	on_silence(int, short, void *);
 static void	on_room(int, short, void *);
 
 static void *
-stub_open(struct event_base *base, const struct resolver_config *c)
+stub_open(struct event_base *base, const struct resolver_config *c,
+    unsigned int at)
 {
 	struct stub	*s = calloc(1, sizeof(*s));
-	uint32_t	 i;
 
 	if (s == NULL)
-		fatal("the stub");
+		return NULL;
 	s->base = base;
-	s->n = c->nupstreams;
-	s->tls = c->upstream[0].tls != 0;
-	s->active_max = s->tls ? RESOLVE_OPEN_MAX : sockets_max() / s->n;
+	s->conf = c;
+	s->at = at;
+	s->tls = c->upstream[at].tls != 0;
+	s->by_stream = s->tls || c->tcp != 0;
+	s->active_max = s->by_stream ? RESOLVE_OPEN_MAX :
+	    sockets_max() / c->nupstreams;
 	TAILQ_INIT(&s->waiting);
-	if ((s->room = event_new(base, -1, 0, on_room, s)) == NULL)
-		fatal("the stub");
-	memcpy(s->upstream, c->upstream, sizeof(s->upstream));
-	for (i = 0; i < s->n; i++)
-		if ((s->stream[i] = stream_new(base, &s->upstream[i])) == NULL)
-			fatal("the stub");
-	if (s->tls)
+	if ((s->room = event_new(base, -1, 0, on_room, s)) == NULL ||
+	    (s->stream = stream_new(base, c, at)) == NULL)
+		return NULL;
+	if (s->tls && at == 0)
 		stub_cipher->prepare(FD_CA_BUNDLE);
 	return s;
 }
 
 static void
-close_door(struct door *d)
+close_socket(struct inquiry *q)
 {
-	if (d->rd == NULL)
+	if (q->rd == NULL)
 		return;
-	event_free(d->rd);
-	d->rd = NULL;
-	fd_drop(&d->fd);
+	event_free(q->rd);
+	q->rd = NULL;
+	fd_drop(&q->fd);
 }
 
 /* Everything that it has open is shut. */
@@ -90,10 +88,8 @@ static void
 release(struct inquiry *q)
 {
 	struct stub	*s = q->stub;
-	unsigned int	 i;
 
-	for (i = 0; i < s->n; i++)
-		close_door(&q->door[i]);
+	close_socket(q);
 	if (q->stream != NULL)
 		stream_forget(q);
 	if (q->timer != NULL)
@@ -111,49 +107,56 @@ release(struct inquiry *q)
 static void
 finish(struct inquiry *q, struct resolver_answer *a)
 {
-	struct question	*question = q->question;
+	struct attempt	*t = q->attempt;
 
 	release(q);
-	question_done(question, a);
+	attempt_done(t, a);
+}
+
+/* The upstream will not answer this. */
+static void
+refuse(struct inquiry *q)
+{
+	struct resolver_answer	a;
+
+	answer_failed(&a);
+	finish(q, &a);
 }
 
 static int
-open_door(struct inquiry *q, struct door *d)
+open_socket(struct inquiry *q)
 {
-	d->inquiry = q;
-	d->fd = socket_udp(&q->stub->upstream[q->at].addr);
-	if (d->fd == -1)
+	q->fd = socket_udp(q->stub->conf, q->stub->at);
+	if (q->fd == -1)
 		return -1;
-	d->rd = event_new(q->stub->base, d->fd, EV_READ | EV_PERSIST,
-	    on_datagrams, d);
-	if (d->rd != NULL && event_add(d->rd, NULL) == 0)
+	q->rd = event_new(q->stub->base, q->fd, EV_READ | EV_PERSIST,
+	    on_datagrams, q);
+	if (q->rd != NULL && event_add(q->rd, NULL) == 0)
 		return 0;
-	if (d->rd != NULL)
-		event_free(d->rd);
-	d->rd = NULL;
-	fd_drop(&d->fd);
+	if (q->rd != NULL)
+		event_free(q->rd);
+	q->rd = NULL;
+	fd_drop(&q->fd);
 	return -1;
 }
 
-/* Asks upstream q->at. -1: it cannot be asked. */
+/* -1: the upstream cannot be asked. */
 static int
 send_ask(struct inquiry *q)
 {
-	struct door	*d = &q->door[q->at];
-
-	if (q->stub->tls)
-		return stream_ask(q->stub->stream[q->at], q);
-	if (d->rd == NULL && open_door(q, d) == -1)
+	if (q->stub->by_stream)
+		return stream_ask(q->stub->stream, q);
+	if (q->rd == NULL && open_socket(q) == -1)
 		return -1;
-	return send(d->fd, q->ask, q->asklen, MSG_NOSIGNAL) ==
+	return send(q->fd, q->ask, q->asklen, MSG_NOSIGNAL) ==
 	    (ssize_t)q->asklen || errno == EAGAIN ? 0 : -1;
 }
 
-/* Who is waited for has just refused a datagram, of this question or another. */
+/* It has just refused a datagram, of this question or another. */
 static bool
 curt(const struct inquiry *q)
 {
-	return q->door[q->at].rd != NULL && refused_lately(q->door[q->at].fd);
+	return q->rd != NULL && alive_refuses(q->stub->at);
 }
 
 static void
@@ -167,56 +170,16 @@ wait_for_it(struct inquiry *q)
 		fatalx("no memory for a timer");
 }
 
-/* The next upstream that has not said no; false: there is none, or no time. */
-static bool
-choose(struct inquiry *q)
-{
-	const struct stub	*s = q->stub;
-	unsigned int		 i, at;
-
-	for (i = 0; q->tries < TRIES_MAX && i < s->n; i++) {
-		at = (q->at + 1 + i) % s->n;
-		if (q->tries == 0)
-			at = (s->first + i) % s->n;
-		if ((q->refused >> at & 1) != 0)
-			continue;
-		q->at = at;
-		q->tries++;
-		return true;
-	}
-	return false;
-}
-
 static void
 next(struct inquiry *q)
 {
-	struct resolver_answer	a;
-
-	while (choose(q)) {
-		/* what went by a stream got there: it is only waited for */
-		if (q->stream == NULL || q->stream != q->stub->stream[q->at]) {
-			if (q->stream != NULL)
-				stream_forget(q);
-			if (send_ask(q) == -1) {
-				q->refused |= 1u << q->at;
-				continue;
-			}
-		}
-		wait_for_it(q);
+	/* what went by a stream got there: it is only waited for */
+	if (q->tries == TRIES_MAX || (q->stream == NULL && send_ask(q) == -1)) {
+		refuse(q);
 		return;
 	}
-	answer_failed(&a);
-	finish(q, &a);
-}
-
-/* Upstream `at` will not answer this; if it is waited for, on to another. */
-static void
-refuse(struct inquiry *q, unsigned int at)
-{
-	q->refused |= 1u << at;
-	close_door(&q->door[at]);
-	if (at == q->at)
-		next(q);
+	q->tries++;
+	wait_for_it(q);
 }
 
 static void
@@ -227,91 +190,84 @@ on_silence(int fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (curt(q))
-		refuse(q, q->at);
+		refuse(q);
 	else
 		next(q);
 }
 
 static void
-judge(struct inquiry *q, unsigned int at, const uint8_t *m, size_t len)
+judge(struct inquiry *q, const uint8_t *m, size_t len)
 {
 	struct resolver_answer	a;
 
-	message_read(m, len, &q->question->name, q->question->qtype, &a);
-	if (a.status == RESOLVE_FAILED) {
-		refuse(q, at);
-		return;
-	}
-	q->stub->first = at;
+	message_read(m, len, &q->attempt->name, q->attempt->qtype, &a);
 	finish(q, &a);
 }
 
-/* The whole of it is asked for by TCP, at the same upstream. */
+/* The whole of it is asked for by TCP. */
 static void
-by_stream(struct inquiry *q, unsigned int at)
+by_stream(struct inquiry *q)
 {
-	close_door(&q->door[at]);
-	if (q->stream != NULL)
-		stream_forget(q);
-	q->at = at;
+	close_socket(q);
 	wait_for_it(q);
-	if (stream_ask(q->stub->stream[at], q) == -1)
-		refuse(q, at);
+	if (stream_ask(q->stub->stream, q) == -1)
+		refuse(q);
 }
 
 /* False: the inquiry is gone, or nothing more is there. */
 static bool
-read_datagram(struct inquiry *q, unsigned int at)
+read_datagram(struct inquiry *q)
 {
 	uint8_t	buf[DATAGRAM_MAX];
-	ssize_t	n = recv(q->door[at].fd, buf, sizeof(buf), 0);
+	ssize_t	n = recv(q->fd, buf, sizeof(buf), 0);
 
 	if (n == -1 && (errno == EAGAIN || errno == EINTR))
 		return false;
 	if (n == -1) {			/* ICMP says that nobody is there */
-		refused_by(q->door[at].fd);
-		refuse(q, at);
+		alive_refused(q->stub->at);
+		refuse(q);
 		return false;
 	}
-	refused_no_more(q->door[at].fd);
+	alive_heard(q->stub->at);
 	if (!message_fits(buf, (size_t)n, q->ask, q->asklen))
 		return true;		/* a forger's, or an old one */
 	if (message_cut(buf))
-		by_stream(q, at);
+		by_stream(q);
 	else
-		judge(q, at, buf, (size_t)n);
+		judge(q, buf, (size_t)n);
 	return false;
 }
 
 static void
 on_datagrams(int fd, short what, void *arg)
 {
-	struct door	*d = arg;
-	struct inquiry	*q = d->inquiry;
+	struct inquiry	*q = arg;
 	int		 i;
 
 	(void)fd;
 	(void)what;
 	for (i = 0; i < BATCH; i++)
-		if (!read_datagram(q, (unsigned int)(d - q->door)))
+		if (!read_datagram(q))
 			return;
 }
 
 void
 stub_heard(struct inquiry *q, const uint8_t *m, size_t len)
 {
+	alive_heard(q->stub->at);
 	if (!message_fits(m, len, q->ask, q->asklen))
-		refuse(q, q->at);
+		refuse(q);
 	else
-		judge(q, q->at, m, len);
+		judge(q, m, len);
 }
 
 void
 stub_unheard(struct inquiry *q, bool refused)
 {
 	if (refused)
-		q->refused |= 1u << q->at;
-	next(q);
+		refuse(q);
+	else
+		next(q);
 }
 
 /* Over TLS nothing can be forged on the way, and some servers change the case. */
@@ -324,8 +280,8 @@ spell(struct inquiry *q)
 	if (getrandom(&id, sizeof(id), 0) != sizeof(id) || (!q->stub->tls &&
 	    getrandom(caps, sizeof(caps), 0) != sizeof(caps)))
 		fatal("getrandom");
-	q->asklen = message_ask(q->ask, id, &q->question->name,
-	    q->question->qtype, caps);
+	q->asklen = message_ask(q->ask, id, &q->attempt->name,
+	    q->attempt->qtype, caps);
 }
 
 static void
@@ -353,7 +309,7 @@ on_room(int fd, short what, void *arg)
 }
 
 static void
-stub_ask(void *state, struct question *question)
+stub_ask(void *state, struct attempt *t)
 {
 	struct stub	*s = state;
 	struct inquiry	*q = calloc(1, sizeof(*q));
@@ -362,8 +318,9 @@ stub_ask(void *state, struct question *question)
 	    (q->timer = event_new(s->base, -1, 0, on_silence, q)) == NULL)
 		fatal("a question");
 	q->stub = s;
-	q->question = question;
-	question->work = q;
+	q->fd = -1;
+	q->attempt = t;
+	t->work = q;
 	if (s->active < s->active_max) {
 		start(q);
 		return;
@@ -373,10 +330,10 @@ stub_ask(void *state, struct question *question)
 }
 
 static void
-stub_drop(void *state, struct question *question)
+stub_drop(void *state, struct attempt *t)
 {
 	(void)state;
-	release(question->work);
+	release(t->work);
 }
 
 const struct engine	stub_engine = {

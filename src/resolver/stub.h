@@ -11,23 +11,16 @@
 struct event;
 struct stub;
 
-/* A connected UDP socket of one inquiry's own. */
-struct door {
-	struct inquiry		*inquiry;
-	struct event		*rd;		/* NULL: closed */
-	int			 fd;
-};
-
 struct inquiry {
 	TAILQ_ENTRY(inquiry)	 entry;		/* of the waiting, or of a stream */
 	struct stub		*stub;
-	struct question		*question;
+	struct attempt		*attempt;
 	struct stream		*stream;	/* it is asked there; else NULL */
 	bool			 waiting;
-	unsigned int		 tries, at;	/* at: the upstream asked last */
-	uint32_t		 refused;	/* a bit for each upstream that will not */
+	unsigned int		 tries;
 	struct event		*timer;
-	struct door		 door[UPSTREAM_MAX];
+	struct event		*rd;		/* of its socket; NULL: it has none */
+	int			 fd;
 	size_t			 asklen;
 	uint8_t			 ask[MESSAGE_ASK_MAX];
 };
@@ -41,12 +34,9 @@ void	stub_heard(struct inquiry *, const uint8_t *, size_t len);
  */
 void	stub_unheard(struct inquiry *, bool refused);
 
-/* socket.c: non-blocking, close-on-exec, connected (or connecting); -1. */
-int	socket_udp(const struct endpoint *);
-int	socket_tcp(const struct endpoint *);
-
 /* ---- stream.c: one connection to an upstream, made when it is needed ----- */
-struct stream *stream_new(struct event_base *, const struct policy_upstream *);
+struct stream *stream_new(struct event_base *, const struct resolver_config *,
+	    unsigned int at);
 /* Gives the inquiry an id of the stream's. -1: the upstream cannot be asked now. */
 int	stream_ask(struct stream *, struct inquiry *);
 void	stream_forget(struct inquiry *);

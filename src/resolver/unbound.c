@@ -1,6 +1,8 @@
 /*
  * The engine that is libunbound: forwarding only, with its cache, its care about
- * forged answers, and DNSSEC if the policy wants it.
+ * forged answers, and DNSSEC if the policy wants it. One for each upstream: between
+ * several it chooses by speed and chance, and in what order they are asked is not
+ * its to say (order.c).
  *
  * It reads no file of the host: neither its configuration nor resolv.conf, hosts
  * or a key file. DNS over TLS is not done by it: Debian builds the library
@@ -11,6 +13,7 @@
  */
 #include "config.h"	/* _GNU_SOURCE */
 
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unbound.h>
@@ -25,17 +28,20 @@
 #define CLASS_IN	1
 /* What libunbound may still be busy with after our deadline gave it up. */
 #define WORKS_MAX	(2 * RESOLVE_OPEN_MAX)
-/* Connections to upstreams at one time, and what libunbound keeps besides. */
+/* At most: connections to upstreams at one time, what libunbound keeps besides. */
 #define TCP_MAX		64u
+#define SPARE		64u
+/* Bytes of all caches together. */
+#define MESSAGES	(4u << 20)
+#define RECORDS		(8u << 20)
 /*
- * A question that every upstream refuses fails in about this. libunbound asks each
- * of them up to eight times: "outbound-msg-retry:" below, twice for fear of lost
+ * A question that the upstream refuses fails in about this. libunbound asks it up
+ * to eight times: "outbound-msg-retry:" below, twice for fear of lost
  * fragments, and once more in lower case. The time between is for an upstream that
  * is being started again.
  */
 #define REFUSED_MS	1000u
 #define SENT_EACH	8u
-#define SPARE		64u
 /* of ub_event_callback_type's parameter `sec` */
 #define SEC_BOGUS	1
 #define SEC_SECURE	2
@@ -69,8 +75,6 @@ static const struct option	options[] = {
 	{ "root-key-sentinel:", "no" },
 	{ "cache-max-ttl:", "3600" },
 	{ "cache-max-negative-ttl:", "60" },
-	{ "msg-cache-size:", "4m" },
-	{ "rrset-cache-size:", "8m" },
 	{ "num-queries-per-thread:", "4096" },
 	/* A zone whose servers are silent makes the upstream silent, about that zone
 	   only. The library doubles its patience with each lost packet and at 12 s
@@ -95,14 +99,15 @@ static const char *const	not_ours[] = { "test.", "home.arpa." };
 
 struct unbound {
 	struct ub_ctx	*ctx;
-	unsigned int	 nworks;
+	unsigned int	 nworks, at;
+	bool		 tcp;
 };
 
 /* Lives until libunbound calls back: it cannot be told to forget (ub_cancel(3)
    speaks through a pipe that nobody reads in this mode). */
 struct work {
 	struct unbound	*unbound;
-	struct question	*question;	/* NULL: it was dropped */
+	struct attempt	*attempt;	/* NULL: it was dropped */
 };
 
 static void
@@ -135,26 +140,38 @@ set_keys(struct ub_ctx *ctx)
 }
 
 static void
-set_upstreams(struct ub_ctx *ctx, const struct resolver_config *c)
+set_upstream(struct ub_ctx *ctx, const struct resolver_config *c,
+    unsigned int at)
 {
-	char		text[ENDPOINT_STRLEN], value[ENDPOINT_STRLEN + 8];
-	bool		v4 = false, v6 = false, loopback = false;
-	uint32_t	i;
+	const struct endpoint	*e = &c->upstream[at].addr;
+	char			 text[ENDPOINT_STRLEN], link[IF_NAMESIZE] = "";
+	char			 value[ENDPOINT_STRLEN + IF_NAMESIZE + 8];
 
-	for (i = 0; i < c->nupstreams; i++) {
-		const struct endpoint *e = &c->upstream[i].addr;
+	if (c->scope[at] != 0 && if_indextoname(c->scope[at], link) == NULL)
+		snprintf(link, sizeof(link), "%u", c->scope[at]);
+	snprintf(value, sizeof(value), "%s%s%s@%u", addr_print(e, text),
+	    *link == '\0' ? "" : "%", link, e->port);
+	if (ub_ctx_set_fwd(ctx, value) != 0)
+		fatalx("libunbound takes no upstream %s", value);
+	set(ctx, "do-ip4:", e->family == ADDR_V4 ? "yes" : "no");
+	set(ctx, "do-ip6:", e->family == ADDR_V6 ? "yes" : "no");
+	set(ctx, "do-not-query-localhost:", addr_is_loopback(e) ? "no" : "yes");
+	if (c->tcp)
+		set(ctx, "tcp-upstream:", "yes");
+}
 
-		snprintf(value, sizeof(value), "%s@%u", addr_print(e, text),
-		    e->port);
-		if (ub_ctx_set_fwd(ctx, value) != 0)
-			fatalx("libunbound takes no upstream %s", value);
-		v4 = v4 || e->family == ADDR_V4;
-		v6 = v6 || e->family == ADDR_V6;
-		loopback = loopback || addr_is_loopback(e);
-	}
-	set(ctx, "do-ip4:", v4 ? "yes" : "no");
-	set(ctx, "do-ip6:", v6 ? "yes" : "no");
-	set(ctx, "do-not-query-localhost:", loopback ? "no" : "yes");
+/* Each has its part. A question that nobody answers keeps its socket for seconds. */
+static void
+set_sizes(struct ub_ctx *ctx, const struct resolver_config *c)
+{
+	unsigned int	all = sockets_max() / c->nupstreams;
+	unsigned int	tcp = all / 4 < TCP_MAX ? all / 4 : TCP_MAX;
+	unsigned int	spare = all / 4 < SPARE ? all / 4 : SPARE;
+
+	set_number(ctx, "outgoing-range:", all - tcp - spare);
+	set_number(ctx, "outgoing-num-tcp:", tcp);
+	set_number(ctx, "msg-cache-size:", MESSAGES / c->nupstreams);
+	set_number(ctx, "rrset-cache-size:", RECORDS / c->nupstreams);
 }
 
 static void
@@ -191,27 +208,29 @@ warm_up(struct ub_ctx *ctx)
 }
 
 static void *
-unbound_open(struct event_base *base, const struct resolver_config *c)
+unbound_open(struct event_base *base, const struct resolver_config *c,
+    unsigned int at)
 {
-	struct unbound	*u = calloc(1, sizeof(*u));
-	size_t		 i;
-	int		 err;
+	struct unbound		*u = calloc(1, sizeof(*u));
+	struct ub_event_base	*events;
+	size_t			 i;
+	int			 err;
 
-	if (u == NULL ||
-	    (u->ctx = ub_ctx_create_ub_event(pluggable_base(base,
-	    REFUSED_MS / SENT_EACH / c->nupstreams))) == NULL)
+	events = pluggable_base(base, at, REFUSED_MS / SENT_EACH);
+	if (u == NULL || events == NULL ||
+	    (u->ctx = ub_ctx_create_ub_event(events)) == NULL)
 		fatalx("libunbound cannot start");
+	u->at = at;
+	u->tcp = c->tcp != 0;
 	ub_ctx_debugout(u->ctx, NULL);	/* it logs by stdio and asks for the time zone */
 	for (i = 0; i < sizeof(options) / sizeof(options[0]); i++)
 		set(u->ctx, options[i].name, options[i].value);
-	/* a question that nobody answers keeps its socket for seconds */
-	set_number(u->ctx, "outgoing-range:", sockets_max() - TCP_MAX - SPARE);
-	set_number(u->ctx, "outgoing-num-tcp:", TCP_MAX);
+	set_sizes(u->ctx, c);
 	set(u->ctx, "module-config:", c->dnssec ? "validator iterator" :
 	    "iterator");
 	if (c->dnssec)
 		set_keys(u->ctx);
-	set_upstreams(u->ctx, c);
+	set_upstream(u->ctx, c, at);
 	/* the last: it ends the configuration */
 	for (i = 0; i < sizeof(not_ours) / sizeof(not_ours[0]); i++)
 		if ((err = ub_ctx_zone_remove(u->ctx, not_ours[i])) != 0)
@@ -227,26 +246,29 @@ on_answer(void *arg, int rcode, void *packet, int len, int sec, char *why,
 {
 	struct resolver_answer	 a;
 	struct work		*w = arg;
-	struct question		*q = w->question;
+	struct unbound		*u = w->unbound;
+	struct attempt		*t = w->attempt;
 
 	(void)why;
 	(void)limited;
-	w->unbound->nworks--;
+	u->nworks--;
 	free(w);
-	if (q == NULL)
+	if (u->tcp && rcode == 0)	/* of UDP, pluggable.c knows */
+		alive_heard(u->at);
+	if (t == NULL)
 		return;
 	answer_failed(&a);
 	if (sec == SEC_BOGUS)
 		a.status = RESOLVE_BOGUS;
 	else if (rcode == 0 && packet != NULL && len > 0) {
-		message_read(packet, (size_t)len, &q->name, q->qtype, &a);
+		message_read(packet, (size_t)len, &t->name, t->qtype, &a);
 		a.secure = sec == SEC_SECURE && a.status != RESOLVE_FAILED;
 	}
-	question_done(q, &a);
+	attempt_done(t, &a);
 }
 
 static void
-unbound_ask(void *state, struct question *q)
+unbound_ask(void *state, struct attempt *t)
 {
 	struct unbound	*u = state;
 	struct work	*w = calloc(1, sizeof(*w));
@@ -254,21 +276,21 @@ unbound_ask(void *state, struct question *q)
 	if (w == NULL)
 		fatal("a question");
 	w->unbound = u;
-	w->question = q;
-	q->work = w;
+	w->attempt = t;
+	t->work = w;
 	u->nworks++;
-	if (u->nworks > WORKS_MAX || ub_resolve_event(u->ctx, q->name.text,
-	    (int)q->qtype, CLASS_IN, w, on_answer, NULL) != 0)
+	if (u->nworks > WORKS_MAX || ub_resolve_event(u->ctx, t->name.text,
+	    (int)t->qtype, CLASS_IN, w, on_answer, NULL) != 0)
 		on_answer(w, 2, NULL, 0, 0, NULL, 0);
 }
 
 static void
-unbound_drop(void *state, struct question *q)
+unbound_drop(void *state, struct attempt *t)
 {
-	struct work	*w = q->work;
+	struct work	*w = t->work;
 
 	(void)state;
-	w->question = NULL;
+	w->attempt = NULL;
 }
 
 const struct engine	unbound_engine = {

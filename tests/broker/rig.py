@@ -339,9 +339,9 @@ class Resolver:
     def __init__(self, bench, chan):
         self.bench, self.chan = bench, chan
         data = self.take(R_CONFIG)
-        assert len(data) == 24 + 8 * 280, len(data)
+        assert len(data) == 40 + 8 * 284, len(data)
         n, self.dnssec = struct.unpack_from("<II", data, 16)
-        self.upstreams = [endpoint_text(data[24 + 280 * i:44 + 280 * i])
+        self.upstreams = [endpoint_text(data[72 + 280 * i:92 + 280 * i])
                           for i in range(n)]
 
     def take(self, want, timeout=5):

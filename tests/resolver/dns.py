@@ -86,10 +86,12 @@ class Server:
             t = socket.socket(family, socket.SOCK_STREAM)
             u.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
             t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            u.bind((addr, port))
+            # all of it: a link-local address has the number of its link
+            where = socket.getaddrinfo(addr, port, family)[0][4]
+            u.bind(where)
             self.port = u.getsockname()[1]
             try:
-                t.bind((addr, self.port))
+                t.bind((addr, self.port) + where[2:])
                 break
             except OSError:
                 u.close()

@@ -76,9 +76,12 @@ def upstream(addr, port, tls=None):
         (name(tls) if tls else bytes(256))
 
 
-def config(upstreams, dnssec=0, count=None):
+def config(upstreams, dnssec=0, count=None, rotate=0, tcp=0, patience=0,
+           scopes=(), zero=0):
     n = len(upstreams) if count is None else count
-    return HEAD.pack(CONFIG, 0, 0) + struct.pack("=II", n, dnssec) + \
+    return HEAD.pack(CONFIG, 0, 0) + \
+        struct.pack("=14I", n, dnssec, rotate, tcp, patience,
+                    *(list(scopes) + [0] * 8)[:8], zero) + \
         b"".join(upstreams).ljust(8 * 280, b"\0")
 
 
@@ -128,7 +131,7 @@ class Resolver:
     """One life of a resolver, as the keeper and the broker make it."""
 
     def __init__(self, engine, upstreams, dnssec=0, ca=None, wrap=(),
-                 level="0", conf=None, start=True):
+                 level="0", conf=None, start=True, **settings):
         self.sock, theirs = socket.socketpair(socket.AF_UNIX,
                                               socket.SOCK_SEQPACKET)
         # answers come in bursts while a test sleeps
@@ -163,7 +166,8 @@ class Resolver:
         os.close(bundle)
         os.close(log_w)
         self.pid = self.process.pid
-        self.sock.send(config(upstreams, dnssec) if conf is None else conf)
+        self.sock.send(config(upstreams, dnssec, **settings) if conf is None
+                       else conf)
         if start:
             self.hello()
 

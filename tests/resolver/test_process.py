@@ -79,8 +79,11 @@ def test_bad_config(engine):
     for conf in (good[:-1], good + b"\0", b"x", change(0, b"\xff"),
                  change(4, b"\1"), config([], 0), config([GOOD] * 8, 0, 9),
                  config([GOOD], 2), config([upstream("127.0.0.1", 0)]),
-                 change(24, b"\7"), change(24, b"\0"), change(25, b"\1"),
-                 change(44, b"\2"), config([GOOD], count=2),
+                 change(72, b"\7"), change(72, b"\0"), change(73, b"\1"),
+                 change(92, b"\2"), config([GOOD], count=2),
+                 config([GOOD], rotate=2), config([GOOD], tcp=2),
+                 config([GOOD], patience=31), config([GOOD], zero=1),
+                 config([GOOD], scopes=[1]),
                  config([upstream("127.0.0.1", 853, "a..b")]),
                  config([upstream("127.0.0.1", 853, "-")])):
         r = Resolver(engine, [], conf=conf, start=False)
