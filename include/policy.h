@@ -40,6 +40,7 @@ struct policy_limits {
 	uint32_t	pending_dst;	/* of those, to one address */
 	uint32_t	rate, burst;	/* opens per second; bucket size */
 	uint32_t	idle;		/* seconds, 0 = none */
+	uint32_t	half_closed;	/* seconds idle, when one side has ended */
 	uint32_t	lifetime;	/* seconds, 0 = none */
 	uint32_t	dns_rate, dns_burst;	/* questions per second; bucket size */
 	uint32_t	names, names_per;	/* new names per rule that is a wildcard or
@@ -49,8 +50,8 @@ struct policy_limits {
 };
 /* flows.md, 6: what holds without a `limits` line. */
 #define POLICY_LIMITS_DEFAULT \
-	{ 4096, 512, 128, 1000, 4000, 0, 0, 100, 1000, 500, 600, 524288, \
-	    128, 131072 }
+	{ 4096, 512, 128, 1000, 4000, 0, 600, 0, 100, 1000, 500, 600, \
+	    524288, 128, 131072 }
 const struct policy_limits *policy_limits(const struct policy *,
 	    unsigned int tenant);
 

@@ -188,6 +188,7 @@ struct guest {
 	uint64_t	deaf;		/* when it last was not read for the log's sake */
 	const char	*why;		/* a handler's word for its refusal */
 	uint64_t	ping_due;
+	uint64_t	silent_due;	/* the next look at who answers */
 	bool		ping_open;	/* PING sent, no PONG yet */
 	struct flow	**table;
 	uint32_t	table_mask;
@@ -436,6 +437,10 @@ struct meter {
 };
 bool	meter_drained(int fd);
 bool	meter_spoke(const struct flow *);
+bool	meter_silent(const struct flow *, uint32_t ms);
+
+/* silent.c */
+void	silent_tick(struct guest *, uint64_t mono);
 void	meter_read(const struct flow *, bool fin, struct meter *);
 
 /* record.c */

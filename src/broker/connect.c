@@ -33,6 +33,17 @@
  */
 #define NOTSENT		(256 << 10)
 
+/*
+ * A server that is gone, or a path that has forgotten the connection, is found within
+ * minutes; an outage of a few minutes (a roaming laptop, a VPN) is lived through, and
+ * once a minute is often enough for the NATs on the way. TCP_USER_TIMEOUT would also
+ * end what has bytes on the way, but a server that only does not read for as long, too:
+ * silent.c does that.
+ */
+#define KEEP_IDLE	60		/* s */
+#define KEEP_INTERVAL	30
+#define KEEP_COUNT	8
+
 static int
 set(int fd, int level, int name, int value)
 {
@@ -49,6 +60,9 @@ options_tcp(int fd, bool v6)
 		return -1;
 	if (set(fd, IPPROTO_TCP, TCP_NODELAY, 1) == -1 ||
 	    set(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT) == -1 ||
+	    set(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEP_IDLE) == -1 ||
+	    set(fd, IPPROTO_TCP, TCP_KEEPINTVL, KEEP_INTERVAL) == -1 ||
+	    set(fd, IPPROTO_TCP, TCP_KEEPCNT, KEEP_COUNT) == -1 ||
 	    set(fd, SOL_SOCKET, SO_KEEPALIVE, 1) == -1 ||
 	    set(fd, SOL_SOCKET, SO_OOBINLINE, 1) == -1)
 		return -1;

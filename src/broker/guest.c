@@ -20,7 +20,6 @@
 #define PATIENCE	(2 * SEC)	/* to hear what was said meanwhile */
 
 /* flows.md, 6 */
-#define HALF_IDLE	600u
 #define UDP_IDLE	30u
 #define UDP_STREAM	180u
 #define ECHO_IDLE	30u
@@ -139,7 +138,7 @@ static void
 send_config(struct guest *g)
 {
 	const struct keeper_guest	*k = &g->conf;
-	uint32_t			 idle = limits(g->broker)->idle;
+	const struct policy_limits	*l = limits(g->broker);
 	struct wire_config		 m;
 
 	wire_begin(&m, sizeof(m), WIRE_CONFIG, 0);
@@ -151,11 +150,11 @@ send_config(struct guest *g)
 		m.flags |= LINK_ECHO6;
 	m.mtu = k->mtu;
 	m.flows_max = quota_conns_max(g->quota);
-	m.tcp_idle = idle;
-	m.tcp_half_idle = at_most(idle, HALF_IDLE);
-	m.udp_idle = at_most(idle, UDP_IDLE);
-	m.udp_stream = at_most(idle, UDP_STREAM);
-	m.echo_idle = at_most(idle, ECHO_IDLE);
+	m.tcp_idle = l->idle;
+	m.tcp_half_idle = at_most(l->idle, l->half_closed);
+	m.udp_idle = at_most(l->idle, UDP_IDLE);
+	m.udp_stream = at_most(l->idle, UDP_STREAM);
+	m.echo_idle = at_most(l->idle, ECHO_IDLE);
 	memcpy(m.gateway_mac, k->gateway_mac, sizeof(m.gateway_mac));
 	memcpy(m.guest_mac, k->guest_mac, sizeof(m.guest_mac));
 	m.v4 = k->v4;
@@ -472,6 +471,7 @@ guest_tick(struct guest *g, uint64_t mono)
 	else {
 		peek_tick(g, mono);
 		kmem_tick(g, mono);
+		silent_tick(g, mono);
 		ledger_tick(g, mono);
 		ping(g, mono);
 	}

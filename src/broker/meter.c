@@ -73,6 +73,23 @@ meter_read(const struct flow *f, bool fin, struct meter *m)
 	m->rtt = UINT64_C(1000) * ti.tcpi_rtt;
 }
 
+/*
+ * Bytes are on their way to the peer, or wait for it to make room, and for so long
+ * nothing has come back, not even that there is no room.
+ */
+bool
+meter_silent(const struct flow *f, uint32_t ms)
+{
+	struct tcp_info	ti;
+	socklen_t	len = sizeof(ti);
+
+	memset(&ti, 0, sizeof(ti));
+	return f->proto == PROTO_TCP && getsockopt(f->fd, IPPROTO_TCP,
+	    TCP_INFO, &ti, &len) == 0 &&
+	    (ti.tcpi_unacked > 0 || ti.tcpi_notsent_bytes > 0) &&
+	    ti.tcpi_last_ack_recv >= ms;
+}
+
 /* The peer has said something; its end alone is no word. */
 bool
 meter_spoke(const struct flow *f)

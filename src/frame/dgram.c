@@ -31,7 +31,6 @@
 
 #define HELD_MAX	64	/* per flow */
 #define READ_BATCH	32	/* per flow and turn */
-#define EVICT_IDLE_MS	1000	/* younger ones are in use */
 
 static TAILQ_HEAD(flow_list, dgram_flow)
 	    free_flows = TAILQ_HEAD_INITIALIZER(free_flows),
@@ -120,15 +119,18 @@ held_deny(const struct dgram_flow *d, enum deny_code code)
 		icmp_deny(code, h->ip, h->ip_len);
 }
 
-bool
+uint64_t
+dgram_idle_since(void)
+{
+	const struct dgram_flow	*d = TAILQ_FIRST(&open_flows);
+
+	return d != NULL ? d->used_ms : UINT64_MAX;
+}
+
+void
 dgram_evict(void)
 {
-	struct dgram_flow	*d = TAILQ_FIRST(&open_flows);
-
-	if (d == NULL || frame.now_ms - d->used_ms < EVICT_IDLE_MS)
-		return false;
-	flow_end(d, HOW_FIN, REASON_RESOURCE);
-	return true;
+	flow_end(TAILQ_FIRST(&open_flows), HOW_FIN, REASON_CONNS);
 }
 
 static struct dgram_flow *
@@ -136,8 +138,7 @@ flow_new(const struct flow_key *key)
 {
 	struct dgram_flow	*d;
 
-	if (flow_count() >= frame.config.flows_max)
-		dgram_evict();
+	flow_make_room();
 	if ((d = flow_take()) == NULL)
 		return NULL;
 	if (flow_insert(&d->flow, key, &dgram_ops) == -1) {

@@ -24,6 +24,8 @@ TAILQ_HEAD(flow_queue, flow);
 #define TIMER_LISTS	12
 #define TICK_MS		500
 
+#define IDLE_MS		1000	/* younger ones are in use */
+
 struct timer_list {
 	uint32_t		seconds;
 	struct flow_queue	flows;
@@ -120,6 +122,21 @@ flow_insert_local(struct flow *f, const struct flow_key *key,
     const struct flow_ops *ops)
 {
 	enter(f, key, ops, FLOW_LOCAL);
+}
+
+void
+flow_make_room(void)
+{
+	uint64_t	dgram = dgram_idle_since(), half = half_idle_since();
+	uint64_t	since = dgram < half ? dgram : half;
+
+	if (live < frame.config.flows_max || since > frame.now_ms ||
+	    frame.now_ms - since < IDLE_MS)
+		return;
+	if (dgram < half)
+		dgram_evict();
+	else
+		half_evict();
 }
 
 /* ---- asking and closing ---- */

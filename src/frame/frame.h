@@ -223,6 +223,11 @@ struct flow *flow_by_id(uint64_t id);
  * says which connection it was. What comes on top of that is only counted.
  */
 #define FLOW_EXTRA	64
+/*
+ * If there are as many as may be: the one that has been idle for longest goes, of UDP
+ * associations, echo exchanges and half-closed connections. Nobody else does.
+ */
+void	 flow_make_room(void);
 /* Enters a zeroed struct that starts with a struct flow; -1: table full. */
 int	 flow_insert(struct flow *, const struct flow_key *,
 	    const struct flow_ops *);
@@ -265,6 +270,9 @@ void	flow_channel_writable(void);	/* flow.c: sends what waits */
 void	tcp_room_init(void);		/* lwIP, netif, listener, 100 ms tick */
 /* One TCP segment; returns true if it kept the buffer. */
 bool	tcp_segment(struct packet *);
+/* The half-closed connection on which nothing has moved for longest. */
+uint64_t half_idle_since(void);	/* UINT64_MAX: there is none */
+void	half_evict(void);
 /* Once per turn: moves bytes, acks, reaps. True: there is more to do at once. */
 bool	tcp_turn_end(void);
 void	tcp_link_writable(void);	/* the link was full and is not any more */
@@ -274,8 +282,9 @@ void	tcp_channel_writable(void);	/* flights that wait are tried again */
 void	dgram_room_init(void);
 void	dgram_udp(struct packet *);	/* copies what it keeps */
 void	dgram_echo(struct packet *);	/* echo request not for the gateway */
-/* The table is full: ends the longest idle association. False: none is idle. */
-bool	dgram_evict(void);
+/* The longest idle association. */
+uint64_t dgram_idle_since(void);	/* UINT64_MAX: there is none */
+void	dgram_evict(void);
 
 /* ---- main.c ---------------------------------------------------------------------------- */
 void	frame_configure(const struct wire_config *);	/* from ask.c, once */

@@ -126,6 +126,7 @@ end_far(struct tcp_flow *f, enum wire_how how, enum reason reason)
 		close(f->flow.fd);
 		f->flow.fd = -1;
 	}
+	half_leave(f);
 	up_discard(f);
 	flow_close(&f->flow, how, reason);
 	flow_set_timeout(&f->flow, DRAIN_S);
@@ -192,7 +193,7 @@ guest_gone(struct tcp_flow *f)
 	}
 	if (f->gone == GONE_CLEAN)
 		end_far(f, f->host_reset ? HOW_RST : HOW_FIN,
-		    f->host_reset ? REASON_PEER_RESET : REASON_DONE);
+		    f->host_reset ? f->host_why : REASON_DONE);
 	else
 		end_far(f, HOW_RST, f->gone == GONE_RESET ?
 		    REASON_GUEST_RST : REASON_GUEST_TIMEOUT);
@@ -213,7 +214,7 @@ check_end(struct tcp_flow *f)
 {
 	if (f->phase == TCP_OPEN && f->host_eof) {
 		if (f->host_reset)
-			end_far(f, HOW_RST, REASON_PEER_RESET);
+			end_far(f, HOW_RST, f->host_why);
 		else if (f->shut_wr)
 			end_far(f, HOW_FIN, REASON_DONE);
 	}
@@ -226,19 +227,23 @@ check_end(struct tcp_flow *f)
 		flow_set_timeout(&f->flow, 0);
 }
 
-static void
-check_half_closed(struct tcp_flow *f)
-{
-	if (f->phase == TCP_OPEN && (f->guest_fin || f->host_eof) &&
-	    f->flow.timeout_s != frame.config.tcp_half_idle)
-		flow_set_timeout(&f->flow, frame.config.tcp_half_idle);
-}
-
 void
 relay_give_up(struct tcp_flow *f, enum reason reason)
 {
 	stack_abort(f);
 	end_far(f, HOW_RST, reason);
+	relay_bury(f);
+}
+
+/*
+ * For another flow. A server that has heard all that the guest had to say gets the rest
+ * of it; to one that has not, this must not look like the end.
+ */
+void
+relay_make_room(struct tcp_flow *f)
+{
+	stack_abort(f);
+	end_far(f, f->shut_wr ? HOW_FIN : HOW_RST, REASON_CONNS);
 	relay_bury(f);
 }
 
@@ -287,7 +292,7 @@ serve_open(struct tcp_flow *f)
 	if (up + down > 0)
 		flow_touch(&f->flow);
 	up_adapt_window(f, up);
-	check_half_closed(f);
+	half_check(f, up + down > 0);
 	stack_open_window(f);
 	wait = ack_can_wait(f, up, down);
 	f->was_later = false;
@@ -478,6 +483,8 @@ timed_out(struct flow *flow)
 		relay_bury(f);
 	} else if (f->far == FAR_DNS)
 		dnstcp_idle(f);
+	else if (f->is_half)
+		half_idle(f);
 	else
 		relay_give_up(f, f->phase == TCP_HANDSHAKE ||
 		    f->far == FAR_BROKER ? REASON_GUEST_TIMEOUT : REASON_IDLE);

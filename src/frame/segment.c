@@ -139,8 +139,7 @@ segment_refuse(const struct tcp_flow *f, enum deny_code code)
 static bool
 ask_for(struct tcp_flow *f, const struct flow_key *key)
 {
-	if (flow_count() >= frame.config.flows_max)
-		dgram_evict();		/* an idle association makes room */
+	flow_make_room();
 	if (flow_insert(&f->flow, key, &tcp_flow_ops) == -1)
 		return false;
 	flow_ask(&f->flow);

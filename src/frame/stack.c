@@ -464,6 +464,13 @@ stack_fin(struct tcp_flow *f)
 }
 
 void
+stack_probe(struct tcp_flow *f)
+{
+	if (f->pcb != NULL)
+		tcp_keepalive(f->pcb);
+}
+
+void
 stack_flush(struct tcp_flow *f)
 {
 	struct tcp_pcb	*pcb = f->pcb;

@@ -83,6 +83,12 @@ struct tcp_flow {
 	uint64_t		 heard_ms;	/* the last whole question or answer */
 	uint32_t		 nasked;
 
+	/* half.c: one side has ended, and nobody owes the other anything */
+	TAILQ_ENTRY(tcp_flow)	 half;
+	uint64_t		 moved_ms;
+	uint32_t		 probes;	/* since then */
+	bool			 is_half, is_listed;
+
 	uint64_t asked_ms;	/* when the host was last told something */
 	int	 prompt;	/* how often it answered at once */
 	enum reason quit;	/* to be given up for */
@@ -99,7 +105,8 @@ struct tcp_flow {
 	bool	 guest_fin;	/* seen; its data may still be queued */
 	bool	 shut_wr;	/* the host has been sent our FIN */
 	bool	 host_eof;	/* read() has ended */
-	bool	 host_reset;	/* sticky: a call failed with a real error */
+	bool	 host_reset;	/* sticky: a call failed with a real error, */
+	enum reason host_why;	/* and this is what it said */
 };
 
 /* ---- segment.c ---- */
@@ -119,6 +126,8 @@ void	stack_reset(const struct flow_key *, uint32_t seq, uint32_t ack);
 /* RST to the guest; there is no pcb afterwards. */
 void	stack_abort(struct tcp_flow *);
 void	stack_fin(struct tcp_flow *);
+/* Asks the guest for an ACK (RFC 9293 3.8.4). */
+void	stack_probe(struct tcp_flow *);
 /* Sends what may be sent, and an ACK if one is owed. */
 void	stack_flush(struct tcp_flow *);
 /* Opens the receive window to flow.window less what is queued. */
@@ -158,7 +167,7 @@ uint32_t up_flush(struct tcp_flow *);		/* what the host took */
 uint32_t up_read(const struct tcp_flow *, uint32_t from, uint8_t *,
 	    uint32_t size);
 void	up_take(struct tcp_flow *, size_t);	/* so many are done with */
-/* A call on the socket failed; sticky. What the host had sent is still read. */
+/* A call on the socket failed, errno says how; sticky. What the host had sent is still read. */
 void	up_host_failed(struct tcp_flow *);
 void	up_discard(struct tcp_flow *);
 void	up_recount(struct tcp_flow *);
@@ -184,6 +193,12 @@ void	relay_settle(struct tcp_flow *);
 void	relay_end(struct tcp_flow *);
 /* RST to the guest, and the flow is buried. */
 void	relay_give_up(struct tcp_flow *, enum reason);
+void	relay_make_room(struct tcp_flow *);
+
+/* ---- half.c ---- */
+void	half_check(struct tcp_flow *, bool moved);
+void	half_idle(struct tcp_flow *);
+void	half_leave(struct tcp_flow *);
 
 /* ---- peek.c ---- */
 void	peek_serve(struct tcp_flow *);

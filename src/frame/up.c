@@ -262,10 +262,29 @@ up_iov(const struct tcp_flow *f, struct iovec iov[IOV_FLUSH], int *niov)
 	return len;
 }
 
+/*
+ * What errno says of the end: a peer that answers no more is none that refuses. Where
+ * the kernel gives up, it says the last that a router told it.
+ */
+static enum reason
+failure(int error)
+{
+	switch (error) {
+	case ETIMEDOUT:
+	case EHOSTUNREACH:
+	case ENETUNREACH:
+		return REASON_PEER_TIMEOUT;
+	default:
+		return REASON_PEER_RESET;
+	}
+}
+
 /* Sticky; what the server has sent before is still to be read. */
 void
 up_host_failed(struct tcp_flow *f)
 {
+	if (!f->host_reset)
+		f->host_why = failure(errno);
 	f->host_reset = true;
 	f->readable = true;
 	up_discard(f);

@@ -284,7 +284,8 @@ void
 build_setting(struct parse *p, unsigned int which, const struct item *w)
 {
 	static const char *const names[] = { "conns", "pending",
-	    "pending-per-destination", "rate", "burst", "idle", "lifetime", "dns",
+	    "pending-per-destination", "rate", "burst", "idle", "half-closed",
+	    "lifetime", "dns",
 	    "burst of dns", "names", "per", "kernel-memory", "audit",
 	    "burst of audit" };
 	struct policy_limits	*l = &p->limits->l;
@@ -312,6 +313,9 @@ build_setting(struct parse *p, unsigned int which, const struct item *w)
 		break;
 	case SET_IDLE:
 		value_duration(p, w, &l->idle);
+		break;
+	case SET_HALF_CLOSED:
+		value_duration(p, w, &l->half_closed);
 		break;
 	case SET_LIFETIME:
 		value_duration(p, w, &l->lifetime);

@@ -57,7 +57,7 @@ struct blob_tenant {
 	uint32_t	rule, nrules;
 	uint32_t	except, nexcepts;
 };
-static_assert(sizeof(struct blob_tenant) == 80, "blob_tenant");
+static_assert(sizeof(struct blob_tenant) == 84, "blob_tenant");
 
 struct blob_rule {
 	struct blob_match match;

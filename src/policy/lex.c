@@ -46,6 +46,7 @@ static const struct keyword	keywords[] = {
 	{ "floor", FLOOR },
 	{ "for", FOR },
 	{ "guests", UNSUPPORTED },
+	{ "half-closed", HALF_CLOSED },
 	{ "host", HOST },
 	{ "host-service", HOST_SERVICE },
 	{ "icmp", ICMP },

@@ -242,7 +242,8 @@ limits_ok(const struct policy_limits *l)
 	    l->rate > 0 && l->burst > 0 && l->conns <= UNIT_MAX &&
 	    l->pending <= UNIT_MAX && l->pending_dst <= UNIT_MAX &&
 	    l->rate <= UNIT_MAX && l->burst <= UNIT_MAX &&
-	    l->idle <= UNIT_MAX && l->lifetime <= UNIT_MAX &&
+	    l->idle <= UNIT_MAX && l->half_closed > 0 &&
+	    l->half_closed <= UNIT_MAX && l->lifetime <= UNIT_MAX &&
 	    l->dns_rate > 0 && l->dns_burst > 0 && l->names > 0 &&
 	    l->names_per > 0 && l->dns_rate <= UNIT_MAX &&
 	    l->dns_burst <= UNIT_MAX && l->names <= UNIT_MAX &&

@@ -71,7 +71,7 @@ marked(const char *text, struct where at, bool table)
 %token BUILTIN "builtin" BURST "burst" CONNS "conns" DEFAULT "default"
 %token DENY "deny" DNS "dns" DNSSEC "dnssec" DURABLE "durable" ECH "ech"
 %token ECHO "echo" ENFORCE "enforce" EXCEPT "except" FILE_ "file"
-%token FLOOR "floor" FOR "for" HOST "host" HOST_SERVICE "host-service"
+%token FLOOR "floor" FOR "for" HALF_CLOSED "half-closed" HOST "host" HOST_SERVICE "host-service"
 %token ICMP "icmp" IDLE "idle" INCLUDE "include"
 %token KEEP "keep" KERNEL_MEMORY "kernel-memory" LABEL "label"
 %token LIFETIME "lifetime" LIMITS "limits" MODE "mode" NAME "name"
@@ -208,6 +208,7 @@ setting_word	: CONNS				{ $$ = SET_CONNS; }
 		| PENDING			{ $$ = SET_PENDING; }
 		| PENDING_DST			{ $$ = SET_PENDING_DST; }
 		| IDLE				{ $$ = SET_IDLE; }
+		| HALF_CLOSED			{ $$ = SET_HALF_CLOSED; }
 		| LIFETIME			{ $$ = SET_LIFETIME; }
 		| KERNEL_MEMORY			{ $$ = SET_MEMORY; }
 		;

@@ -209,6 +209,7 @@ print_limits(struct text *t, const struct limits *l)
 	    l->l.conns, l->l.pending, l->l.pending_dst, l->l.rate, l->l.burst);
 	if (l->l.idle > 0)
 		print_duration(t, "idle", l->l.idle);
+	print_duration(t, "half-closed", l->l.half_closed);
 	if (l->l.lifetime > 0)
 		print_duration(t, "lifetime", l->l.lifetime);
 	text_add(t, " dns %u/s burst %u names %u", l->l.dns_rate,

@@ -24,7 +24,7 @@ LO = "127.0.0.1"
 
 def double_blob(durable=BEFORE_DATA, rotate=0, needs=0, pins=(60, 3600, 30),
                 upstreams=1, **lim):
-    return struct.pack("<8sQI", b"DOUBLE01", rotate, durable) + \
+    return struct.pack("<8sII", b"DOUBLE01", rotate, durable) + \
         limits(**lim) + struct.pack("<5I", needs, *pins, upstreams)
 
 
@@ -145,6 +145,11 @@ def test_socket_options(b):
     get = s.getsockopt
     assert get(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert get(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert get(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 60
+    assert get(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == 30
+    assert get(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 8
+    # it would end a peer that only does not read
+    assert get(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0
     assert get(socket.SOL_SOCKET, socket.SO_OOBINLINE)
     assert struct.unpack("ii", get(socket.SOL_SOCKET, socket.SO_LINGER,
                                    8)) == (1, 0)

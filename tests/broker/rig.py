@@ -224,11 +224,11 @@ def pair():
 
 
 def limits(conns=4096, pending=512, pending_dst=128, rate=1000, burst=4000,
-           idle=0, lifetime=0, dns_rate=0, dns_burst=0, names=500,
-           names_per=600, kernel_memory=524288, audit_rate=128,
+           idle=0, half_closed=600, lifetime=0, dns_rate=0, dns_burst=0,
+           names=500, names_per=600, kernel_memory=524288, audit_rate=128,
            audit_burst=131072):
-    return struct.pack("<14I", conns, pending, pending_dst, rate, burst, idle,
-                       lifetime, dns_rate, dns_burst, names, names_per,
+    return struct.pack("<15I", conns, pending, pending_dst, rate, burst, idle,
+                       half_closed, lifetime, dns_rate, dns_burst, names, names_per,
                        kernel_memory, audit_rate, audit_burst)
 
 

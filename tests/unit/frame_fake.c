@@ -184,6 +184,14 @@ flow_touch(struct flow *f)
 	f->expires_ms = frame.now_ms + f->timeout_s * UINT64_C(1000);
 }
 
+void
+flow_make_room(void)
+{
+	if (flow_count() >= fake_flows_max &&
+	    frame.now_ms - dgram_idle_since() >= 1000)
+		dgram_evict();
+}
+
 unsigned int
 flow_count(void)
 {

@@ -10,14 +10,14 @@
 
 struct double_blob {
 	char			magic[8];
-	uint64_t		rotate;
+	uint32_t		rotate;
 	uint32_t		durable;
 	struct policy_limits	limits;
 	uint32_t		needs;
 	uint32_t		pin_min, pin_max, pin_grace;
 	uint32_t		upstreams;	/* of documentation's 192.0.2.53 */
 };
-static_assert(sizeof(struct double_blob) == 16 + 4 + 20 +
+static_assert(sizeof(struct double_blob) == 8 + 4 + 4 + 20 +
     sizeof(struct policy_limits), "no padding");
 
 #endif

@@ -462,6 +462,36 @@ errors_of_connect(void **state)
 	}
 }
 
+/* Bytes that wait for the peer, and how long ago it has said anything. */
+static void
+silence(void **state)
+{
+	static char		some[1 << 16];
+	struct flow		f = { .proto = PROTO_TCP };
+	struct sockaddr_in	sin;
+	socklen_t		len = sizeof(sin);
+	int			peer;
+
+	(void)state;
+	f.fd = socket(AF_INET, SOCK_STREAM, 0);
+	getsockname(rig.listener, (struct sockaddr *)&sin, &len);
+	assert_int_equal(connect(f.fd, (struct sockaddr *)&sin, len), 0);
+	peer = accept(rig.listener, NULL, NULL);
+	assert_int_equal(fd_nonblock(f.fd), 0);
+	assert_false(meter_silent(&f, 0));	/* nothing is on its way */
+	while (write(f.fd, some, sizeof(some)) > 0)
+		;
+	assert_true(meter_silent(&f, 0));
+	assert_false(meter_silent(&f, 60000));
+	usleep(150000);
+	assert_true(meter_silent(&f, 100));
+	while (kmem_queued(f.fd) > 0)
+		assert_true(read(peer, some, sizeof(some)) > 0);
+	assert_false(meter_silent(&f, 0));
+	close(f.fd);
+	close(peer);
+}
+
 /* No OPEN record is numbered twice or lost when the recorder changes. */
 static void
 another_recorder(void **state)
@@ -996,7 +1026,7 @@ main(void)
 		T(peeks_owed),
 		T(unwatched_is_not_granted), T(watched_to_the_end),
 		T(untested_close), T(unwatched_children),
-		T(own_addresses), cmocka_unit_test(errors_of_connect),
+		T(silence), T(own_addresses), cmocka_unit_test(errors_of_connect),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -420,7 +420,7 @@ test_replacement(void **state)
 	assert_non_null(find(GUEST4, 1000, FAR4, 7, PROTO_UDP));
 	assert_null(find(GUEST4, 1001, FAR4, 7, PROTO_UDP));
 	assert_int_equal(fake_closed, 1);
-	assert_int_equal(fake_reason, REASON_RESOURCE);
+	assert_int_equal(fake_reason, REASON_CONNS);
 	for (i = 0; i < fake_flows_max; i++)
 		if ((f = find(GUEST4, (uint16_t)(1000 + i), FAR4, 7,
 		    PROTO_UDP)) != NULL)
