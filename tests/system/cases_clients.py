@@ -119,7 +119,7 @@ master_process off;
 user root;
 pid {dir}/pid;
 error_log {dir}/error.log info;
-events {{ }}
+events {{ worker_connections 4096; }}
 http {{
   log_format lab "$server_addr $ssl_server_name $ssl_alpn_protocol $server_protocol $host";
   access_log {dir}/access.log lab;
@@ -142,30 +142,32 @@ VHOST = """  server {{
 
 
 class Nginx:
-    """Debian's nginx on the site's two addresses, one virtual host for each name."""
+    """Debian's nginx, one virtual host for each name; by default on the site's two
+    addresses of the internet."""
 
-    def __init__(self, t, names):
+    def __init__(self, t, names, vhost=VHOST, netns=None, address=SITE4):
         program = shutil.which("nginx", path="/usr/sbin:" + os.environ["PATH"])
         if program is None:
             t.skip("no nginx")
         made = tls_lab.Certificates.of(t.lab)
         self.ca = made.ca
         self.dir = tempfile.mkdtemp(dir=t.lab.scratch, prefix="nginx-")
-        hosts = "".join(VHOST.format(name=name, site4=SITE4, site6=SITE6,
+        hosts = "".join(vhost.format(name=name, site4=SITE4, site6=SITE6,
                                      certificate=made.issue(name)[0],
                                      key=made.issue(name)[1])
                         for name in names)
         with open(self._place("conf"), "w", encoding="ascii") as file:
             file.write(NGINX.format(dir=self.dir, hosts=hosts))
-        with t.lab.internet, open(self._place("out"), "wb") as out:
+        netns = netns or t.lab.internet
+        with netns, open(self._place("out"), "wb") as out:
             self.child = subprocess.Popen(
                 [program, "-e", self._place("error.log"), "-p", self.dir, "-c",
                  self._place("conf")], stdin=subprocess.DEVNULL, stdout=out,
                 stderr=out, process_group=0)
         t.keep(self)
-        with t.lab.internet:
+        with netns:
             t.check(lab.wait_until(lambda: t.reference(
-                "connect", SITE4, 443)[0] == "ok", 5), self._read("out"))
+                "connect", address, 443)[0] == "ok", 5), self._read("out"))
 
     def _place(self, name):
         return os.path.join(self.dir, name)
