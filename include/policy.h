@@ -94,15 +94,36 @@ uint32_t policy_rules(const struct policy *);
 size_t	policy_forms(const struct endpoint *,
 	    struct endpoint out[POLICY_FORMS_MAX]);
 
-/* LOOK is no rule's: nothing depends on what is shown, but the record has it. */
-enum verify { VERIFY_NONE, VERIFY_SNI, VERIFY_HOST, VERIFY_LOOK };
+/* What an allow by name wants of its TCP flows. */
+enum verify { VERIFY_NONE, VERIFY_SNI, VERIFY_HOST };
 
-/* What the inspector found in a flow's first flight. */
+/*
+ * Are a flow's first bytes asked for? LOOK: it goes on, unless they show what is
+ * denied. PROOF: it ends, unless they show what is allowed.
+ */
+enum peek { PEEK_NONE, PEEK_LOOK, PEEK_PROOF };
+
+/* What a flow's first bytes were, once: the law's only question to the inspector. */
+enum shown {
+	SHOWN_NAME,		/* one name, whole and read without a doubt */
+	SHOWN_OTHER,		/* whole, and names nothing; or nothing that could name */
+	SHOWN_NOTHING,		/* the server spoke or ended first, the guest ended
+				   first, or both were silent */
+	SHOWN_UNDECIDED		/* began as what could name, and is cut, malformed,
+				   ambiguous, too long or too slow; or nobody read it */
+};
+
 struct policy_shown {
-	uint32_t	kind;		/* enum peek_kind */
-	bool		named;		/* false: it names nothing */
+	uint32_t	what;		/* enum shown */
+	uint32_t	kind;		/* enum peek_kind, as it was read; 0: it was not */
+	/*
+	 * Why it is no name, an enum reason: tls-timeout, server-first,
+	 * inspector-unavailable, ... (of a pair of reasons for SNI and Host, the first).
+	 * REASON_NONE: what that is, says `what'.
+	 */
+	uint32_t	why;
 	bool		ech;
-	struct name	name;
+	struct name	name;		/* SHOWN_NAME; else len 0 */
 };
 
 struct policy_query {
@@ -111,54 +132,41 @@ struct policy_query {
 	struct endpoint	dst;		/* as the guest wrote it */
 	struct endpoint	gateway4, gateway6;	/* of this guest; may be ADDR_NONE */
 	uint32_t	own;	/* bit i: form i of dst is this host's own now */
-	/* names that are pinned to dst for this guest, now; sorted, no doubles */
+	/* names that were pinned to dst for this guest at its OPEN; sorted, no doubles */
 	const struct name *const *bound;
 	size_t		nbound;
 	bool		lapsed;		/* a pin to dst has run out */
-	const struct policy_shown *shown;	/* NULL: no flight was seen yet */
+	const struct policy_shown *shown;	/* NULL: nothing was asked for yet */
 };
 
 struct verdict {
 	uint32_t	kind;		/* VERDICT_ALLOW, _DENY, _AUDIT_DENY (let through) */
 	uint32_t	reason;		/* enum reason; REASON_NONE when allowed */
-	uint32_t	rule;		/* deciding rule, or POLICY_NO_RULE */
+	uint32_t	rule;		/* the first rule that is for it, or POLICY_NO_RULE */
 	uint32_t	local_ok;	/* bit i: form i may be this host's own (host-service,
 					   floor except), now or later */
 	struct endpoint	dial;		/* what to connect to: the only address that may be used */
 	/*
-	 * Not VERIFY_NONE in an allow or audit-deny without `shown`: it may be dialled,
-	 * and nothing sent yet. The guest's first flight is to be seen, and the question
+	 * Not PEEK_NONE in an allow or audit-deny without `shown`: it may be dialled,
+	 * and nothing sent yet. The guest's first bytes are to be seen, and the question
 	 * asked again.
 	 */
-	uint32_t	peek;		/* enum verify */
-	/*
-	 * Audit mode, with `peek`: a flight that does not come, or shows nothing, stops
-	 * nothing; and with `ahead` no flight does, whatever it shows.
-	 */
-	bool		lenient, ahead;
-	uint32_t	assurance;	/* enum assurance of record.h: of `name` */
-	int		name;		/* index in query.bound that the rule matched, or
-					   would have but for what was shown; -1 */
+	uint32_t	peek;		/* enum peek */
+	bool		recorded;	/* with PEEK_LOOK: whatever they show stops nothing,
+					   but the record has it */
 };
 
 /*
- * floor -> deny -> allow -> default deny; the order of rules never matters for
- * what is allowed. A destination at the guest's gateway is a host-service or
- * nothing.
- *
- * A name rule matches an address that is bound to a matching name. The first
- * allow that matches says whether the flight must be seen. With `shown` a name
- * rule that verifies matches only if the shown name is bound to the address and
- * matches the rule (and, unless `ech allow`, no ECH is offered); net rules match
- * as ever; a deny by name matches the shown name. Where ECH is offered and allowed
- * the outer name proves little: the assurance stays ASSURANCE_DNS.
+ * The law for one flow; src/policy/law.c is its text. Where nothing that it says
+ * depends on first bytes, none are asked for. The order of rules matters for `rule'
+ * alone. A destination at the guest's gateway is a host-service or nothing.
  */
 struct verdict policy_decide(const struct policy *,
 	    const struct policy_query *);
 
 /*
- * The name that a record may give a flow, and how firmly it is bound to it: the
- * rule's, or what the flight named if that is bound, or the only one there is.
+ * The name that a record may give a flow, and how firmly it is bound to it: what its
+ * first bytes named if that is bound, or the only one there is. No rule says it.
  */
 struct naming {
 	int		name;		/* index in bound; -1: none, or which is not known */

@@ -69,7 +69,7 @@ TAILQ_HEAD(flow_list, flow);
 /* What is known of a flow's name: of flows that have one, or are to show one. */
 struct named {
 	struct name	name;		/* of the pin; len 0 = none */
-	bool		seen;		/* `shown` is what the inspector said */
+	bool		seen;		/* `shown` is what the first bytes were */
 	struct policy_shown shown;
 	char		alpn[INSPECT_ALPN_MAX];
 	uint32_t	assurance;
@@ -102,12 +102,14 @@ struct flow {
 	uint64_t	id;		/* the frame's */
 	uint64_t	number;		/* the log's */
 	uint64_t	begun, connected, due;	/* mono */
+	uint64_t	asked_at;	/* boot: its OPEN */
 	enum flow_state	state;
 	bool		dialled, opened;	/* it has a flow.dial, a flow.open */
 	bool		durable;	/* the last of them */
 	bool		watched, owes_revoke;
-	bool		lenient;	/* goes on without a flight, if there is none; else
-					   it is charged as pending until it is sent */
+	bool		lenient;	/* PEEK_LOOK: it goes on without a flight, if there
+					   is none; else it is charged as pending until it
+					   is sent */
 	bool		late;		/* its flow.open waits for the connect */
 	bool		crossing;	/* it did; the flight may be under way */
 	enum reason	judged;		/* audit mode: what it would be denied for */
@@ -329,6 +331,7 @@ enum reason connect_reason(int error, enum deny_code *);
 
 /* open.c */
 int	open_take(struct guest *, const struct wire_open *);
+void	open_bound(const struct flow *, struct bound *);
 void	open_name(struct named *, const struct verdict *,
 	    const struct bound *);
 enum reason open_ahead(struct flow *, enum deny_code *);
@@ -343,7 +346,7 @@ void	peek_flush(struct guest *);
 bool	peek_is_told(const struct flow *);
 int	peek_take(struct guest *, const struct wire_flight *);
 int	peek_mute(struct guest *, const struct wire_id *);
-void	peek_unseen(struct flow *, enum reason);
+void	peek_unseen(struct flow *, enum shown, enum reason);
 void	peek_result(struct flow *, const struct inspect_result *);
 void	peek_write(struct flow *);
 void	peek_drop(struct flow *);

@@ -86,7 +86,7 @@ inspector_ask(struct flow *f)
 	struct inspector	*i = f->guest->broker->inspector;
 
 	if (i == NULL || !child_expected(&i->child)) {
-		peek_unseen(f, REASON_INSPECTOR_UNAVAILABLE);
+		peek_unseen(f, SHOWN_UNDECIDED, REASON_INSPECTOR_UNAVAILABLE);
 		return;
 	}
 	ledger_move(f, &i->waiting);
@@ -113,10 +113,11 @@ gone(struct child *c)
 		f = STAILQ_FIRST(&i->asked)->flow;
 		pop(i);
 		if (f != NULL)
-			peek_unseen(f, REASON_INSPECTOR_UNAVAILABLE);
+			peek_unseen(f, SHOWN_UNDECIDED,
+			    REASON_INSPECTOR_UNAVAILABLE);
 	}
 	while ((f = TAILQ_FIRST(&i->waiting)) != NULL)
-		peek_unseen(f, REASON_INSPECTOR_UNAVAILABLE);
+		peek_unseen(f, SHOWN_UNDECIDED, REASON_INSPECTOR_UNAVAILABLE);
 }
 
 /* "h2,http/1.1": printable, NUL-filled, a NUL at the end. */

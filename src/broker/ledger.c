@@ -77,6 +77,7 @@ ledger_add(struct guest *g, const struct wire_open *m,
 	f->id = m->head.id;
 	f->number = ++g->broker->flow_number;
 	f->begun = mono_now();
+	f->asked_at = boot_now();
 	f->proto = m->proto;
 	f->epoch = g->broker->epoch;
 	f->rule = v->rule;
@@ -430,15 +431,14 @@ ledger_durable(struct flow *f)
 		go_on(f);
 }
 
-/* As at first, with what is known since: a live flow needs no pin. */
+/* As at first, with what is known since. */
 static struct verdict
 judge_again(const struct flow *f)
 {
 	const struct named	*n = f->named;
-	struct bound		 bound = { .n = 0 };
+	struct bound		 bound;
 
-	if (n != NULL && n->name.len > 0)
-		bound.name[bound.n++] = &n->name;
+	open_bound(f, &bound);
 	return guest_decide(f->guest, f->proto, &f->g_dst, &bound,
 	    n != NULL && n->seen ? &n->shown : NULL);
 }
@@ -459,7 +459,7 @@ ledger_release(struct flow *f)
 	v = judge_again(f);
 	if (v.kind == VERDICT_DENY)
 		why = v.reason;
-	else if ((v.peek == VERIFY_NONE || v.peek == VERIFY_LOOK) &&
+	else if ((v.peek == PEEK_NONE || v.recorded) &&
 	    endpoint_equal(&v.dial, &f->dial)) {
 		f->local_ok = v.local_ok;
 		f->epoch = f->guest->broker->epoch;

@@ -155,6 +155,36 @@ echo_works(struct broker *b, const struct wire_open *m)
 	return false;
 }
 
+/* The table of pins may have had no room for it any more. */
+static void
+add_name(struct bound *b, const struct name *name)
+{
+	size_t	at = 0;
+
+	while (at < b->n && name_compare(b->name[at], name) < 0)
+		at++;
+	if (b->n == sizeof(b->name) / sizeof(b->name[0]) ||
+	    (at < b->n && name_equal(b->name[at], name)))
+		return;
+	memmove(b->name + at + 1, b->name + at,
+	    (b->n - at) * sizeof(b->name[0]));
+	b->name[at] = name;
+	b->n++;
+}
+
+/*
+ * The names that a flow is judged with, whenever that is: what was pinned at its OPEN,
+ * though it may have ended since. One that came later is there too; it takes nothing
+ * away.
+ */
+void
+open_bound(const struct flow *f, struct bound *bound)
+{
+	pins_bound(f->guest->pins, &f->g_dst, f->asked_at, bound);
+	if (f->named != NULL && f->named->name.len > 0)
+		add_name(bound, &f->named->name);
+}
+
 /* The name that the record will have; len 0: none, or which is not known. */
 void
 open_name(struct named *n, const struct verdict *v, const struct bound *bound)
@@ -182,7 +212,7 @@ admit(struct guest *g, const struct wire_open *m, const struct verdict *v,
 	    g->broker->conns_max ||
 	    (f = ledger_add(g, m, v, named, charge)) == NULL)
 		return REASON_RESOURCE;
-	why = v->peek != VERIFY_NONE ? peek_begin(f, v, &code) :
+	why = v->peek != PEEK_NONE ? peek_begin(f, v, &code) :
 	    open_go(f, &code);
 	if (why != REASON_NONE)
 		ledger_failed(f, why, code, 0);

@@ -9,12 +9,13 @@
  * name ends the wait: what it says cannot be let through. Until then it has been
  * sent nothing, and the flow is charged as a connect under way.
  *
- * In audit mode the flow goes on, whatever comes of that.
+ * What was shown, or that nothing was, is for the law to judge: some flows have to
+ * prove what they are, others only not to be what is denied.
  *
  * Trusts: the inspector for what is in a flight.
- * Must not: look into a flight, write a byte of one before the flow's verdict and
- * its flow.open stand, or grant a flow whose flight it holds and has not written
- * whole.
+ * Must not: look into a flight, end a flow for what it shows without the law, write a
+ * byte of one before the flow's verdict and its flow.open stand, or grant a flow whose
+ * flight it holds and has not written whole.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -30,18 +31,6 @@
 
 /* ---- PEEK ------------------------------------------------------------------- */
 
-static enum reason
-by_kind(const struct flow *f, enum reason tls, enum reason http)
-{
-	return f->named->shown.kind == PEEK_HTTP ? http : tls;
-}
-
-static enum reason
-too_late(const struct flow *f)
-{
-	return by_kind(f, REASON_TLS_TIMEOUT, REASON_VHOST_TIMEOUT);
-}
-
 /* REASON_NONE: it lives, or its end is recorded. */
 enum reason
 peek_begin(struct flow *f, const struct verdict *v, enum deny_code *code)
@@ -49,9 +38,8 @@ peek_begin(struct flow *f, const struct verdict *v, enum deny_code *code)
 	if (f->named == NULL &&
 	    (f->named = calloc(1, sizeof(*f->named))) == NULL)
 		fatal("a flow's name");
-	f->named->shown.kind = v->peek == VERIFY_LOOK ? PEEK_EITHER :
-	    v->peek == VERIFY_HOST ? PEEK_HTTP : PEEK_TLS;
-	f->lenient = v->lenient;
+	f->named->shown.kind = PEEK_EITHER;
+	f->lenient = v->peek == PEEK_LOOK;
 	return open_ahead(f, code);
 }
 
@@ -63,11 +51,10 @@ server_first(int fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (f->lenient)
-		peek_unseen(f, too_late(f));
+	if (f->lenient || meter_spoke(f))
+		peek_unseen(f, SHOWN_NOTHING, REASON_SERVER_FIRST);
 	else
-		ledger_failed(f, meter_spoke(f) ? REASON_SERVER_FIRST :
-		    REASON_PEER_RESET, DENY_RESET, 0);
+		ledger_failed(f, REASON_PEER_RESET, DENY_RESET, 0);
 }
 
 /* Connected, and the guest is to make up its mind. */
@@ -113,14 +100,14 @@ peek_is_told(const struct flow *f)
 	return f->on != NULL && f->on == &f->guest->peeking;
 }
 
-/* No flight in time. */
+/* No flight in time: it may have begun. */
 void
 peek_tick(struct guest *g, uint64_t mono)
 {
 	struct flow	*f;
 
 	while ((f = TAILQ_FIRST(&g->peeking)) != NULL && f->due <= mono)
-		peek_unseen(f, too_late(f));
+		peek_unseen(f, SHOWN_UNDECIDED, REASON_TLS_TIMEOUT);
 }
 
 /* ---- FLIGHT ------------------------------------------------------------------ */
@@ -181,7 +168,7 @@ peek_take(struct guest *g, const struct wire_flight *m)
 	if (hold_flight(f, m))
 		inspector_ask(f);
 	else
-		peek_unseen(f, REASON_RESOURCE);
+		peek_unseen(f, SHOWN_UNDECIDED, REASON_RESOURCE);
 	return 0;
 }
 
@@ -200,8 +187,7 @@ peek_mute(struct guest *g, const struct wire_id *m)
 	if (late)
 		return 0;
 	ledger_move(f, NULL);
-	peek_unseen(f, by_kind(f, REASON_SNI_UNPARSEABLE,
-	    REASON_VHOST_UNPARSEABLE));
+	peek_unseen(f, SHOWN_NOTHING, REASON_SNI_MISSING);
 	return 0;
 }
 
@@ -227,20 +213,23 @@ peek_drop(struct flow *f)
 
 /* ---- the second verdict -------------------------------------------------------- */
 
-/* What was not seen, or not read, names nothing; why it was not is what counts. */
-static uint32_t
-because(uint32_t reason, enum reason unseen)
-{
-	return unseen != REASON_NONE && (reason == REASON_SNI_MISSING ||
-	    reason == REASON_VHOST_MISSING) ? unseen : reason;
-}
-
+/* What no name can be in is no name; what could have had one, and was not read, is. */
 static void
 show(struct named *n, const struct inspect_result *m)
 {
+	static const struct {
+		enum shown	what;
+		enum reason	why;
+	} as[] = {
+		[INSPECT_NAMED] = { SHOWN_NAME, REASON_NONE },
+		[INSPECT_NAMELESS] = { SHOWN_OTHER, REASON_SNI_MISSING },
+		[INSPECT_BAD] = { SHOWN_UNDECIDED, REASON_SNI_UNPARSEABLE },
+	};
+
 	n->seen = true;
 	n->shown.kind = m->kind;
-	n->shown.named = m->status == INSPECT_NAMED;
+	n->shown.what = as[m->status].what;
+	n->shown.why = as[m->status].why;
 	n->shown.ech = m->ech != 0;
 	n->shown.name = m->name;
 	memcpy(n->alpn, m->alpn, sizeof(n->alpn));
@@ -257,27 +246,36 @@ judged_again(struct flow *f, const struct verdict *v)
 	f->dial = v->dial;
 }
 
+/*
+ * The frame of one that is to prove itself has given its bytes away: it cannot go on
+ * without them, even if it were allowed to by now.
+ */
+static bool
+is_stuck(const struct flow *f)
+{
+	return !f->lenient && f->flight == NULL;
+}
+
 /* REASON_NONE: it goes on, or has ended with its record. */
 static enum reason
-judge(struct flow *f, enum reason unseen)
+judge(struct flow *f)
 {
 	struct guest	*g = f->guest;
 	struct bound	 bound;
 	struct verdict	 v;
 
-	pins_bound(g->pins, &f->g_dst, boot_now(), &bound);
+	open_bound(f, &bound);
 	v = guest_decide(g, f->proto, &f->g_dst, &bound, &f->named->shown);
-	v.reason = because(v.reason, unseen);
 	open_name(f->named, &v, &bound);
 	if (v.kind == VERDICT_DENY) {
 		f->rule = v.rule;
 		return v.reason;
 	}
+	if (is_stuck(f))
+		return f->named->shown.why;
 	if (!endpoint_equal(&v.dial, &f->dial))
 		return REASON_POLICY_REVOKED;
 	judged_again(f, &v);
-	if (v.peek != VERIFY_NONE)
-		return REASON_INTERNAL_MISMATCH;
 	if (g->broker->stop != STOP_NO)
 		return REASON_SHUTDOWN;
 	if (!audit_up(g->broker))
@@ -286,36 +284,33 @@ judge(struct flow *f, enum reason unseen)
 	return REASON_NONE;
 }
 
-void
-peek_result(struct flow *f, const struct inspect_result *m)
+static void
+go_on_or_end(struct flow *f)
 {
-	enum reason	why;
+	enum reason	why = judge(f);
 
-	show(f->named, m);
-	why = judge(f, m->status != INSPECT_BAD ? REASON_NONE : by_kind(f,
-	    REASON_SNI_UNPARSEABLE, REASON_VHOST_UNPARSEABLE));
 	if (why != REASON_NONE)
 		ledger_failed(f, why, DENY_RESET, 0);
 }
 
-/*
- * There is no flight, or nobody to read it. In audit mode that is recorded, and
- * stops nothing.
- */
 void
-peek_unseen(struct flow *f, enum reason unseen)
+peek_result(struct flow *f, const struct inspect_result *m)
 {
-	enum reason	why = unseen;
+	show(f->named, m);
+	go_on_or_end(f);
+}
 
-	if (f->lenient) {
-		f->crossing = peek_is_told(f);
-		ledger_move(f, NULL);
-		connect_drop(f);
-		f->named->seen = true;		/* nothing is what it shows */
-		why = judge(f, unseen);
-	}
-	if (why != REASON_NONE)
-		ledger_failed(f, why, DENY_RESET, 0);
+/* There is no flight, or nobody to read it. The law says what that means. */
+void
+peek_unseen(struct flow *f, enum shown what, enum reason why)
+{
+	f->crossing = peek_is_told(f);
+	ledger_move(f, NULL);
+	connect_drop(f);
+	f->named->seen = true;
+	f->named->shown.what = what;
+	f->named->shown.why = why;
+	go_on_or_end(f);
 }
 
 /* ---- to the server -------------------------------------------------------------- */

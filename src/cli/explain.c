@@ -1,6 +1,7 @@
 /*
  * sallyport explain: one question to a policy, with every step of the answer. The
- * steps are those of the broker: law_judge() is what policy_decide() is made of.
+ * steps are those of the broker: law_judge() is what policy_decide() is made of, and it
+ * is asked again, with what the first bytes are, if and only if it wants to see them.
  *
  * Trusts: the user who runs it.
  * Must not: decide anything itself, or resolve a name.
@@ -142,10 +143,9 @@ parse_names(struct question *q)
 	q->query.nbound = n;
 	if (q->shown == NULL)
 		return 0;
-	q->query.shown = &q->flight;
-	q->flight.named = *q->shown != '\0';
-	return q->flight.named ? grammar_name(q->shown, &sink,
-	    &q->flight.name) : 0;
+	q->flight.what = *q->shown != '\0' ? SHOWN_NAME : SHOWN_OTHER;
+	return *q->shown == '\0' ? 0 : grammar_name(q->shown, &sink,
+	    &q->flight.name);
 }
 
 /* ---- the answer ------------------------------------------------------------------ */
@@ -206,6 +206,21 @@ usage(void)
 	return EXIT_MISUSE;
 }
 
+/* What the first bytes are is told once. */
+static int
+parse_shown(struct question *q, int c, const char *arg)
+{
+	if (q->told)
+		return -1;
+	q->told = true;
+	if (c == 's' || c == 'h') {
+		q->shown = arg;
+		q->flight.kind = c == 's' ? PEEK_TLS : PEEK_HTTP;
+	} else
+		q->flight.what = c == '0' ? SHOWN_NOTHING : SHOWN_UNDECIDED;
+	return 0;
+}
+
 static int
 parse_options(struct question *q, int argc, char **argv)
 {
@@ -213,6 +228,8 @@ parse_options(struct question *q, int argc, char **argv)
 		{ "name", required_argument, NULL, 'n' },
 		{ "sni", required_argument, NULL, 's' },
 		{ "host", required_argument, NULL, 'h' },
+		{ "nothing", no_argument, NULL, '0' },
+		{ "undecided", no_argument, NULL, 'u' },
 		{ "ech", no_argument, NULL, 'e' },
 		{ NULL, 0, NULL, 0 } };
 	int				c;
@@ -223,10 +240,7 @@ parse_options(struct question *q, int argc, char **argv)
 			q->flight.ech = true;
 		else if (c == 'n' && q->nnames < EXPLAIN_NAMES)
 			q->name[q->nnames++] = optarg;
-		else if ((c == 's' || c == 'h') && q->shown == NULL) {
-			q->shown = optarg;
-			q->flight.kind = c == 's' ? PEEK_TLS : PEEK_HTTP;
-		} else
+		else if (c == 'n' || c == '?' || parse_shown(q, c, optarg) == -1)
 			return -1;
 	}
 	/* ECH stands in a ClientHello, and a flight is TCP's */
@@ -259,8 +273,8 @@ cmd_explain(int argc, char **argv)
 	argv += optind;
 	q.path = argv[0];
 	q.tenant = argv[1];
-	if (strcmp(argv[2], "dns") == 0 ? q.nnames > 0 || q.shown != NULL :
-	    q.shown != NULL && strcmp(argv[2], "tcp") != 0)
+	if (strcmp(argv[2], "dns") == 0 ? q.nnames > 0 || q.told :
+	    q.told && strcmp(argv[2], "tcp") != 0)
 		return usage();
 	if (parse_question(&q, argv[2], argv[3]) == -1)
 		return EXIT_DOUBT;

@@ -15,7 +15,8 @@ struct question {
 	const char		*path, *tenant;
 	const char		*name[EXPLAIN_NAMES];	/* as they were written */
 	size_t			 nnames;
-	const char		*shown;		/* NULL: no flight; "": it names nothing */
+	const char		*shown;		/* of --sni, --host; "": it names nothing */
+	bool			 told;		/* what the first bytes are: `flight' */
 	bool			 dns;		/* about the name alone */
 	struct policy_query	 query;
 	struct endpoint		 local[EXPLAIN_LOCALS];	/* sorted */
@@ -28,6 +29,10 @@ struct question {
 
 /* explain.c: as policy_query.own, by the addresses of this host and its routes */
 uint32_t explain_own(struct question *, uint32_t proto, const struct endpoint *);
+
+/* explain_row.c: what the verdict would be for each thing that may be shown */
+void	explain_row(const struct policy *, const struct question *,
+	    const struct judgement *);
 
 /* explain_steps.c: print, and return the exit status */
 int	explain_flow(const struct policy *, const struct model *,

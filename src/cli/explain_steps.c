@@ -106,31 +106,37 @@ show_names(const struct policy *p, const struct question *q)
 			    policy_rule_loc(p, v.rule));
 		printf("\n");
 	}
-	if (q->query.shown != NULL)
-		printf("flight     %s %s%s\n",
-		    q->flight.kind == PEEK_TLS ? "SNI" : "Host",
-		    q->flight.named ? q->flight.name.text : "(none)",
-		    q->flight.ech ? ", ECH is offered" : "");
 }
 
 static void
-show_peek(const struct verdict *v, const struct question *q)
+show_shown(const struct policy_shown *s)
 {
-	if (v->peek == VERIFY_LOOK)
+	static const char *const	what[] = {
+		[SHOWN_OTHER] = "none", [SHOWN_NOTHING] = "nothing is said",
+		[SHOWN_UNDECIDED] = "undecided: cut, malformed, or too late" };
+
+	printf("flight     %s%s%s\n", s->kind == PEEK_TLS ? "SNI " :
+	    s->kind == PEEK_HTTP ? "Host " : "", s->what == SHOWN_NAME ?
+	    s->name.text : what[s->what], s->ech ? ", ECH is offered" : "");
+}
+
+/* The step in between: are the first bytes asked for, and what are they? */
+static void
+show_peek(const struct policy *p, const struct judgement *j,
+    const struct question *q)
+{
+	if (j->verdict.peek == PEEK_NONE) {
+		if (q->told)
+			printf("flight     nothing depends on it, so it is not "
+			    "asked for\n");
+	} else if (q->told)
+		show_shown(&q->flight);
+	else if (j->verdict.recorded)
 		printf("flight     the guest's first bytes are looked at for the "
-		    "record, and stop nothing\n           (ask again with --sni "
-		    "or --host)\n");
-	else if (v->lenient)
-		printf("flight     what the guest's first bytes do not show to be "
-		    "for %s is\n           recorded as denied, and let through "
-		    "(ask again with %s)\n", q->query.bound[v->name]->text,
-		    v->peek == VERIFY_SNI ? "--sni" : "--host");
-	else if (v->peek != VERIFY_NONE)
-		printf("flight     before anything is sent, the guest's first "
-		    "bytes must name %s as\n           their %s%s\n",
-		    q->query.bound[v->name]->text, v->peek == VERIFY_SNI ?
-		    "SNI" : "Host", v->peek == VERIFY_SNI ? " (ask again with "
-		    "--sni)" : " (ask again with --host)");
+		    "record, and stop nothing\n           (ask again with --sni, "
+		    "--host, --nothing or --undecided)\n");
+	else
+		explain_row(p, q, j);
 }
 
 static bool
@@ -155,6 +161,11 @@ show_verdict(const struct policy *p, const struct judgement *j,
 					    q->query.nbound, q->query.shown);
 	char				 buf[ENDPOINT_STRLEN];
 
+	if (v->peek != PEEK_NONE && !v->recorded) {
+		printf("verdict    depends on the first bytes (ask again with "
+		    "--sni, --host, --nothing or --undecided)\n");
+		return EXIT_DEPENDS;
+	}
 	printf("verdict    %s", verdicts[v->kind]);
 	if (v->kind != VERDICT_ALLOW)
 		printf(" (%s)", reason_name(v->reason));
@@ -172,38 +183,68 @@ show_verdict(const struct policy *p, const struct judgement *j,
 	return v->kind == VERDICT_DENY ? EXIT_BAD : EXIT_GOOD;
 }
 
+static void
+show_rules(const struct policy *p, const struct model *m,
+    const struct judgement *j)
+{
+	const struct row	*r = &j->row;
+	bool			 none = r->plain == POLICY_NO_RULE &&
+				    r->proving == POLICY_NO_RULE;
+
+	show_rule(p, m, "deny", r->deny);
+	if (j->all.deny != r->deny)
+		show_rule(p, m, "audit", j->all.deny);
+	if (r->watch != POLICY_NO_RULE)
+		show_rule(p, m, "shown", r->watch);
+	else if (j->all.watch != POLICY_NO_RULE)
+		show_rule(p, m, "audit", j->all.watch);
+	if (r->barred != POLICY_NO_RULE)
+		show_rule(p, m, "barred", r->barred);
+	if (r->plain != POLICY_NO_RULE || none)
+		show_rule(p, m, "allow", r->plain);
+	if (r->proving != POLICY_NO_RULE)
+		show_rule(p, m, "proof", r->proving);
+	if (none && r->deny == POLICY_NO_RULE)
+		printf("default    deny\n");
+}
+
+/* The frame answers for the gateway itself, and asks nobody. */
+static const char *
+frame_answers(const struct judgement *j, const struct question *q)
+{
+	if (!j->gateway || j->service != BLOB_NONE)
+		return NULL;
+	if (q->query.proto == PROTO_ECHO)
+		return "gateway    this is the guest's gateway, which answers a "
+		    "ping itself";
+	return q->query.dst.port != PORT_DNS ? NULL :
+	    "gateway    this is the guest's gateway, and this port its name "
+	    "server: ask\n           with dns NAME";
+}
+
 int
 explain_flow(const struct policy *p, const struct model *m,
     struct question *q)
 {
-	struct judgement	j;
+	struct judgement	 j;
+	const char		*words;
 
 	q->query.own = explain_own(q, q->query.proto, &q->query.dst);
 	law_judge(p, &q->query, &j);
 	show_address(&j);
-	if (j.gateway && j.service == BLOB_NONE &&
-	    q->query.proto != PROTO_ECHO && q->query.dst.port == PORT_DNS) {
-		printf("gateway    this is the guest's gateway, and this port its "
-		    "name server: ask\n           with dns NAME\n"
-		    "verdict    answered by the gateway itself\n");
+	if ((words = frame_answers(&j, q)) != NULL) {
+		printf("%s\nverdict    answered by the gateway itself\n", words);
 		return EXIT_GOOD;
 	}
 	show_floor(p, &j);
 	if (!floor_reason(j.verdict.reason)) {
 		show_names(p, q);
-		show_rule(p, m, "deny", j.deny);
-		if (j.audited != POLICY_NO_RULE)
-			show_rule(p, m, "audit", j.audited);
-		if (j.barred != POLICY_NO_RULE)
-			show_rule(p, m, "barred", j.barred);
-		show_rule(p, m, "allow", j.allow);
-		if (q->query.shown != NULL && j.allow == POLICY_NO_RULE &&
-		    j.verdict.rule != POLICY_NO_RULE &&
-		    j.verdict.rule != j.deny)
-			show_rule(p, m, "nearly", j.verdict.rule);
-		if (j.allow == POLICY_NO_RULE && j.deny == POLICY_NO_RULE)
-			printf("default    deny\n");
-		show_peek(&j.verdict, q);
+		show_rules(p, m, &j);
+		show_peek(p, &j, q);
+	}
+	if (j.verdict.peek != PEEK_NONE && q->told) {
+		q->query.shown = &q->flight;
+		law_judge(p, &q->query, &j);
 	}
 	return show_verdict(p, &j, q);
 }

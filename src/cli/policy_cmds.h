@@ -9,11 +9,13 @@
 #define EXIT_GOOD	0	/* check: no error; explain: allowed */
 #define EXIT_BAD	1	/* check: errors; explain: denied */
 #define EXIT_DOUBT	2	/* check: warnings only; explain: no verdict */
+#define EXIT_DEPENDS	3	/* explain: on first bytes that it was not told */
 #define EXIT_MISUSE	64	/* sysexits.h EX_USAGE */
 
 #define CHECK_USAGE	"check [-npq] FILE"
 #define EXPLAIN_USAGE	"explain FILE TENANT tcp|udp|icmp ADDRESS[:PORT] "	\
-			"[--name NAME]... [--sni NAME [--ech] | --host NAME]"
+			"[--name NAME]... [--sni NAME [--ech] | --host NAME | " \
+			"--nothing | --undecided]"
 #define EXPLAIN_DNS_USAGE "explain FILE TENANT dns NAME"
 
 /* argv[0] is the command's name. Return the exit status. */

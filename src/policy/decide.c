@@ -1,5 +1,5 @@
 /*
- * policy_decide(): floor -> deny -> allow -> default deny. A pure function of
+ * policy_decide(): the floor, then law.c with what the rules say. A pure function of
  * the policy and the query; nothing in it allocates, asks or remembers.
  *
  * Trusts: a policy that policy_load() accepted.
@@ -169,160 +169,84 @@ floor_holds(const struct policy *p, const struct policy_query *q,
 
 /* ---- the rules -------------------------------------------------------------- */
 
-/*
- * A deny holds if it matches the address in any form. A deny by name holds if the
- * flight shows the name; it does not claim to stop an address.
- */
-static bool
-deny_matches(const struct policy *p, const struct policy_query *q,
-    const struct blob_match *m, const struct judgement *j)
+/* Why no line of the law lets it through, and which rule is to blame. */
+static void
+refuse(const struct policy *p, const struct policy_query *q,
+    const struct judgement *j, const struct row *r, struct verdict *v)
 {
-	size_t	i;
+	v->kind = VERDICT_DENY;
+	v->reason = law_reason(r, q->shown, &v->rule);
+	if (v->reason != REASON_NONE)
+		return;
+	v->rule = r->barred;
+	v->reason = j->gateway ? REASON_DEFAULT_DENY :
+	    r->barred != POLICY_NO_RULE ? REASON_NAME_NOT_ALLOWED :
+	    names_reason(p, q);
+}
 
-	if (j->gateway)
-		return m->kind == KIND_ANY || (m->kind == KIND_SERVICE &&
-		    m->service == j->service);
-	if (m->kind == KIND_NAME)
-		return q->shown != NULL && q->shown->named &&
-		    match_names(p, m, &q->shown->name);
-	for (i = 0; i < j->forms.n; i++)
-		if (match_net(p, m, &j->forms.form[i]))
+static bool
+holds(const struct row *r, const struct policy_query *q, bool lenient)
+{
+	return q->shown != NULL ? law_allows(r, q->shown->what, lenient) :
+	    law_may_allow(r, lenient);
+}
+
+/*
+ * What is only recorded is looked at, too: where the verdict would depend on it if
+ * all rules were in force, and in audit mode wherever it may tell the name.
+ */
+static void
+ask_for_bytes(const struct policy_query *q, struct judgement *j)
+{
+	struct verdict	*v = &j->verdict;
+
+	if (q->shown != NULL || q->proto != PROTO_TCP || j->gateway)
+		return;
+	v->peek = law_peek(&j->row, j->lenient);
+	if (v->peek == PEEK_NONE && (law_peek(&j->all, false) != PEEK_NONE ||
+	    (j->lenient && q->nbound > 0))) {
+		v->peek = PEEK_LOOK;
+		v->recorded = true;
+	}
+}
+
+static bool
+some_are_audited(const struct policy *p, const struct blob_tenant *t)
+{
+	uint32_t	i;
+
+	for (i = t->rule; i < t->rule + t->nrules; i++)
+		if (p->rule[i].deny != 0 && match_audited(t, &p->rule[i]))
 			return true;
 	return false;
 }
 
-/*
- * An allow must match the address that is dialled, and no form of it may be in
- * its `except`. `any` is what the floor leaves, also where an exception lifted
- * it: what is excepted must be named.
- */
-static bool
-allow_matches(const struct policy *p, const struct blob_match *m,
-    const struct judgement *j)
-{
-	size_t	i;
-
-	if (j->gateway)
-		return m->kind == KIND_SERVICE && m->service == j->service;
-	if (m->kind == KIND_ANY && (j->floor != NULL || j->local))
-		return false;
-	if (!match_net(p, m, &j->forms.form[0]))
-		return false;
-	for (i = 1; i < j->forms.n; i++)
-		if (match_sets(p, m->xref, m->nxrefs, &j->forms.form[i]))
-			return false;
-	return true;
-}
-
-static bool
-rule_matches(const struct policy *p, const struct policy_query *q, uint32_t i,
-    struct judgement *j)
-{
-	const struct blob_match	*m = &p->rule[i].match;
-
-	if (!match_ports(p, m, q->proto, q->dst.port))
-		return false;
-	if (p->rule[i].deny != 0)
-		return deny_matches(p, q, m, j);
-	if (m->kind != KIND_NAME)
-		return allow_matches(p, m, j);
-	if (j->gateway)
-		return false;
-	j->verdict.name = names_match(p, q, i, j);
-	return j->verdict.name != -1;
-}
-
-/* The first deny in force, the first that is only audited, the first allow. */
+/* By the rules that are in force, and by all of them for what is recorded. */
 static void
-match_rules(const struct policy *p, const struct policy_query *q,
+apply_law(const struct policy *p, const struct policy_query *q,
     struct judgement *j)
 {
 	const struct blob_tenant	*t = &p->tenant[q->tenant];
-	uint32_t			 i;
+	struct verdict			*v = &j->verdict;
 
-	for (i = t->rule; i < t->rule + t->nrules; i++) {
-		const struct blob_rule	*r = &p->rule[i];
-		uint32_t		*slot = r->deny == 0 ? &j->allow :
-					    match_audited(t, r) ? &j->audited :
-					    &j->deny;
-
-		if (*slot == POLICY_NO_RULE && rule_matches(p, q, i, j))
-			*slot = i;
-	}
-	if (j->verdict.name != -1 && j->audited == POLICY_NO_RULE)
-		j->audited = names_denied(p, q, q->bound[j->verdict.name],
-		    true);
-}
-
-/* How far the name of an allow holds, and what is still to be seen for it. */
-static void
-assure(const struct policy *p, const struct policy_query *q,
-    struct verdict *v, uint32_t allow)
-{
-	const struct blob_rule	*r = &p->rule[allow];
-
-	if (r->match.kind != KIND_NAME)
-		return;
-	v->assurance = ASSURANCE_DNS;
-	if (r->verify == VERIFY_NONE || q->proto != PROTO_TCP)
-		return;
-	if (q->shown == NULL)
-		v->peek = r->verify;
-	else if (r->verify == VERIFY_HOST)
-		v->assurance = ASSURANCE_HOST;
-	else if (!q->shown->ech)	/* else the outer name may not be the one */
-		v->assurance = ASSURANCE_SNI;
-}
-
-/*
- * What audit mode makes of a flight that is still to be seen. What only this mode
- * lets through is looked at for its name, if it may be one that the guest asked for.
- */
-static void
-be_lenient(const struct policy *p, const struct policy_query *q,
-    struct verdict *v)
-{
-	if (q->shown != NULL || q->proto != PROTO_TCP ||
-	    (v->peek == VERIFY_NONE && (v->kind != VERDICT_AUDIT_DENY ||
-	    q->nbound == 0)))
-		return;
-	v->ahead = !names_stoppable(p, q);
-	if (v->peek == VERIFY_NONE && v->ahead)
-		v->peek = VERIFY_LOOK;
-	v->lenient = v->peek != VERIFY_NONE;
-}
-
-static void
-conclude(const struct policy *p, const struct policy_query *q,
-    struct judgement *j)
-{
-	struct verdict	*v = &j->verdict;
-	bool		 audit = p->tenant[q->tenant].mode == MODE_AUDIT &&
-			    !j->gateway;
-
-	if (j->deny != POLICY_NO_RULE) {
-		deny(j, REASON_DENY_RULE);
-		v->rule = j->deny;
+	j->lenient = t->mode == MODE_AUDIT && !j->gateway;
+	row_fill(p, q, j, false, &j->row);
+	j->all = j->row;
+	if (some_are_audited(p, t))
+		row_fill(p, q, j, true, &j->all);
+	if (!holds(&j->row, q, j->lenient)) {
+		refuse(p, q, j, &j->row, v);
 		return;
 	}
-	if (j->allow == POLICY_NO_RULE) {
-		deny(j, names_reason(p, q, j));
-		if (!audit)
-			return;
-		v->kind = VERDICT_AUDIT_DENY;
-	} else {
+	if (holds(&j->all, q, false)) {
 		v->kind = VERDICT_ALLOW;
 		v->reason = REASON_NONE;
-		v->rule = j->allow;
-		assure(p, q, v, j->allow);
-	}
-	if (j->audited != POLICY_NO_RULE) {
+		v->rule = law_label(&j->all, q->shown);
+	} else {
+		refuse(p, q, j, &j->all, v);
 		v->kind = VERDICT_AUDIT_DENY;
-		v->reason = REASON_DENY_RULE;
-		v->rule = j->audited;
 	}
-	if (audit)
-		be_lenient(p, q, v);
+	ask_for_bytes(q, j);
 }
 
 /* ---- the gateway: a host-service or nothing ------------------------------- */
@@ -347,8 +271,7 @@ judge_gateway(const struct policy *p, const struct policy_query *q,
 		deny(j, REASON_FLOOR_LOCAL);
 		return;
 	}
-	match_rules(p, q, j);
-	conclude(p, q, j);
+	apply_law(p, q, j);
 	j->verdict.dial = p->service[j->service].addr;
 	j->verdict.local_ok = UINT32_MAX;
 }
@@ -376,8 +299,9 @@ law_judge(const struct policy *p, const struct policy_query *q,
 
 	memset(j, 0, sizeof(*j));
 	j->service = j->lifted = j->lifted_port = BLOB_NONE;
-	j->deny = j->audited = j->allow = j->barred = POLICY_NO_RULE;
-	j->verdict.name = -1;
+	j->row.deny = j->row.watch = j->row.shown_deny = j->row.barred =
+	    j->row.plain = j->row.proving = j->row.proved = POLICY_NO_RULE;
+	j->all = j->row;
 	j->verdict.rule = POLICY_NO_RULE;
 	deny(j, REASON_FLOOR_SPECIAL);
 	if (!well_formed(p, q))
@@ -390,10 +314,9 @@ law_judge(const struct policy *p, const struct policy_query *q,
 		judge_gateway(p, q, j);
 		return;
 	}
-	if (floor_holds(p, q, j))
+	if ((j->row.floored = floor_holds(p, q, j)))
 		return;
-	match_rules(p, q, j);
-	conclude(p, q, j);
+	apply_law(p, q, j);
 	for (i = 0; i < j->forms.n; i++)
 		if (find_except(p, q, &j->forms.form[i], true) != BLOB_NONE)
 			j->verdict.local_ok |= UINT32_C(1) << i;

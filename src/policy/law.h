@@ -1,7 +1,7 @@
 /*
  * The law's own header: the compiled policy's layout (compile.c writes it,
- * load.c checks it, decide.c reads it), the floor, and one judgement with all
- * its steps (what `sallyport explain` shows is what the broker does).
+ * load.c checks it, rows.c and decide.c read it), the floor, and one judgement with
+ * all its steps (what `sallyport explain` shows is what the broker does).
  */
 #ifndef SALLYPORT_LAW_H
 #define SALLYPORT_LAW_H
@@ -195,7 +195,29 @@ bool	match_all_ports(const struct policy *, const struct blob_match *);
 bool	match_audited(const struct blob_tenant *, const struct blob_rule *);
 int	blob_name_compare(const struct blob_name *, const struct blob_name *);
 
-/* decide.c */
+/* What the rules say of one flow: the first of each kind, or POLICY_NO_RULE. */
+struct row {
+	bool		floored;
+	uint32_t	deny;		/* by address */
+	uint32_t	watch;		/* deny by name: it has the port */
+	uint32_t	shown_deny;	/* deny by name: it matches what is shown */
+	uint32_t	barred;		/* deny by name: of a name that an allow matches */
+	uint32_t	plain;		/* allow: nothing has to be shown */
+	uint32_t	proving;	/* allow: of a live name, if that is shown */
+	uint32_t	proved;		/* allow: it is */
+	bool		proving_sni, proving_host;	/* what a proving one wants */
+	bool		ech_stops;	/* one of those by SNI bears no ECH */
+};
+
+/* law.c */
+bool	law_allows(const struct row *, uint32_t shown, bool lenient);
+bool	law_may_allow(const struct row *, bool lenient);
+enum peek law_peek(const struct row *, bool lenient);
+uint32_t law_label(const struct row *, const struct policy_shown *);
+enum reason law_reason(const struct row *, const struct policy_shown *,
+	    uint32_t *rule);
+
+/* decide.c: one judgement with all its steps */
 struct judgement {
 	struct forms	forms;
 	bool		gateway;	/* the destination is the guest's gateway */
@@ -205,25 +227,24 @@ struct judgement {
 	bool		local;			/* hit: it is this host's own */
 	const struct floor_port *port;		/* hit: the port floor */
 	uint32_t	lifted, lifted_port;	/* by which exception, or BLOB_NONE */
-	uint32_t	deny, audited, allow;	/* rules, or POLICY_NO_RULE */
-	uint32_t	barred;		/* a deny by name: it took names away */
+	struct row	row;		/* of the denies that are in force */
+	struct row	all;		/* the same, if all of them were */
+	bool		lenient;	/* audit mode */
 	struct verdict	verdict;
 };
 void	law_judge(const struct policy *, const struct policy_query *,
 	    struct judgement *);
-/*
- * names.c: the name among query.bound by which an allow by name matches, or -1.
- * A name that a deny by name matches is none; j->barred says so.
- */
-int	names_match(const struct policy *, const struct policy_query *,
-	    uint32_t rule, struct judgement *);
-/* The deny by name, in force or only audited, that matches this one. */
+
+/* rows.c; `all': denies in audit mode, too */
+void	row_fill(const struct policy *, const struct policy_query *,
+	    const struct judgement *, bool all, struct row *);
+
+/* names.c */
+/* The first deny by name, in force or of all of them, that matches this one. */
 uint32_t names_denied(const struct policy *, const struct policy_query *,
-	    const struct name *, bool audited);
-/* Could a deny by name that is in force match this flow, once a name is shown? */
-bool	names_stoppable(const struct policy *, const struct policy_query *);
-/* Why no allow matches; fills in rule and name if one nearly did. */
-enum reason names_reason(const struct policy *, const struct policy_query *,
-	    struct judgement *);
+	    const struct name *, bool all);
+bool	names_bound(const struct policy_query *, const struct name *);
+/* Why no allow matches, whatever is shown. */
+enum reason names_reason(const struct policy *, const struct policy_query *);
 
 #endif

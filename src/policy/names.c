@@ -1,5 +1,5 @@
 /*
- * Rules by name: which of an address's names lets a flow through, why none does,
+ * Rules by name: which names of an address are denied, why none lets a flow through,
  * and which names may be resolved at all.
  *
  * Trusts: a policy that policy_load() accepted, and that query.bound holds names
@@ -14,7 +14,7 @@
 
 uint32_t
 names_denied(const struct policy *p, const struct policy_query *q,
-    const struct name *name, bool audited)
+    const struct name *name, bool all)
 {
 	const struct blob_tenant	*t = &p->tenant[q->tenant];
 	uint32_t			 i;
@@ -23,7 +23,7 @@ names_denied(const struct policy *p, const struct policy_query *q,
 		const struct blob_rule *r = &p->rule[i];
 
 		if (r->deny != 0 && r->match.kind == KIND_NAME &&
-		    match_audited(t, r) == audited &&
+		    (all || !match_audited(t, r)) &&
 		    match_ports(p, &r->match, q->proto, q->dst.port) &&
 		    match_names(p, &r->match, name))
 			return i;
@@ -32,30 +32,7 @@ names_denied(const struct policy *p, const struct policy_query *q,
 }
 
 bool
-names_stoppable(const struct policy *p, const struct policy_query *q)
-{
-	const struct blob_tenant	*t = &p->tenant[q->tenant];
-	uint32_t			 i;
-
-	for (i = t->rule; i < t->rule + t->nrules; i++) {
-		const struct blob_rule *r = &p->rule[i];
-
-		if (r->deny != 0 && r->match.kind == KIND_NAME &&
-		    !match_audited(t, r) &&
-		    match_ports(p, &r->match, q->proto, q->dst.port))
-			return true;
-	}
-	return false;
-}
-
-static bool
-verifies(const struct policy_query *q, const struct blob_rule *r)
-{
-	return r->verify != VERIFY_NONE && q->proto == PROTO_TCP;
-}
-
-static int
-find_bound(const struct policy_query *q, const struct name *name)
+names_bound(const struct policy_query *q, const struct name *name)
 {
 	size_t	lo = 0, hi = q->nbound, mid;
 	int	c;
@@ -63,98 +40,13 @@ find_bound(const struct policy_query *q, const struct name *name)
 	while (lo < hi) {
 		mid = lo + (hi - lo) / 2;
 		if ((c = name_compare(q->bound[mid], name)) == 0)
-			return (int)mid;
+			return true;
 		if (c < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return -1;
-}
-
-/* The name that the flight shows, in the way that the rule asks for. */
-static int
-find_shown(const struct policy_query *q, const struct blob_rule *r)
-{
-	const struct policy_shown	*s = q->shown;
-
-	if (!s->named || (s->ech && r->ech == 0) ||
-	    s->kind != (r->verify == VERIFY_SNI ? PEEK_TLS : PEEK_HTTP))
-		return -1;
-	return find_bound(q, &s->name);
-}
-
-static bool
-lets_through(const struct policy *p, const struct policy_query *q,
-    const struct blob_rule *r, size_t i, struct judgement *j)
-{
-	uint32_t	denied;
-
-	if (!match_names(p, &r->match, q->bound[i]))
-		return false;
-	denied = names_denied(p, q, q->bound[i], false);
-	if (denied != POLICY_NO_RULE)
-		j->barred = denied;
-	return denied == POLICY_NO_RULE;
-}
-
-int
-names_match(const struct policy *p, const struct policy_query *q,
-    uint32_t rule, struct judgement *j)
-{
-	const struct blob_rule	*r = &p->rule[rule];
-	size_t			 i;
-	int			 shown;
-
-	if (q->shown != NULL && verifies(q, r)) {
-		shown = find_shown(q, r);
-		return shown != -1 && lets_through(p, q, r, (size_t)shown, j) ?
-		    shown : -1;
-	}
-	for (i = 0; i < q->nbound; i++)
-		if (lets_through(p, q, r, i, j))
-			return (int)i;
-	return -1;
-}
-
-/* ---- why not -------------------------------------------------------------------- */
-
-static enum reason
-shown_reason(const struct policy_shown *s, const struct blob_rule *r)
-{
-	bool	tls = r->verify == VERIFY_SNI;
-
-	if (!s->named)
-		return tls ? REASON_SNI_MISSING : REASON_VHOST_MISSING;
-	if (s->ech && r->ech == 0)
-		return REASON_ECH_PRESENT;
-	return tls ? REASON_SNI_MISMATCH : REASON_VHOST_MISMATCH;
-}
-
-/* The rule that asked to see the flight, which then was not to its liking. */
-static enum reason
-after_flight(const struct policy *p, const struct policy_query *q,
-    struct judgement *j)
-{
-	const struct blob_tenant	*t = &p->tenant[q->tenant];
-	struct policy_query		 before = *q;
-	uint32_t			 i;
-	int				 name;
-
-	before.shown = NULL;
-	for (i = t->rule; i < t->rule + t->nrules; i++) {
-		const struct blob_rule *r = &p->rule[i];
-
-		if (r->deny != 0 || r->match.kind != KIND_NAME ||
-		    !verifies(q, r) ||
-		    !match_ports(p, &r->match, q->proto, q->dst.port) ||
-		    (name = names_match(p, &before, i, j)) == -1)
-			continue;
-		j->verdict.rule = i;
-		j->verdict.name = name;
-		return shown_reason(q->shown, r);
-	}
-	return REASON_NONE;
+	return false;
 }
 
 /* An allow by name has this port, and `bound` or nothing asks for its names. */
@@ -182,21 +74,8 @@ allows_port(const struct policy *p, const struct policy_query *q,
 }
 
 enum reason
-names_reason(const struct policy *p, const struct policy_query *q,
-    struct judgement *j)
+names_reason(const struct policy *p, const struct policy_query *q)
 {
-	enum reason	reason = REASON_NONE;
-
-	if (j->gateway)
-		return REASON_DEFAULT_DENY;
-	if (q->shown != NULL)
-		reason = after_flight(p, q, j);
-	if (reason != REASON_NONE)
-		return reason;
-	if (j->barred != POLICY_NO_RULE) {
-		j->verdict.rule = j->barred;
-		return REASON_NAME_NOT_ALLOWED;
-	}
 	if (q->proto == PROTO_UDP && allows_port(p, q, PROTO_TCP, true))
 		return REASON_QUIC_UNVERIFIABLE;
 	if (allows_port(p, q, q->proto, false))
@@ -320,8 +199,11 @@ policy_needs(const struct policy *p, unsigned int tenant)
 	for (i = t->rule; i < t->rule + t->nrules; i++) {
 		const struct blob_rule *r = &p->rule[i];
 
-		if (r->deny != 0)
+		if (r->deny != 0) {	/* by name: what is shown is looked at */
+			if (r->match.kind == KIND_NAME)
+				needs |= NEEDS_INSPECTOR;
 			continue;
+		}
 		if (r->match.kind == KIND_NAME || r->match.kind == KIND_ANY)
 			needs |= NEEDS_RESOLVER;
 		if (r->verify != VERIFY_NONE)

@@ -1,6 +1,7 @@
 /*
- * What a record may say of a flow's name: more than the law needs to know, for a
- * flow that no rule by name lets through may have one all the same.
+ * What a record may say of a flow's name: what its first bytes showed, and what its
+ * address was resolved for. No rule has a say in it: a flow that is let through, or
+ * denied, for its address may have a name all the same.
  *
  * Trusts: that bound holds names which this guest was given for this address.
  * Must not: claim what is not so: a name that others share, or more for it than was
@@ -20,7 +21,7 @@ find(const struct name *const *bound, size_t n, const struct name *name)
 	return -1;
 }
 
-/* Of a flow that goes on: the flight named it, and is sent as it was seen. */
+/* Of a flow that goes on: its first bytes named it, and are sent as they were seen. */
 static uint32_t
 proved(const struct policy_shown *s)
 {
@@ -33,12 +34,9 @@ struct naming
 policy_naming(const struct verdict *v, const struct name *const *bound,
     size_t n, const struct policy_shown *shown)
 {
-	bool	named = shown != NULL && shown->named;
+	bool	named = shown != NULL && shown->what == SHOWN_NAME;
 	int	at = named ? find(bound, n, &shown->name) : -1;
 
-	if (v->name >= 0 && (size_t)v->name < n &&
-	    (v->kind == VERDICT_DENY || v->assurance != ASSURANCE_NONE))
-		return (struct naming){ v->name, v->assurance };
 	if (at != -1)
 		return (struct naming){ at, v->kind == VERDICT_DENY ?
 		    ASSURANCE_NONE : proved(shown) };

@@ -45,10 +45,10 @@ def resolve(b, f, qname, addrs, qtype=A, **kw):
     return f.answer(ident)
 
 
-def peeked(b, f, qname, port, addr=NAMED_NET, want=TLS):
+def peeked(b, f, qname, port, addr=NAMED_NET):
     resolve(b, f, qname, [addr])
     ident = f.open(addr, port)
-    assert f.expect(PEEK, ident) == want
+    assert f.expect(PEEK, ident) == EITHER
     return ident
 
 
@@ -352,7 +352,7 @@ def test_inspector_not_started(b):
         b.not_started(ROLE_INSPECTOR, errno.ENOENT)
         assert f.expect(DENY, ident, 1) == RESET
         ident = f.open(NAMED_NET, port)
-        assert f.expect(PEEK, ident) == TLS
+        assert f.expect(PEEK, ident) == EITHER
         f.flight(ident, b"hello")
     assert f.expect(DENY, ident, 1) == RESET
     assert {r.reason for r in b.of("flow.deny")} == {"inspector-unavailable"}
@@ -961,7 +961,7 @@ def test_verified(b):
     hello = bytes(range(256)) * 7
     f.flight(ident, hello)
     number, kind, data = b.ins.flight()
-    assert (kind, data) == (TLS, hello)
+    assert (kind, data) == (EITHER, hello)
     f.silent(0.1)
     assert not select.select([conn], [], [], 0)[0], "before the verdict"
     b.hold = True
@@ -994,11 +994,11 @@ def verified_by(durable):
     def test(b):
         f = world(b)
         srv, port = listener(NAMED_NET)
-        ident = peeked(b, f, "hosted.test", port, want=HTTP)
+        ident = peeked(b, f, "hosted.test", port)
         f.flight(ident, b"GET / HTTP/1.1\r\nHost: hosted.test\r\n\r\n")
         number, kind, _ = b.ins.flight()
-        assert kind == HTTP
-        b.ins.result(number, "hosted.test", alpn=b"")
+        assert kind == EITHER
+        b.ins.result(number, "hosted.test", alpn=b"", kind=HTTP)
         os.close(f.expect(GRANT, ident))
         f.ack(ident)
         f.close(ident, HOW_RST, "guest-rst")
@@ -1012,12 +1012,12 @@ test_verified_before_connect = verified_by(BEFORE_CONNECT)
 test_verified_async = verified_by(ASYNC)
 
 
-def refused(reason, result, qname="sni.test", want=TLS):
+def refused(reason, result, qname="sni.test"):
     """Denied after the flight: the server has seen a connection, and no byte."""
     def test(b):
         f = world(b)
         srv, port = listener(NAMED_NET)
-        ident = peeked(b, f, qname, port, want=want)
+        ident = peeked(b, f, qname, port)
         f.flight(ident, b"hello")
         number, _, _ = b.ins.flight()
         result(b, number)
@@ -1040,11 +1040,11 @@ test_sni_bad = refused("sni-unparseable", lambda b, n: b.ins.result(
 test_ech = refused("ech-present", lambda b, n: b.ins.result(
     n, "sni.test", ech=1))
 test_vhost_mismatch = refused("vhost-mismatch", lambda b, n: b.ins.result(
-    n, "sni.test"), "host.test", HTTP)
+    n, "sni.test"), "host.test")
 test_vhost_missing = refused("vhost-missing", lambda b, n: b.ins.result(n),
-                             "host.test", HTTP)
+                             "host.test")
 test_vhost_bad = refused("vhost-unparseable", lambda b, n: b.ins.result(
-    n, status=BAD), "host.test", HTTP)
+    n, status=BAD), "host.test")
 test_inspector_killed = refused("inspector-unavailable", lambda b, n:
                                 b.ins.gone())
 test_inspector_garbage = refused("inspector-unavailable", lambda b, n:
@@ -1058,6 +1058,63 @@ test_inspector_name_unsaid = refused("inspector-unavailable", lambda b, n:
 test_inspector_alpn = refused("inspector-unavailable", lambda b, n:
                               b.ins.result(n, "sni.test", alpn=b"\x1b[2J"))
 test_inspector_silent = refused("inspector-unavailable", lambda b, n: None)
+
+
+# ---- looked at, for a deny by name ------------------------------------------------------
+
+def watched(b):
+    """A flow that nothing has to prove, and that must not show stop.test."""
+    f = world(b)
+    srv, port = listener(NAMED_NET)
+    ident = peeked(b, f, "watch.test", port)
+    assert struct.unpack_from("<I", f.last, 20)[0] == 1, "it is not lenient"
+    assert b.one("flow.dial").wants == 2
+    return f, ident, srv.accept()[0]
+
+
+def passes(result):
+    def test(b):
+        f, ident, conn = watched(b)
+        f.flight(ident, b"hello")
+        result(b, b.ins.flight()[0])
+        os.close(f.expect(GRANT, ident))
+        assert conn.recv(9) == b"hello"
+        assert b.one("flow.open").verdict == 1
+    return test
+
+
+test_look_passes = passes(lambda b, n: b.ins.result(n, "other.test"))
+test_look_passes_ech = passes(lambda b, n: b.ins.result(n, "a.test", ech=1))
+test_look_passes_nameless = passes(lambda b, n: b.ins.result(n))
+
+
+def stopped(reason, result):
+    def test(b):
+        f, ident, conn = watched(b)
+        f.flight(ident, b"hello")
+        result(b, b.ins.flight()[0])
+        assert f.expect(DENY, ident) == RESET
+        r = b.one("flow.deny")
+        assert (r.reason, r.rule) == (reason, "no"), vars(r)
+        conn.settimeout(2)
+        with contextlib.suppress(ConnectionResetError):
+            assert conn.recv(9) == b""
+        assert not b.of("flow.open") and not b.of("flow.close")
+    return test
+
+
+test_look_denied = stopped("deny-rule", lambda b, n: b.ins.result(n, "stop.test"))
+test_look_undecided = stopped("sni-unparseable", lambda b, n: b.ins.result(
+    n, status=BAD))
+test_look_unread = stopped("inspector-unavailable", lambda b, n: b.ins.gone())
+
+
+def test_look_server_first(b):
+    f, ident, conn = watched(b)
+    conn.send(b"220 ready\r\n")
+    s = socket.socket(fileno=f.expect(GRANT, ident))
+    assert s.recv(20) == b"220 ready\r\n"
+    assert b.one("flow.open").verdict == 1
 
 
 def test_audited_flight(b):
@@ -1258,7 +1315,7 @@ def test_no_handshake_before_the_log(b):
     b.wait(lambda: b.of("flow.dial"))
     f.silent(0.3)
     b.release()
-    assert f.expect(PEEK, ident) == TLS
+    assert f.expect(PEEK, ident) == EITHER
 
 
 @needs(durable=BEFORE_CONNECT)
@@ -1271,7 +1328,7 @@ def test_dial_before_connect(b):
     b.wait(lambda: b.of("flow.dial"))
     assert not select.select([srv], [], [], 0.3)[0], "it was connected to"
     b.release()
-    assert f.expect(PEEK, ident) == TLS
+    assert f.expect(PEEK, ident) == EITHER
 
 
 def test_peek_timeout(b):
@@ -1284,7 +1341,7 @@ def test_peek_timeout(b):
     assert 4.9 < time.monotonic() - begun < 6.5
     assert b.one("flow.deny").reason == "tls-timeout"
     f.flight(ident, b"late")            # it crossed our DENY
-    ident = peeked(b, f, "host.test", oport, "127.9.0.2", HTTP)
+    ident = peeked(b, f, "host.test", oport, "127.9.0.2")
     assert f.expect(DENY, ident, 7) == RESET
     assert b.of("flow.deny")[-1].reason == "vhost-timeout"
     assert not b.of("ipc.violation")

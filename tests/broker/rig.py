@@ -400,8 +400,10 @@ class Inspector(Resolver):
                kind=None, zero=0):
         if status is None:
             status = NAMED if shown else NAMELESS
+        asked = self.kinds.get(number, EITHER)
+        kind = kind or (TLS if asked == EITHER else asked)
         self.chan.send(head(I_RESULT, number) + struct.pack(
-            "<IIII", status, ech, kind or self.kinds.get(number, TLS), zero) +
+            "<IIII", status, ech, kind, zero) +
             name(shown) + struct.pack("64s", alpn))
 
     def gone(self, sig=9, status=0):

@@ -46,14 +46,18 @@ ask 1 'deny (deny-rule) by example.conf' example.conf trial tcp 203.0.115.1:22
 ask 0 "and this port its name server" names.conf web udp 10.83.80.2:53
 ask 0 "answered by the gateway itself" names.conf web tcp '[fd53:616c:6c79::2]:53'
 ask 1 "no host-service has this port" names.conf web tcp 10.83.80.2:54
+ask 0 'answered by the gateway itself' names.conf web icmp 10.83.80.2
 printf 'policy version 1\nhost "in.example.com" 10.20.7.10 fd00::1\nhost "one.example.com" 10.0.0.1 203.0.115.1\ntenant t {\n\tallow to name { "in.example.com" "one.example.com" } port tcp 443\n}\n' >floored.conf
 ask 1 'verdict    deny (rebinding-stripped) by floored.conf:5, answered NXDOMAIN' floored.conf t dns in.example.com
 ask 0 'host       10.0.0.1, which the floor takes away' floored.conf t dns one.example.com
-ask 0 "must name www.example.com as" names.conf web tcp 203.0.114.10:443 --name www.example.com
+ask 3 "SNI www.example.com  *allow by names.conf" names.conf web tcp 203.0.114.10:443 --name www.example.com
+ask 3 'verdict    depends on the first bytes' names.conf web tcp 203.0.114.10:443 --name www.example.com
+ask 1 'verdict    deny (tls-timeout)' names.conf web tcp 203.0.114.10:443 --name www.example.com --nothing
+ask 1 'verdict    deny (sni-unparseable)' names.conf web tcp 203.0.114.10:443 --name www.example.com --undecided
 ask 0 'verdict    allow by names.conf:[0-9]*, as www.example.com (assurance sni), dials 203.0.114.10:443$' \
 	names.conf web tcp 203.0.114.10:443 --name WWW.example.com. --sni www.example.com
 ask 1 'verdict    deny (sni-mismatch) by names.conf' names.conf web tcp 203.0.114.10:443 --name www.example.com --sni example.com
-ask 1 'nearly     names.conf:[0-9]* (web): allow to name' names.conf web tcp 203.0.114.10:443 --name www.example.com --sni example.com
+ask 1 'proof      names.conf:[0-9]* (web): allow to name' names.conf web tcp 203.0.114.10:443 --name www.example.com --sni example.com
 ask 1 'verdict    deny (sni-missing)' names.conf web tcp 203.0.114.10:443 --name www.example.com --sni ''
 ask 1 'verdict    deny (ech-present)' names.conf web tcp 203.0.114.10:443 --name www.example.com --sni www.example.com --ech
 ask 1 'verdict    deny (no-pin)' names.conf web tcp 203.0.114.10:443
@@ -81,6 +85,9 @@ ask 2 'stands for many names' names.conf web tcp 203.0.114.10:443 --name '*.exam
 ask 64 'usage:' names.conf web udp 203.0.114.10:443 --sni www.example.com
 ask 64 'usage:' names.conf web dns www.example.com --name www.example.com
 ask 64 'usage:' names.conf web tcp 203.0.114.10:443 --host www.example.com --ech
+ask 64 'usage:' names.conf web tcp 203.0.114.10:443 --host www.example.com --nothing
+ask 64 'usage:' names.conf web tcp 203.0.114.10:443 --undecided --ech
+ask 64 'usage:' names.conf web icmp 203.0.114.10 --nothing
 # the record's name, also where no rule is about it
 ask 0 'as www.example.com (assurance dns), dials' example.conf trial tcp 203.0.115.1:80 --name www.example.com
 ask 0 'as www.example.com (assurance sni), dials' example.conf trial tcp 203.0.115.1:81 --name www.example.com \
@@ -91,13 +98,30 @@ ask 0 ', as one of 2 names, dials' example.conf trial tcp 203.0.115.1:81 --name 
     --name api.example.com
 # audit mode, and what has to be seen
 sed 's/^tenant web {/tenant web mode audit {/' names.conf >audit.conf
-ask 0 'is$' audit.conf web tcp 203.0.114.10:443 --name www.example.com
-ask 0 'recorded as denied, and let through (ask again with --sni)' audit.conf web tcp 203.0.114.10:443 \
-    --name www.example.com
+ask 0 'looked at for the record' audit.conf web tcp 203.0.114.10:443 --name www.example.com
 ask 0 'audit-deny: .*(sni-missing)' audit.conf web tcp 203.0.114.10:443 --name www.example.com --sni ''
 ask 0 'looked at for the record' example.conf trial tcp 203.0.115.1:81 --name www.example.com
 printf '%s\n' 'policy version 1' 'audit { durable before-connect }' 'tenant t mode audit {' '}' >late.conf
 ask 0 'looked at for the record' late.conf t tcp 203.0.115.1:81 --name www.example.com
+# a deny by name beside an allow that asks for no name: what is shown is looked at
+printf '%s\n' 'policy version 1' 'tenant t {' 'allow to any port tcp { 80 443 }' \
+    'deny to name "b.example"' 'deny to name "c.example" port tcp 443' '}' >look.conf
+ask 3 'a name that this rule denies  *deny by look.conf:4' look.conf t tcp 203.0.115.1:80
+ask 3 'which are not to show what is denied' look.conf t tcp 203.0.115.1:80 --name b.example
+ask 1 'verdict    deny (deny-rule) by look.conf:4' look.conf t tcp 203.0.115.1:80 --host b.example
+ask 1 'verdict    deny (deny-rule) by look.conf:4' look.conf t tcp 203.0.115.1:443 --sni b.example --ech
+ask 1 'verdict    deny (sni-unparseable) by look.conf:4' look.conf t tcp 203.0.115.1:80 --undecided
+ask 0 'verdict    allow by look.conf:3' look.conf t tcp 203.0.115.1:80 --nothing
+ask 0 'verdict    allow by look.conf:3' look.conf t tcp 203.0.115.1:80 --host c.example
+ask 0 'verdict    allow by look.conf:3' look.conf t tcp 203.0.115.1:443 --sni ''
+# the one name that shows what another asks for
+printf '%s\n' 'policy version 1' 'tenant t {' 'allow to name "a.example" port tcp { 80 443 }' \
+    'allow to name "b.example" port tcp 80 verify host' 'allow to net 203.0.115.2 port tcp 443' '}' >two.conf
+ask 0 'verdict    allow by two.conf:4, as b.example (assurance host)' two.conf t tcp 203.0.115.1:80 \
+    --name a.example --name b.example --host b.example
+ask 1 'verdict    deny (sni-missing) by two.conf:3' two.conf t tcp 203.0.115.1:443 --name a.example --host b.example
+ask 0 'verdict    allow by two.conf:5' two.conf t tcp 203.0.115.2:443 --name a.example
+ask 0 'nothing depends on it, so it is not asked for' two.conf t tcp 203.0.115.2:443 --name a.example --sni x.example
 # no verdict
 ask 2 'has no tenant "nobody"; it has: ci apps trial' example.conf nobody tcp 203.0.114.1:80
 ask 2 'is not an address' demo.conf demo tcp 127.1:80

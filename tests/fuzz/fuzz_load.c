@@ -41,26 +41,26 @@ name(const char *text)
 	return n;
 }
 
-/* A flow that leads by a name: it must be one that is bound, and that is shown. */
+/* What has to prove itself does so by a name that is bound, or not at all. */
 static void
 ask_flow(const struct policy *p, struct policy_query *q, uint32_t kind)
 {
-	struct policy_shown	shown = { .kind = kind, .named = true };
-	struct verdict		v;
+	struct policy_shown	shown = { .kind = kind, .what = SHOWN_NAME };
+	struct verdict		v, w;
 
 	q->shown = NULL;
 	v = policy_decide(p, q);
-	if (v.peek != VERIFY_NONE && (v.name < 0 ||
-	    (size_t)v.name >= q->nbound || v.kind == VERDICT_DENY))
+	if (v.peek != PEEK_NONE && v.kind == VERDICT_DENY)
 		abort();
 	shown.name = name("other.example.net");
 	q->shown = &shown;
-	v = policy_decide(p, q);
-	if (v.peek != VERIFY_NONE || v.assurance > ASSURANCE_DNS)
+	w = policy_decide(p, q);
+	if (w.peek != PEEK_NONE || (v.peek == PEEK_PROOF &&
+	    w.kind != VERDICT_DENY))
 		abort();
 	shown.name = *q->bound[0];
-	v = policy_decide(p, q);
-	if (v.assurance > ASSURANCE_DNS && v.name != 0)
+	w = policy_decide(p, q);
+	if (v.peek == PEEK_NONE && v.kind != w.kind)
 		abort();
 }
 

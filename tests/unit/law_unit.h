@@ -145,10 +145,9 @@ show_name(struct policy_query *q, struct law_names *n, uint32_t kind,
 	memset(&n->shown, 0, sizeof(n->shown));
 	n->shown.kind = kind;
 	n->shown.ech = ech;
-	if (name != NULL) {
-		n->shown.named = true;
+	n->shown.what = name != NULL ? SHOWN_NAME : SHOWN_OTHER;
+	if (name != NULL)
 		n->shown.name = name_of(name);
-	}
 	q->shown = &n->shown;
 }
 

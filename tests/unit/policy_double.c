@@ -5,9 +5,10 @@
  *   port 1: default-deny   port 2: deny-rule   port 4: audit-deny
  *   169.254.169.254: floor-metadata   the gateway: a host-service on loopback
  *   127.9.0.0/16: allowed by name only, and what its first label begins with says
- *   what has to be seen: "sni", "host", else nothing; with "audit" in it what does
- *   not fit is audited, and with "glance" too, but for "stop.test", which is denied;
- *   what "look" leads to is audited, and looked at
+ *   what has to be seen: "sni", "host", else nothing. With "audit" or "glance" in it
+ *   what does not fit is audited, but with "glance" what shows "stop.test" is denied.
+ *   What "look" leads to is audited, and looked at; what "watch" leads to is allowed,
+ *   unless it shows "stop.test" or nobody can say what it shows
  *   everything else: allowed, and it may be this host unless the port is 3, or it is
  *   echo to what is not 127.0.0.1 or ::1; what then is known to be, is floor-local
  *
@@ -112,7 +113,7 @@ verdict(uint32_t kind, uint32_t reason, uint32_t rule,
     const struct endpoint *dst)
 {
 	struct verdict	v = { .kind = kind, .reason = reason, .rule = rule,
-			    .dial = *dst, .name = -1 };
+			    .dial = *dst };
 
 	v.local_ok = may_be_ours(dst) ? UINT32_MAX : 0;
 	return v;
@@ -131,10 +132,15 @@ is(const struct name *n, const char *text)
 }
 
 static bool
-lenient(const struct name *n, bool ahead)
+is_audited(const struct name *n)
 {
-	return strstr(n->text, "audit") != NULL ||
-	    (!ahead && strstr(n->text, "glance") != NULL);
+	return strstr(n->text, "audit") != NULL || begins(n, "look");
+}
+
+static bool
+is_watched(const struct name *n)
+{
+	return strstr(n->text, "glance") != NULL || begins(n, "watch");
 }
 
 static enum verify
@@ -144,39 +150,53 @@ verify_of(const struct name *n)
 	    begins(n, "host") ? VERIFY_HOST : VERIFY_NONE;
 }
 
-/* What is wrong with the flight. */
-static struct verdict
-mismatch(const struct policy_query *q, enum reason sni, enum reason vhost)
+static enum reason
+of_host(enum reason reason)
 {
-	const struct name	*n = q->bound[0];
-	struct verdict		 v;
+	return reason == REASON_SNI_MISSING ? REASON_VHOST_MISSING :
+	    reason == REASON_SNI_UNPARSEABLE ? REASON_VHOST_UNPARSEABLE :
+	    reason == REASON_TLS_TIMEOUT ? REASON_VHOST_TIMEOUT : reason;
+}
 
-	v = verdict(lenient(n, false) ? VERDICT_AUDIT_DENY : VERDICT_DENY,
-	    verify_of(n) == VERIFY_SNI ? sni : vhost, 0, &q->dst);
-	v.name = 0;
-	return v;
+static enum reason
+unproved(const struct policy_query *q)
+{
+	bool	host = verify_of(q->bound[0]) == VERIFY_HOST;
+
+	if (q->shown->what != SHOWN_NAME)
+		return host ? of_host((enum reason)q->shown->why) :
+		    (enum reason)q->shown->why;
+	if (q->shown->ech)
+		return REASON_ECH_PRESENT;
+	return host ? REASON_VHOST_MISMATCH : REASON_SNI_MISMATCH;
+}
+
+static bool
+is_proved(const struct policy_query *q)
+{
+	size_t	i;
+
+	if (q->shown->what != SHOWN_NAME || q->shown->ech)
+		return false;
+	for (i = 0; i < q->nbound; i++)
+		if (name_equal(q->bound[i], &q->shown->name))
+			return true;
+	return false;
 }
 
 static struct verdict
 decide_shown(const struct policy_query *q)
 {
-	struct verdict	v = verdict(VERDICT_ALLOW, REASON_NONE, 0, &q->dst);
-	size_t		i;
+	const struct name	*n = q->bound[0];
 
-	if (q->shown->named && is(&q->shown->name, "stop.test"))
+	if (q->shown->what == SHOWN_NAME && is(&q->shown->name, "stop.test"))
 		return verdict(VERDICT_DENY, REASON_DENY_RULE, 1, &q->dst);
-	if (!q->shown->named)
-		return mismatch(q, REASON_SNI_MISSING, REASON_VHOST_MISSING);
-	if (q->shown->ech)
-		return mismatch(q, REASON_ECH_PRESENT, REASON_ECH_PRESENT);
-	for (i = 0; i < q->nbound; i++)
-		if (name_equal(q->bound[i], &q->shown->name)) {
-			v.name = (int)i;
-			v.assurance = verify_of(q->bound[i]) == VERIFY_SNI ?
-			    ASSURANCE_SNI : ASSURANCE_HOST;
-			return v;
-		}
-	return mismatch(q, REASON_SNI_MISMATCH, REASON_VHOST_MISMATCH);
+	if (q->shown->what == SHOWN_UNDECIDED && begins(n, "watch"))
+		return verdict(VERDICT_DENY, unproved(q), 1, &q->dst);
+	if (verify_of(n) == VERIFY_NONE || is_proved(q))
+		return verdict(VERDICT_ALLOW, REASON_NONE, 0, &q->dst);
+	return verdict(is_audited(n) || is_watched(n) ? VERDICT_AUDIT_DENY :
+	    VERDICT_DENY, unproved(q), 0, &q->dst);
 }
 
 static struct verdict
@@ -187,27 +207,21 @@ decide_name(const struct policy_query *q)
 	if (q->nbound == 0)
 		return verdict(VERDICT_DENY, q->lapsed ? REASON_PIN_EXPIRED :
 		    REASON_NO_PIN, POLICY_NO_RULE, &q->dst);
-	if (begins(q->bound[0], "look")) {
-		v = verdict(VERDICT_AUDIT_DENY, REASON_DEFAULT_DENY,
-		    POLICY_NO_RULE, &q->dst);
-		if (q->shown == NULL && q->proto == PROTO_TCP) {
-			v.peek = VERIFY_LOOK;
-			v.lenient = v.ahead = true;
-		}
-		return v;
-	}
-	v.name = 0;
-	v.assurance = ASSURANCE_DNS;
-	if (verify_of(q->bound[0]) == VERIFY_NONE)
-		return v;
-	if (q->proto == PROTO_UDP)
+	if (verify_of(q->bound[0]) != VERIFY_NONE && q->proto == PROTO_UDP)
 		return verdict(VERDICT_DENY, REASON_QUIC_UNVERIFIABLE,
 		    POLICY_NO_RULE, &q->dst);
-	if (q->shown != NULL)
+	if (begins(q->bound[0], "look"))
+		v = verdict(VERDICT_AUDIT_DENY, REASON_DEFAULT_DENY,
+		    POLICY_NO_RULE, &q->dst);
+	else if (q->shown != NULL)
 		return decide_shown(q);
-	v.peek = verify_of(q->bound[0]);
-	v.lenient = lenient(q->bound[0], false);
-	v.ahead = lenient(q->bound[0], true);
+	if (q->proto != PROTO_TCP || q->shown != NULL)
+		return v;
+	if (is_audited(q->bound[0]) || is_watched(q->bound[0]))
+		v.peek = PEEK_LOOK;
+	else if (verify_of(q->bound[0]) != VERIFY_NONE)
+		v.peek = PEEK_PROOF;
+	v.recorded = is_audited(q->bound[0]);
 	return v;
 }
 

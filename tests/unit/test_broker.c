@@ -754,7 +754,7 @@ judged_again_without_a_flight(void **state)
 	assert_int_equal(write(conn, "220", 3), 3);
 	turn();
 	assert_int_equal(ledger_find(rig.g, id)->state, FLOW_RECORDED);
-	assert_int_equal(last_record()->reason, REASON_TLS_TIMEOUT);
+	assert_int_equal(last_record()->reason, REASON_SERVER_FIRST);
 	rig.b->epoch++;
 	rig.hold = false;
 	guest_report(rig.g, "for the acknowledgement");

@@ -33,6 +33,28 @@ flight(const struct policy *p, uint32_t kind, const char *dst,
 	flight(p, PEEK_HTTP, dst, bound, host, false)
 #define A443	"203.0.114.1:443"
 
+/* What the record calls a flow. */
+static void
+named_as(const struct policy *p, const char *dst, const char *bound,
+    const char *sni, bool ech, const char *want, uint32_t assurance)
+{
+	struct policy_query	q = query(PROTO_TCP, dst);
+	struct law_names	n;
+	struct verdict		v;
+	struct naming		w;
+
+	bind_names(&q, &n, bound);
+	if (sni != NULL)
+		show_name(&q, &n, PEEK_TLS, *sni != '\0' ? sni : NULL, ech);
+	v = policy_decide(p, &q);
+	w = policy_naming(&v, q.bound, q.nbound, q.shown);
+	assert_int_equal(w.assurance, assurance);
+	if (want == NULL)
+		assert_int_equal(w.name, -1);
+	else
+		assert_string_equal(q.bound[w.name]->text, want);
+}
+
 static void
 stages(void **state)
 {
@@ -43,23 +65,23 @@ stages(void **state)
 
 	(void)state;
 	assert_verdict(v, VERDICT_ALLOW, REASON_NONE);
-	assert_int_equal(v.peek, VERIFY_SNI);
-	assert_int_equal(v.assurance, ASSURANCE_DNS);
-	assert_int_equal(v.name, 0);
+	assert_int_equal(v.peek, PEEK_PROOF);
 	v = tls(p, A443, "a.example.com", "a.example.com", false);
 	assert_verdict(v, VERDICT_ALLOW, REASON_NONE);
-	assert_int_equal(v.peek, VERIFY_NONE);
-	assert_int_equal(v.assurance, ASSURANCE_SNI);
+	assert_int_equal(v.peek, PEEK_NONE);
+	named_as(p, A443, "a.example.com", "a.example.com", false,
+	    "a.example.com", ASSURANCE_SNI);
 	/* the shown name is the flow's, whichever was bound first */
-	v = tls(p, A443, "b.example.com a.example.com", "b.example.com", false);
-	assert_verdict(v, VERDICT_ALLOW, REASON_NONE);
-	assert_int_equal(v.name, 1);
+	assert_verdict(tls(p, A443, "b.example.com a.example.com",
+	    "b.example.com", false), VERDICT_ALLOW, REASON_NONE);
+	named_as(p, A443, "b.example.com a.example.com", "b.example.com", false,
+	    "b.example.com", ASSURANCE_SNI);
 	/* allowed, but this address was not given for it */
 	v = tls(p, A443, "a.example.com", "b.example.com", false);
 	assert_verdict(v, VERDICT_DENY, REASON_SNI_MISMATCH);
 	assert_string_equal(policy_rule_loc(p, v.rule), "test:3");
-	assert_int_equal(v.name, 0);
-	assert_int_equal(v.assurance, ASSURANCE_NONE);
+	named_as(p, A443, "a.example.com", "b.example.com", false,
+	    "a.example.com", ASSURANCE_NONE);
 	/* bound, but not allowed */
 	assert_verdict(tls(p, A443, "a.example.com z.example.com",
 	    "z.example.com", false), VERDICT_DENY, REASON_SNI_MISMATCH);
@@ -68,14 +90,15 @@ stages(void **state)
 	assert_verdict(tls(p, A443, "a.example.com", "a.example.com", true),
 	    VERDICT_DENY, REASON_ECH_PRESENT);
 	/* where ECH may be offered, the name is no more than the outer one */
-	v = tls(p, A443, "c.example.com", "c.example.com", true);
-	assert_verdict(v, VERDICT_ALLOW, REASON_NONE);
-	assert_int_equal(v.assurance, ASSURANCE_DNS);
-	v = tls(p, A443, "c.example.com", "c.example.com", false);
-	assert_int_equal(v.assurance, ASSURANCE_SNI);
+	assert_verdict(tls(p, A443, "c.example.com", "c.example.com", true),
+	    VERDICT_ALLOW, REASON_NONE);
+	named_as(p, A443, "c.example.com", "c.example.com", true,
+	    "c.example.com", ASSURANCE_DNS);
+	named_as(p, A443, "c.example.com", "c.example.com", false,
+	    "c.example.com", ASSURANCE_SNI);
 	/* a request's head is no proof where a ClientHello was asked for */
 	assert_verdict(http(p, A443, "a.example.com", "a.example.com"),
-	    VERDICT_DENY, REASON_SNI_MISMATCH);
+	    VERDICT_DENY, REASON_SNI_MISSING);
 	policy_free(p);
 }
 
@@ -93,12 +116,12 @@ unnamed(void **state)
 	(void)state;
 	bind_names(&q, &n, "a.example.com");
 	show_name(&q, &n, PEEK_TLS, "a.example.com", false);
-	n.shown.named = false;
+	n.shown.what = SHOWN_OTHER;
 	assert_verdict(policy_decide(p, &q), VERDICT_DENY, REASON_SNI_MISSING);
 	q.dst = query(PROTO_TCP, "203.0.115.1:443").dst;
 	n.shown.name = name_of("b.example.com");
 	assert_verdict(policy_decide(p, &q), VERDICT_ALLOW, REASON_NONE);
-	n.shown.named = true;
+	n.shown.what = SHOWN_NAME;
 	assert_verdict(policy_decide(p, &q), VERDICT_DENY, REASON_DENY_RULE);
 	policy_free(p);
 }
@@ -114,10 +137,9 @@ both_protocols(void **state)
 
 	(void)state;
 	assert_verdict(v, VERDICT_ALLOW, REASON_NONE);
-	assert_int_equal(v.peek, VERIFY_NONE);
-	assert_int_equal(v.assurance, ASSURANCE_DNS);
+	assert_int_equal(v.peek, PEEK_NONE);
 	assert_int_equal(syn(p, PROTO_TCP, A443, "a.example.com").peek,
-	    VERIFY_SNI);
+	    PEEK_PROOF);
 	/* and no name leads to a service of the host */
 	assert_verdict(syn(p, PROTO_TCP, "10.0.2.2:443", "a.example.com"),
 	    VERDICT_DENY, REASON_DEFAULT_DENY);
@@ -155,8 +177,6 @@ no_name(void **state)
 	    VERDICT_DENY, REASON_DEFAULT_DENY);
 	assert_verdict(syn(p, PROTO_UDP, "203.0.114.1:123", "ntp.example.com"),
 	    VERDICT_ALLOW, REASON_NONE);
-	assert_int_equal(syn(p, PROTO_UDP, "203.0.114.1:123",
-	    "ntp.example.com").assurance, ASSURANCE_DNS);
 	policy_free(p);
 }
 
@@ -206,9 +226,9 @@ floored(void **state)
 	policy_free(p);
 }
 
-/* The first allow that matches says what is verified. */
+/* What one rule lets through, another does not take away by its being first. */
 static void
-first_decides(void **state)
+none_takes_away(void **state)
 {
 	struct policy	*p = law(HEAD "tenant t {\n"
 	    "\tallow to name \"a.example.com\" port tcp 443\n"
@@ -218,20 +238,24 @@ first_decides(void **state)
 
 	(void)state;
 	assert_int_equal(syn(p, PROTO_TCP, A443, "a.example.com").peek,
-	    VERIFY_SNI);
+	    PEEK_NONE);
+	assert_string_equal(policy_rule_loc(p, syn(p, PROTO_TCP, A443,
+	    "a.example.com").rule), "test:4");
 	assert_int_equal(syn(p, PROTO_TCP, A443, "b.example.com").peek,
-	    VERIFY_NONE);
+	    PEEK_NONE);
+	assert_int_equal(syn(p, PROTO_TCP, "203.0.115.1:443",
+	    "a.example.com").peek, PEEK_PROOF);
 	/* a net rule matches as ever, whatever the flight shows */
 	v = tls(p, A443, "a.example.com", "z.example.com", true);
 	assert_verdict(v, VERDICT_ALLOW, REASON_NONE);
-	assert_int_equal(v.name, -1);
-	assert_int_equal(v.assurance, ASSURANCE_NONE);
 	assert_string_equal(policy_rule_loc(p, v.rule), "test:4");
+	/* what is shown and what it is let through by are two things */
+	v = tls(p, A443, "a.example.com", "a.example.com", false);
+	assert_string_equal(policy_rule_loc(p, v.rule), "test:3");
 	/* and so does a name that needs no proof */
 	v = tls(p, "203.0.115.1:443", "a.example.com b.example.com", NULL, false);
 	assert_verdict(v, VERDICT_ALLOW, REASON_NONE);
-	assert_int_equal(v.name, 1);
-	assert_int_equal(v.assurance, ASSURANCE_DNS);
+	assert_string_equal(policy_rule_loc(p, v.rule), "test:5");
 	policy_free(p);
 }
 
@@ -244,16 +268,15 @@ virtual_hosts(void **state)
 			    "a.example.com");
 
 	(void)state;
-	assert_int_equal(v.peek, VERIFY_HOST);
+	assert_int_equal(v.peek, PEEK_PROOF);
 	v = http(p, "203.0.114.1:80", "a.example.com", "a.example.com");
 	assert_verdict(v, VERDICT_ALLOW, REASON_NONE);
-	assert_int_equal(v.assurance, ASSURANCE_HOST);
 	assert_verdict(http(p, "203.0.114.1:80", "a.example.com",
 	    "b.example.com"), VERDICT_DENY, REASON_VHOST_MISMATCH);
 	assert_verdict(http(p, "203.0.114.1:80", "a.example.com", NULL),
 	    VERDICT_DENY, REASON_VHOST_MISSING);
 	assert_verdict(tls(p, "203.0.114.1:80", "a.example.com",
-	    "a.example.com", false), VERDICT_DENY, REASON_VHOST_MISMATCH);
+	    "a.example.com", false), VERDICT_DENY, REASON_VHOST_MISSING);
 	policy_free(p);
 }
 
@@ -273,23 +296,34 @@ denied_names(void **state)
 	/* another name of the address is another matter */
 	v = syn(p, PROTO_TCP, A443, "bad.example.com good.example.com");
 	assert_verdict(v, VERDICT_ALLOW, REASON_NONE);
-	assert_int_equal(v.name, 1);
 	assert_verdict(tls(p, A443, "bad.example.com good.example.com",
 	    "bad.example.com", false), VERDICT_DENY, REASON_DENY_RULE);
 	assert_verdict(tls(p, A443, "bad.example.com good.example.com",
 	    "good.example.com", false), VERDICT_ALLOW, REASON_NONE);
 	assert_int_equal(syn(p, PROTO_TCP, "203.0.114.1:80",
-	    "bad.example.com").peek, VERIFY_SNI);
-	assert_verdict(syn(p, PROTO_TCP, "203.0.114.1:22", "seen.example.com"),
-	    VERDICT_AUDIT_DENY, REASON_DENY_RULE);
+	    "bad.example.com").peek, PEEK_PROOF);
+	/* recorded is what would be if it were in force */
+	v = syn(p, PROTO_TCP, "203.0.114.1:22", "seen.example.com");
+	assert_verdict(v, VERDICT_AUDIT_DENY, REASON_NAME_NOT_ALLOWED);
+	assert_string_equal(policy_rule_loc(p, v.rule), "test:6");
+	assert_int_equal(v.peek, PEEK_LOOK);
+	assert_false(v.recorded);
 	policy_free(p);
 	/* under a net rule it is the shown name that is denied, if one is shown */
 	p = law(HEAD "tenant t {\n\tallow to any port tcp 443\n"
 	    "\tdeny to name \"bad.example.com\"\n}\n");
-	assert_verdict(syn(p, PROTO_TCP, A443, "bad.example.com"),
-	    VERDICT_ALLOW, REASON_NONE);
+	v = syn(p, PROTO_TCP, A443, "bad.example.com");
+	assert_verdict(v, VERDICT_ALLOW, REASON_NONE);
+	assert_int_equal(v.peek, PEEK_LOOK);
+	assert_int_equal(syn(p, PROTO_TCP, A443, "").peek, PEEK_LOOK);
 	assert_verdict(tls(p, A443, "", "bad.example.com", false), VERDICT_DENY,
 	    REASON_DENY_RULE);
+	assert_verdict(tls(p, A443, "", "bad.example.com", true), VERDICT_DENY,
+	    REASON_DENY_RULE);
+	assert_verdict(tls(p, A443, "bad.example.com", "a.example.com", true),
+	    VERDICT_ALLOW, REASON_NONE);
+	assert_verdict(tls(p, A443, "bad.example.com", NULL, false),
+	    VERDICT_ALLOW, REASON_NONE);
 	policy_free(p);
 }
 
@@ -305,7 +339,7 @@ under_audit(void **state)
 
 	(void)state;
 	assert_int_equal(syn(p, PROTO_TCP, A443, "a.example.com").peek,
-	    VERIFY_SNI);
+	    PEEK_LOOK);
 	assert_verdict(tls(p, A443, "a.example.com", "x.example.com", false),
 	    VERDICT_AUDIT_DENY, REASON_SNI_MISMATCH);
 	assert_verdict(syn(p, PROTO_TCP, A443, ""), VERDICT_AUDIT_DENY,
@@ -316,9 +350,8 @@ under_audit(void **state)
 	assert_int_equal(policy_name(p, 0, &d).kind, VERDICT_AUDIT_DENY);
 	assert_true(policy_name(p, 0, &d).counted);
 	assert_int_equal(policy_needs(p, 0), NEEDS_RESOLVER | NEEDS_INSPECTOR);
-	/* without a flight it goes on; a deny that is in force wants to see it first */
-	assert_true(syn(p, PROTO_TCP, A443, "a.example.com").lenient);
-	assert_false(syn(p, PROTO_TCP, A443, "a.example.com").ahead);
+	/* without a flight it goes on; a deny that is in force wants to see it */
+	assert_false(syn(p, PROTO_TCP, A443, "a.example.com").recorded);
 	assert_verdict(tls(p, A443, "a.example.com", "c.example.com", false),
 	    VERDICT_DENY, REASON_DENY_RULE);
 	assert_verdict(tls(p, A443, "a.example.com", NULL, false),
@@ -329,11 +362,11 @@ under_audit(void **state)
 	    "\tallow to name \"a.example.com\" port tcp { 443 444 }\n"
 	    "\tdeny to name \"b.example.com\" port tcp 443\n"
 	    "\tdeny to name \"c.example.com\" port tcp 444 mode enforce\n}\n");
-	assert_true(syn(p, PROTO_TCP, A443, "a.example.com").ahead);
-	assert_true(syn(p, PROTO_TCP, "203.0.114.1:444",
-	    "a.example.com").lenient);
+	assert_true(syn(p, PROTO_TCP, A443, "a.example.com").recorded);
+	assert_int_equal(syn(p, PROTO_TCP, "203.0.114.1:444",
+	    "a.example.com").peek, PEEK_LOOK);
 	assert_false(syn(p, PROTO_TCP, "203.0.114.1:444",
-	    "a.example.com").ahead);
+	    "a.example.com").recorded);
 	policy_free(p);
 	/* an audited deny over an allow that verifies opens nothing */
 	p = law(HEAD "tenant t {\n"
@@ -342,8 +375,7 @@ under_audit(void **state)
 	assert_verdict(syn(p, PROTO_TCP, A443, "a.example.com"),
 	    VERDICT_AUDIT_DENY, REASON_DENY_RULE);
 	assert_int_equal(syn(p, PROTO_TCP, A443, "a.example.com").peek,
-	    VERIFY_SNI);
-	assert_false(syn(p, PROTO_TCP, A443, "a.example.com").lenient);
+	    PEEK_PROOF);
 	assert_verdict(tls(p, A443, "a.example.com", "x.example.com", false),
 	    VERDICT_DENY, REASON_SNI_MISMATCH);
 	assert_verdict(tls(p, A443, "a.example.com", "a.example.com", false),
@@ -351,7 +383,7 @@ under_audit(void **state)
 	policy_free(p);
 }
 
-/* What only the mode lets through is looked at, where it may have a name. */
+/* In audit mode all is looked at that may have a name, and stopped by nothing. */
 static void
 looked_at(void **state)
 {
@@ -368,59 +400,39 @@ looked_at(void **state)
 
 	(void)state;
 	assert_verdict(v, VERDICT_AUDIT_DENY, REASON_DEFAULT_DENY);
-	assert_int_equal(v.peek, VERIFY_LOOK);
-	assert_true(v.lenient && v.ahead);
-	assert_int_equal(v.name, -1);
+	assert_int_equal(v.peek, PEEK_LOOK);
+	assert_true(v.recorded);
 	v = tls(p, "203.0.114.1:83", "b.example.com", "b.example.com", false);
 	assert_verdict(v, VERDICT_AUDIT_DENY, REASON_DEFAULT_DENY);
-	assert_int_equal(v.peek, VERIFY_NONE);
+	assert_int_equal(v.peek, PEEK_NONE);
 	assert_int_equal(syn(p, PROTO_TCP, "203.0.114.1:81",
-	    "b.example.com").peek, VERIFY_LOOK);
-	/* no name, no bytes, allowed anyway, a deny in force, a rule of its own */
+	    "b.example.com").peek, PEEK_LOOK);
+	/* no name, no bytes */
 	assert_int_equal(syn(p, PROTO_TCP, "203.0.114.1:83", "").peek,
-	    VERIFY_NONE);
+	    PEEK_NONE);
 	assert_int_equal(syn(p, PROTO_UDP, "203.0.114.1:83",
-	    "b.example.com").peek, VERIFY_NONE);
+	    "b.example.com").peek, PEEK_NONE);
 	assert_int_equal(syn(p, PROTO_ECHO, "203.0.114.1",
-	    "b.example.com").peek, VERIFY_NONE);
-	assert_int_equal(syn(p, PROTO_TCP, "203.0.114.1:80",
-	    "b.example.com").peek, VERIFY_NONE);
+	    "b.example.com").peek, PEEK_NONE);
+	/* allowed anyway; a deny in force; a rule of its own */
+	assert_true(syn(p, PROTO_TCP, "203.0.114.1:80",
+	    "b.example.com").recorded);
 	assert_int_equal(syn(p, PROTO_TCP, "203.0.114.1:82",
-	    "b.example.com").peek, VERIFY_NONE);
+	    "b.example.com").peek, PEEK_LOOK);
+	assert_false(syn(p, PROTO_TCP, "203.0.114.1:82",
+	    "b.example.com").recorded);
 	assert_int_equal(syn(p, PROTO_TCP, A443, "a.example.com").peek,
-	    VERIFY_SNI);
+	    PEEK_LOOK);
 	/* not at the gateway, and not where the tenant's mode is another */
 	assert_int_equal(syn(p, PROTO_TCP, "10.0.2.2:443",
-	    "b.example.com").peek, VERIFY_NONE);
+	    "b.example.com").peek, PEEK_NONE);
 	q = query(PROTO_TCP, "203.0.114.1:83");
 	bind_names(&q, &n, "b.example.com");
 	q.tenant = 1;
 	v = policy_decide(p, &q);
 	assert_verdict(v, VERDICT_AUDIT_DENY, REASON_DENY_RULE);
-	assert_int_equal(v.peek, VERIFY_NONE);
+	assert_int_equal(v.peek, PEEK_NONE);
 	policy_free(p);
-}
-
-/* What the record calls a flow. */
-static void
-named_as(const struct policy *p, const char *dst, const char *bound,
-    const char *sni, bool ech, const char *want, uint32_t assurance)
-{
-	struct policy_query	q = query(PROTO_TCP, dst);
-	struct law_names	n;
-	struct verdict		v;
-	struct naming		w;
-
-	bind_names(&q, &n, bound);
-	if (sni != NULL)
-		show_name(&q, &n, PEEK_TLS, *sni != '\0' ? sni : NULL, ech);
-	v = policy_decide(p, &q);
-	w = policy_naming(&v, q.bound, q.nbound, q.shown);
-	assert_int_equal(w.assurance, assurance);
-	if (want == NULL)
-		assert_int_equal(w.name, -1);
-	else
-		assert_string_equal(q.bound[w.name]->text, want);
 }
 
 static void
@@ -440,9 +452,9 @@ naming(void **state)
 	named_as(p, "203.0.114.1:80", "a.example.com b.example.com", NULL, false,
 	    NULL, ASSURANCE_NONE);
 	named_as(p, "203.0.114.1:80", "", NULL, false, NULL, ASSURANCE_NONE);
-	/* the rule's, before and after */
-	named_as(p, A443, "a.example.com b.example.com", NULL, false,
-	    "a.example.com", ASSURANCE_DNS);
+	/* which of two is not known before, and no rule says it */
+	named_as(p, A443, "a.example.com b.example.com", NULL, false, NULL,
+	    ASSURANCE_NONE);
 	named_as(p, A443, "a.example.com b.example.com", "a.example.com", false,
 	    "a.example.com", ASSURANCE_SNI);
 	/* the one that it shows, whatever the rule would have */
@@ -851,7 +863,7 @@ main(void)
 		cmocka_unit_test(both_protocols),
 		cmocka_unit_test(no_name),
 		cmocka_unit_test(floored),
-		cmocka_unit_test(first_decides),
+		cmocka_unit_test(none_takes_away),
 		cmocka_unit_test(virtual_hosts),
 		cmocka_unit_test(denied_names),
 		cmocka_unit_test(under_audit),
