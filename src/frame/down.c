@@ -61,8 +61,7 @@ down_acked(struct tcp_flow *f, uint32_t len)
 		TAILQ_REMOVE(&f->down, c, entry);
 		chunk_put(c);
 	}
-	if (f->phase == TCP_DRAINING)
-		flow_touch(&f->flow);
+	f->acked = true;
 	relay_dirty(f);
 }
 

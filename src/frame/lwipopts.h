@@ -83,7 +83,7 @@
 #define LWIP_TCP_PCB_NUM_EXT_ARGS	1	/* the end of a pcb is told there */
 #define TCP_TMR_INTERVAL		100	/* ms: slow timer 200 ms, RTO >= 600 ms */
 #define LWIP_TCP_RTO_TIME		1000	/* RFC 6298 2.1 */
-#define TCP_MAXRTX			8	/* 2 to 7 minutes; RFC 9293 3.8.3 wants 100 s */
+#define TCP_MAXRTX			12	/* never reached: stack.c gives up, by the clock */
 #define TCP_MSL				5000UL	/* ms: TIME_WAIT 10 s */
 #define LWIP_DISABLE_TCP_SANITY_CHECKS	1	/* they are about the sockets API */
 

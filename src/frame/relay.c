@@ -17,13 +17,12 @@
 
 #include "tcp.h"
 
-/* Timeouts in seconds that no policy sets (flows.md 6). */
-#define HANDSHAKE_S	20
-#define DRAIN_S		600	/* nothing acknowledged, and no host side */
+#define HANDSHAKE_S	20	/* no policy sets it (flows.md 6) */
 
 /*
  * Flows that only wait for the guest to take its last bytes count in no limit of
- * the policy's, so they have one here: the oldest goes first.
+ * the policy's, and no time ends them: a reader may pause for as long as it
+ * likes. So they have a limit here: the oldest goes first.
  */
 #define DRAINING_MAX	1024
 
@@ -94,9 +93,10 @@ on_later(int fd, short what, void *arg)
 static void
 drain_leave(struct tcp_flow *f)
 {
-	if (f->phase != TCP_DRAINING)
+	if (!f->is_draining)
 		return;
 	TAILQ_REMOVE(&draining, f, draining);
+	f->is_draining = false;
 	ndraining--;
 }
 
@@ -104,6 +104,7 @@ static void
 drain_enter(struct tcp_flow *f)
 {
 	f->phase = TCP_DRAINING;
+	f->is_draining = true;
 	TAILQ_INSERT_TAIL(&draining, f, draining);
 	if (ndraining++ < DRAINING_MAX)
 		return;
@@ -129,7 +130,7 @@ end_far(struct tcp_flow *f, enum wire_how how, enum reason reason)
 	half_leave(f);
 	up_discard(f);
 	flow_close(&f->flow, how, reason);
-	flow_set_timeout(&f->flow, DRAIN_S);
+	flow_set_timeout(&f->flow, 0);
 	drain_enter(f);
 }
 
@@ -187,7 +188,7 @@ guest_gone(struct tcp_flow *f)
 	}
 	if (f->gone == GONE_CLEAN && (f->up_bytes > 0 || !f->shut_wr)) {
 		/* It has said and heard all; the host has not taken all yet. */
-		up_flush(f);
+		half_check(f, up_flush(f) > 0);
 		if (!f->host_reset && !f->shut_wr)
 			return;
 	}
@@ -223,8 +224,10 @@ check_end(struct tcp_flow *f)
 	if (f->host_reset && f->down_bytes == 0) {
 		stack_abort(f);		/* the guest has all; now its RST */
 		relay_bury(f);
-	} else if (f->waiting)
+	} else if (f->waiting) {
 		flow_set_timeout(&f->flow, 0);
+		drain_leave(f);		/* stack.c has a limit for these */
+	}
 }
 
 void
@@ -280,7 +283,7 @@ static bool
 serve_open(struct tcp_flow *f)
 {
 	uint32_t	up, down;
-	bool		wait;
+	bool		moved, wait;
 
 	if (f->recheck && f->was_later)
 		f->readable = true;
@@ -289,10 +292,12 @@ serve_open(struct tcp_flow *f)
 	down = down_pump(f);
 	if (f->quit != REASON_NONE)
 		return false;
-	if (up + down > 0)
+	moved = up + down > 0 || f->acked;
+	f->acked = false;
+	if (moved)
 		flow_touch(&f->flow);
 	up_adapt_window(f, up);
-	half_check(f, up + down > 0);
+	half_check(f, moved);
 	stack_open_window(f);
 	wait = ack_can_wait(f, up, down);
 	f->was_later = false;

@@ -35,6 +35,12 @@
 
 /* Closed first by the host: kept so long as there is room, oldest out first. */
 #define WAITING_MAX	512
+/*
+ * A guest that says nothing for so long, although it has something to answer, is
+ * gone. Longer than a virtual machine is paused for, and than a kernel tries
+ * (15 minutes); RFC 9293 3.8.3 wants 100 s.
+ */
+#define SILENT_MS	(20 * 60 * 1000)
 
 /* Where stack.c keeps lwIP's pbuf and relay.c its span: in the link's buffer. */
 struct rx_state {
@@ -149,6 +155,48 @@ link_list(const struct pcb_list *list)
 	return TAILQ_EMPTY(list) ? NULL : TAILQ_FIRST(list)->pcb;
 }
 
+/*
+ * lwIP ends a connection after so many repetitions, and 2 MSL after the guest's
+ * last segment if it is in LAST-ACK, with whatever it holds: bytes that the
+ * server has been told were taken. So it never gets there; who is given up is
+ * seen below.
+ */
+static void
+keep(struct tcp_flow *f)
+{
+	struct tcp_pcb	*pcb = f->pcb;
+
+	if (pcb->nrtx >= TCP_MAXRTX)
+		pcb->nrtx = TCP_MAXRTX - 1;
+	if (pcb->persist_probe >= TCP_MAXRTX)
+		pcb->persist_probe = TCP_MAXRTX - 1;
+	if (pcb->state == LAST_ACK)
+		pcb->tmr = tcp_ticks;
+}
+
+/* True: it has been asked all the time, and has not said a word. */
+static bool
+is_silent(struct tcp_flow *f)
+{
+	if (f->pcb->unacked == NULL && f->pcb->unsent == NULL)
+		f->spoke_ms = frame.now_ms;
+	return frame.now_ms - f->spoke_ms > SILENT_MS;
+}
+
+static void
+look_after_pcbs(void)
+{
+	struct tcp_flow	*f, *next;
+
+	for (f = TAILQ_FIRST(&active); f != NULL; f = next) {
+		next = TAILQ_NEXT(f, pcbs);
+		if (is_silent(f))
+			stack_abort(f);
+		else
+			keep(f);
+	}
+}
+
 static void
 on_tick(int fd, short what, void *arg)
 {
@@ -156,6 +204,7 @@ on_tick(int fd, short what, void *arg)
 	(void)what;
 	(void)arg;
 	frame_clock();
+	look_after_pcbs();
 	tcp_active_pcbs = link_list(&active);
 	tcp_tw_pcbs = link_list(&waiting);
 	tcp_tmr();
@@ -280,6 +329,7 @@ on_new(u8_t id, struct tcp_pcb_listen *l, struct tcp_pcb *pcb)
 	pcb->mss = LWIP_MIN(pcb->mss, link_mss(f));
 	f->peer_mss = pcb->mss;
 	f->pcb = pcb;
+	f->spoke_ms = frame.now_ms;
 	list_enter(f);
 	pcb->rcv_wnd = LWIP_MIN(pcb->rcv_wnd, up_first_window(f));
 	pcb->rcv_ann_wnd = pcb->rcv_wnd;
@@ -399,6 +449,7 @@ stack_input(struct tcp_flow *f, struct packet *p)
 	rx->pc.custom_free_function = on_pbuf_free;
 	pb = pbuf_alloced_custom(PBUF_RAW, (u16_t)p->l4_len, PBUF_REF, &rx->pc,
 	    p->l4, (u16_t)p->l4_len);
+	f->spoke_ms = frame.now_ms;
 	input_flow(f, pb);
 }
 

@@ -57,6 +57,7 @@ struct tcp_flow {
 	enum tcp_phase		 phase;
 	enum tcp_far		 far;
 	enum tcp_gone		 gone;
+	uint64_t		 spoke_ms;	/* the guest, or nothing is asked of it */
 	struct tcp_syn		 syn;
 	uint16_t		 peer_mss;
 
@@ -98,6 +99,8 @@ struct tcp_flow {
 	bool	 hup;		/* the end of reading was reported */
 	bool	 recheck;	/* ... or could have been */
 	bool	 waiting;	/* the pcb is in TIME_WAIT */
+	bool	 is_draining;	/* in that list */
+	bool	 acked;		/* the guest has taken bytes since the last turn */
 	bool	 want_ack;
 	bool	 blocked;	/* the link was full in the middle of output */
 	bool	 bulk;		/* the last read filled its buffer */

@@ -90,6 +90,29 @@ by_port(uint16_t gport)
 
 /* ---- the guest ---- */
 
+/* At the end it mostly knows nothing any more, and says so when it is asked. */
+static bool		 rebooted;
+static struct room_seg	 refused[256];
+static unsigned int	 nrefused;
+
+static void
+refuse(const struct room_seg *s)
+{
+	if ((s->flags & S_RST) != 0 || nrefused == sizeof(refused) /
+	    sizeof(refused[0]))
+		return;
+	refused[nrefused++] = (struct room_seg){ .v6 = s->v6,
+	    .gateway = s->dport == 53, .gport = s->gport, .dport = s->dport,
+	    .seq = s->ack, .flags = S_RST };
+}
+
+static void
+send_refusals(void)
+{
+	while (nrefused > 0)
+		room_guest_sends(&refused[--nrefused]);
+}
+
 static void
 segment(const struct room_seg *s)
 {
@@ -97,6 +120,8 @@ segment(const struct room_seg *s)
 	static uint8_t	 copy[70000];
 
 	memcpy(copy, s->data, s->len);	/* the sanitizer looks at every byte */
+	if (rebooted)
+		refuse(s);
 	if (c == NULL)
 		return;
 	nopen += (s->flags & S_SYN) != 0;
@@ -530,12 +555,13 @@ pools_full(void)
 
 /* Everything is taken back, and everything must come to an end. */
 static void
-end_all(void)
+end_all(bool silent)
 {
 	unsigned int	i, left = 0;
 
 	room_link_full = false;
 	tcp_link_writable();
+	rebooted = !silent;		/* who is silent is given up in the end */
 	in = in_end;
 	room_turn();
 	broker_acts();
@@ -549,8 +575,12 @@ end_all(void)
 	broker_acts();
 	broker_answers_all();
 	broker_acts();
-	for (i = 0; i < 9000 && (!pools_full() || stack_count() > 0); i++)
-		room_wait(100);		/* what was not acknowledged is given up */
+	for (i = 0; i < 14000 && (!pools_full() || stack_count() > 0); i++) {
+		room_wait(100);
+		send_refusals();
+	}
+	rebooted = false;
+	nrefused = 0;
 	if (!pools_full() || stack_count() > 0)
 		errx(1, "memory is left behind");
 	for (i = 0; i < sizeof(ids) / sizeof(ids[0]); i++)
@@ -609,6 +639,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	in_end = data + len;
 	while (in < in_end)
 		act();
-	end_all();
+	end_all(len > 0 && data[len - 1] % 16 == 0);
 	return 0;
 }

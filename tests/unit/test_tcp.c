@@ -674,6 +674,35 @@ test_half_closed_idle(void **state)
 	assert_int_equal(nresets, 1);
 }
 
+/* What the guest has said, and a server has yet to read, is not idle. */
+static void
+test_half_closed_unread(void **state)
+{
+	static uint8_t	data[1400], got[65536];
+	uint32_t	sent = 0, have = 0, n;
+
+	(void)state;
+	handshake();
+	while (((uint32_t)seen.window << 7) >= 1400) {
+		send_flags(S_PSH, data, 1400);
+		sent += 1400;
+	}
+	send_flags(S_FIN, NULL, 0);
+	room_wait(2000000);
+	read_broker();
+	assert_int_equal(ncloses, 0);
+	while ((n = (uint32_t)server_reads(got, sizeof(got))) > 0) {
+		have += n;
+		turn();
+	}
+	assert_int_equal(have, sent);
+	assert_int_equal(read(server, got, 1), 0);
+	/* Now it is. */
+	room_wait(602000);
+	read_broker();
+	assert_int_equal(closed.reason, REASON_IDLE);
+}
+
 /* A live connection answers a SYN with an ACK; the guest may then reset it. */
 static void
 test_challenge(void **state)
@@ -698,7 +727,7 @@ test_silent_guest(void **state)
 	handshake();
 	assert_int_equal(write(server, "x", 1), 1);
 	turn();
-	room_wait(500000);
+	room_wait(1300000);
 	read_broker();
 	assert_int_equal(closed.how, HOW_RST);
 	assert_int_equal(closed.reason, REASON_GUEST_TIMEOUT);
@@ -832,7 +861,39 @@ test_draining_bound(void **state)
 	send_raw(S_ACK, seq, ack, NULL, 0);
 	assert_int_equal(nresets, 1);
 	gport = (uint16_t)(first + 1100);
-	room_wait(600000);
+	room_wait(1300000);
+}
+
+/* But those that only wait for TIME_WAIT to end push none of them out. */
+static void
+test_draining_and_waiting(void **state)
+{
+	uint16_t	first = (uint16_t)(gport + 1);
+	unsigned int	i;
+
+	(void)state;
+	for (i = 0; i < 1120; i++) {
+		reset_all(NULL);
+		handshake();
+		if (i == 0 || i > 520)
+			assert_int_equal(write(server, "x", 1), 1);
+		shutdown(server, SHUT_WR);
+		turn();
+		if (i == 0 || i > 520)
+			send_raw(S_ACK | S_FIN, seq, ack, NULL, 0);
+		else
+			send_flags(S_FIN, NULL, 0);
+		turn();
+		assert_int_equal(closed.how, HOW_FIN);
+		fd_drop(&server);
+	}
+	gport = first;
+	seq = ISS + 2;
+	nresets = 0;
+	send_raw(S_ACK, seq, ack, NULL, 0);
+	assert_int_equal(nresets, 0);
+	gport = (uint16_t)(first + 1200);
+	room_wait(1300000);
 }
 
 /* The pools are nearly empty: a flow's first chunk is filled, the rest is lost. */
@@ -890,6 +951,7 @@ main(void)
 		T(test_revoke),
 		T(test_revoke_and_eof),
 		T(test_half_closed_idle),
+		T(test_half_closed_unread),
 		T(test_challenge),
 		T(test_silent_guest),
 		T(test_link_full),
@@ -897,6 +959,7 @@ main(void)
 		T(test_quick_answers),
 		T(test_time_wait_bound),
 		T(test_draining_bound),
+		T(test_draining_and_waiting),
 		T(test_short_memory),
 	};
 
