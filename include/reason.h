@@ -40,6 +40,7 @@ enum reason {
 	REASON_DNS_UPSTREAM,
 	REASON_REBINDING_STRIPPED,
 	REASON_NO_ROUTE,	/* to addresses of an answer, which then are left out */
+	REASON_ANSWER_CUT,	/* more addresses than an answer has room for */
 	/* limits */
 	REASON_RATE,
 	REASON_CONNS,
@@ -48,6 +49,9 @@ enum reason {
 	REASON_IDLE,
 	REASON_RESOURCE,
 	REASON_KERNEL_MEMORY,
+	REASON_PINS,		/* all of the guest's, or of one name, one address */
+	REASON_PINS_NAME,
+	REASON_PINS_ADDRESS,
 	REASON_AUDIT_RATE,
 	REASON_AUDIT_UNAVAILABLE,
 	/* ends of an open flow */

@@ -67,11 +67,11 @@ struct resolver_answer {
 	uint32_t	ttl;		/* seconds: the least in chain and addresses */
 	uint32_t	secure;		/* 1: validated by DNSSEC */
 	uint32_t	n, nchain;
-	uint32_t	zero;
+	uint32_t	more;		/* 1: there are others, for which is no room */
 	struct endpoint	addr[ANSWER_MAX];	/* port 0, of the asked family */
 	struct name	chain[RESOLVE_CHAIN_MAX];	/* CNAME targets, in order */
 };
-static_assert(sizeof(struct resolver_answer) == 16 + 24 + 64 * 20 + 8 * 256,
+static_assert(sizeof(struct resolver_answer) == 16 + 24 + 256 * 20 + 8 * 256,
     "resolver_answer");
 
 #endif

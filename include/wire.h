@@ -227,7 +227,7 @@ enum answer_code {			/* what the frame makes of it */
 	ANSWER_SERVFAIL,
 	ANSWER_REFUSED			/* a limit: try later */
 };
-#define ANSWER_MAX	64		/* addresses; also the pins of one name */
+#define ANSWER_MAX	256		/* addresses */
 
 struct wire_answer {
 	struct wire_head head;
@@ -237,7 +237,7 @@ struct wire_answer {
 	uint32_t	zero;
 	struct endpoint	addr[ANSWER_MAX];	/* port 0; the rest ADDR_NONE */
 };
-static_assert(sizeof(struct wire_answer) == 16 + 16 + 64 * 20, "wire_answer");
+static_assert(sizeof(struct wire_answer) == 16 + 16 + 256 * 20, "wire_answer");
 
 /* At most this many GRANTs without their ACK, per guest (security.md E2). */
 #define WIRE_INFLIGHT_MAX	16

@@ -380,6 +380,12 @@ void	question_refuse(struct question *);
 void	question_reset(struct guest *);
 void	question_end_all(struct guest *, enum reason);
 
+/* conclude.c */
+void	conclude_record(const struct question *, struct record_named *);
+void	conclude_answer(struct question *, const struct resolver_answer *);
+void	conclude_refused(struct question *, enum reason,
+	    struct record_named *);
+
 /* reply.c */
 void	reply_send(struct guest *, uint64_t id, const struct wire_answer *);
 void	reply_flush(struct guest *);
@@ -461,6 +467,8 @@ void	record_named(const struct named *, const char *names,
 	    const struct record *, struct record_named *);
 char	*record_names(const struct guest *, const struct endpoint *dst,
 	    const struct named *);
+char	*record_lapsed(const struct guest *, const struct endpoint *dst,
+	    struct named *);
 uint64_t record_write(struct guest *, struct record *);
 uint64_t record_write_named(struct guest *, struct record_named *);
 uint64_t record_put(struct guest *, const struct named *, const char *names,

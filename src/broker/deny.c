@@ -28,7 +28,8 @@ is_limit(enum reason why)
 	return why == REASON_RATE || why == REASON_CONNS ||
 	    why == REASON_PENDING || why == REASON_RESOURCE ||
 	    why == REASON_DNS_BUDGET || why == REASON_KERNEL_MEMORY ||
-	    why == REASON_AUDIT_RATE;
+	    why == REASON_PINS || why == REASON_PINS_NAME ||
+	    why == REASON_PINS_ADDRESS || why == REASON_AUDIT_RATE;
 }
 
 /* The transition only: what was denied or ended has records of its own. */
@@ -114,6 +115,7 @@ deny_open(struct guest *g, const struct wire_open *m, enum reason why,
     uint32_t rule, const struct named *named)
 {
 	enum aggregate_how	h = denied(g, why);
+	struct named		lapsed;
 	struct record		r;
 	char			*names;
 
@@ -126,7 +128,11 @@ deny_open(struct guest *g, const struct wire_open *m, enum reason why,
 		r.g_src = m->guest;
 		r.g_dst = m->dst;
 		record_rule(g->broker, rule, &r);
-		names = record_names(g, &m->dst, named);
+		if (why == REASON_PIN_EXPIRED) {
+			names = record_lapsed(g, &m->dst, &lapsed);
+			named = &lapsed;
+		} else
+			names = record_names(g, &m->dst, named);
 		record_put(g, named, names, &r);
 		free(names);
 	}

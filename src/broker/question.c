@@ -1,12 +1,10 @@
 /*
- * A guest's questions for names: budget, law, static hosts, the log, the resolver;
- * and what becomes of an answer: the floor's part is taken out, the rest is pinned,
- * recorded and told.
+ * A guest's questions for names: budget, law, static hosts, the log, the resolver.
+ * What becomes of an answer is conclude.c's.
  *
  * Trusts: the policy; resolver.c for the form of an answer.
  * Must not: let a name that the law refuses leave this process, or one that has no
- * dns.ask; tell an address that the floor keeps from the guest, or tell one before
- * it is pinned; leave a dns.ask without its one dns, whoever dies.
+ * dns.ask; leave a dns.ask without its one dns, whoever dies.
  *
  * A name that only a wildcard or `any` allows is of the guest's own making and can
  * carry what it likes, so its dns.ask is on the disk before the name leaves the host
@@ -21,77 +19,11 @@
 #include "broker.h"
 #include "log.h"
 
-#define DENIED_TTL	5u		/* s: a policy may be changed, and soon asked again */
-#define UNROUTED_TTL	5u		/* s: a route may come */
 #define STATIC_TTL	3600u		/* of a `host` statement's answers */
 #define QUESTION_LINES	4096u		/* bytes of dns.ask and dns, about */
 #define QTYPE_MAX	65535u		/* RFC 1035, 3.2.2 */
 
-/* ---- the record, and the guest's answer ------------------------------------------- */
-
-static void
-record_begin(const struct question *q, struct record_named *r)
-{
-	const struct guest	*g = q->guest;
-
-	memset(r, 0, sizeof(*r));
-	record_init(g->broker, g, REC_DNS, &r->r);
-	r->r.flow = q->ask;
-	r->r.verdict = q->verdict;
-	r->r.reason = q->reason;
-	record_rule(g->broker, q->rule, &r->r);
-	r->name = q->name;
-	r->qtype = q->qtype;
-}
-
-static enum answer_code
-code_of(enum reason why)
-{
-	switch (why) {
-	case REASON_DNS_BUDGET:
-	case REASON_AUDIT_RATE:
-		return ANSWER_REFUSED;
-	case REASON_TYPE_NOT_ALLOWED:
-		return ANSWER_NODATA;
-	case REASON_REBINDING_STRIPPED:
-		return ANSWER_NXDOMAIN;
-	case REASON_AUDIT_UNAVAILABLE:
-	case REASON_SHUTDOWN:
-	case REASON_RESOURCE:
-	case REASON_DNS_BOGUS:
-	case REASON_DNS_UPSTREAM:
-		return ANSWER_SERVFAIL;
-	default:
-		return ANSWER_DENIED;
-	}
-}
-
-/* The question is over when this is told, or now if nobody is there to tell. */
-static void
-tell(struct question *q, const struct wire_answer *a)
-{
-	if (q->id != 0)
-		reply_send(q->guest, q->id, a);
-	else
-		q->guest->nquestions--;
-}
-
-/* The guest gets nothing, and this is why. */
-static void
-refuse(struct question *q, enum reason why, struct record_named *r)
-{
-	struct wire_answer	a;
-
-	memset(&a, 0, sizeof(a));
-	a.code = code_of(why);
-	if (a.code != ANSWER_SERVFAIL && a.code != ANSWER_REFUSED)
-		a.ttl = DENIED_TTL;
-	r->r.verdict = VERDICT_DENY;
-	r->r.reason = why;
-	r->ttl = a.ttl;
-	deny_question(q->guest, r);
-	tell(q, &a);
-}
+/* ---- its end ----------------------------------------------------------------------- */
 
 static void
 end(struct question *q)
@@ -101,143 +33,12 @@ end(struct question *q)
 	free(q);
 }
 
-/* ---- an answer -------------------------------------------------------------------- */
-
-static uint32_t
-clamp(uint32_t ttl, uint32_t min, uint32_t max)
-{
-	return ttl < min ? min : ttl > max ? max : ttl;
-}
-
-enum fate { TOLD, FLOORED, UNROUTED };
-
-/*
- * A guest that was told an address without a route would try it first, perhaps for
- * long. What for is not known yet: the kernel is asked as for TCP.
- */
-static enum fate
-fate_of(const struct guest *g, const struct endpoint *e)
-{
-	uint32_t	own;
-	enum route_kind	kind = host_look(g->broker, PROTO_TCP, NULL, e, &own);
-
-	if (!policy_reaches(g->broker->policy, g->broker->tenant, e, own))
-		return FLOORED;
-	return kind == ROUTE_NONE ? UNROUTED : TOLD;
-}
-
-/*
- * What floor and routes leave goes to the guest and into the record. What they do
- * not is in `detail', the floor's first.
- */
-static void
-strip(const struct guest *g, const struct resolver_answer *m,
-    struct wire_answer *a, struct record_named *r)
-{
-	enum fate	fate[ANSWER_MAX];
-	char		text[ENDPOINT_STRLEN];
-	uint32_t	i;
-
-	for (i = 0; i < m->n; i++) {
-		addr_print(&m->addr[i], text);
-		if ((fate[i] = fate_of(g, &m->addr[i])) == TOLD) {
-			a->addr[a->n++] = m->addr[i];
-			record_list(r->ips, sizeof(r->ips), text);
-		} else if (fate[i] == FLOORED) {
-			r->stripped++;
-			record_list(r->r.detail, sizeof(r->r.detail), text);
-		}
-	}
-	for (i = 0; i < m->n; i++) {
-		if (fate[i] != UNROUTED)
-			continue;
-		if (r->r.reason == REASON_NONE)
-			r->r.reason = REASON_NO_ROUTE;
-		addr_print(&m->addr[i], text);
-		record_list(r->r.detail, sizeof(r->r.detail), text);
-	}
-	r->r.n = a->n;
-}
-
-static void
-pin(const struct question *q, const struct wire_answer *a)
-{
-	const struct policy_resolver	*p =
-	    policy_resolver(q->guest->broker->policy);
-	uint64_t			 now = boot_now();
-	uint32_t			 i;
-
-	for (i = 0; i < a->n; i++)
-		pins_put(q->guest->pins, &q->name, &a->addr[i], now +
-		    ((uint64_t)a->ttl + p->pin_grace) * SEC, now);
-}
-
-/* NXDOMAIN, NODATA or no answer at all: the law allowed it, the world did not. */
-static void
-fill_empty(const struct resolver_answer *m, struct wire_answer *a,
-    struct record_named *r)
-{
-	a->code = m->status == RESOLVE_NODATA ? ANSWER_NODATA :
-	    m->status == RESOLVE_NXDOMAIN ? ANSWER_NXDOMAIN : ANSWER_SERVFAIL;
-	if (m->status == RESOLVE_BOGUS)
-		r->r.reason = REASON_DNS_BOGUS;
-	else if (m->status == RESOLVE_FAILED)
-		r->r.reason = REASON_DNS_UPSTREAM;
-}
-
-static void
-record_chain(const struct resolver_answer *m, struct record_named *r)
-{
-	uint32_t	i;
-
-	for (i = 0; i < m->nchain; i++)
-		record_list(r->chain, sizeof(r->chain), m->chain[i].text);
-	r->secure = m->secure;
-}
-
-static void
-conclude(struct question *q, const struct resolver_answer *m)
-{
-	const struct policy_resolver	*p =
-	    policy_resolver(q->guest->broker->policy);
-	struct record_named		 r;
-	struct wire_answer		 a;
-
-	record_begin(q, &r);
-	record_chain(m, &r);
-	memset(&a, 0, sizeof(a));
-	strip(q->guest, m, &a, &r);
-	if (!audit_up(q->guest->broker)) {
-		refuse(q, REASON_AUDIT_UNAVAILABLE, &r);
-		return;
-	}
-	if (m->n > 0 && r.stripped == m->n) {
-		refuse(q, REASON_REBINDING_STRIPPED, &r);
-		return;
-	}
-	if (a.n > 0) {
-		a.code = ANSWER_ADDRESSES;
-		a.ttl = clamp(m->ttl, p->pin_min, p->pin_max);
-		pin(q, &a);
-	} else if (m->n > 0) {
-		a.code = ANSWER_NODATA;		/* some are there, for others */
-		a.ttl = UNROUTED_TTL;
-	} else {
-		fill_empty(m, &a, &r);
-		a.ttl = a.code == ANSWER_SERVFAIL ? 0 :
-		    clamp(m->ttl, 0, p->pin_max);
-	}
-	r.ttl = a.ttl;
-	record_write_named(q->guest, &r);
-	tell(q, &a);
-}
-
 /* Takes the question. */
 void
 question_settle(struct question *q, const struct resolver_answer *m)
 {
 	if (q->guest != NULL)
-		conclude(q, m);
+		conclude_answer(q, m);
 	end(q);
 }
 
@@ -330,7 +131,7 @@ leave(struct question *q, bool counted)
 		return;
 	}
 	q->ask = ++b->flow_number;
-	record_begin(q, &r);
+	conclude_record(q, &r);
 	r.r.type = REC_DNS_ASK;
 	r.urgent = counted || !audit_sent(b);
 	rec = record_write_named(q->guest, &r);
@@ -352,8 +153,8 @@ question_refuse(struct question *q)
 {
 	struct record_named	r;
 
-	record_begin(q, &r);
-	refuse(q, REASON_AUDIT_UNAVAILABLE, &r);
+	conclude_record(q, &r);
+	conclude_refused(q, REASON_AUDIT_UNAVAILABLE, &r);
 	end(q);
 }
 
@@ -374,8 +175,8 @@ ask(struct question *q)
 		leave(q, counted);
 		return;
 	}
-	record_begin(q, &r);
-	refuse(q, why, &r);
+	conclude_record(q, &r);
+	conclude_refused(q, why, &r);
 	end(q);
 }
 
@@ -421,7 +222,7 @@ give_up(struct question *q, enum reason why)
 	struct broker		*b = q->guest->broker;
 	struct record_named	 r;
 
-	record_begin(q, &r);
+	conclude_record(q, &r);
 	r.r.reason = why;
 	record_write_named(q->guest, &r);
 	TAILQ_REMOVE(&q->guest->questions, q, of);

@@ -105,6 +105,25 @@ record_undecided(const struct flow *f, enum record_type type, struct record *r)
 	memset(r->loc, 0, sizeof(r->loc));
 }
 
+static char *
+list_names(const struct bound *bound)
+{
+	char	list[RECORD_LIST_MAX];
+	size_t	i, at = 0;
+
+	for (i = 0; i < bound->n; i++) {
+		if (at + bound->name[i]->len + sizeof(",...") > sizeof(list)) {
+			at += (size_t)snprintf(list + at, sizeof(list) - at,
+			    "...,");
+			break;
+		}
+		at += (size_t)snprintf(list + at, sizeof(list) - at, "%s,",
+		    bound->name[i]->text);
+	}
+	list[at - 1] = '\0';
+	return strdup(list);
+}
+
 /*
  * The names of an address that has several, where it is not known which one a flow
  * is of; with commas, as they stand in the line. NULL: there is nothing to tell.
@@ -114,25 +133,25 @@ record_names(const struct guest *g, const struct endpoint *dst,
     const struct named *n)
 {
 	struct bound	bound;
-	char		list[RECORD_LIST_MAX];
-	size_t		i, at = 0;
 
 	if (n != NULL && n->name.len > 0)
 		return NULL;
 	pins_bound(g->pins, dst, boot_now(), &bound);
-	if (bound.n < 2)
-		return NULL;
-	for (i = 0; i < bound.n; i++) {
-		if (at + bound.name[i]->len + sizeof(",...") > sizeof(list)) {
-			at += (size_t)snprintf(list + at, sizeof(list) - at,
-			    "...,");
-			break;
-		}
-		at += (size_t)snprintf(list + at, sizeof(list) - at, "%s,",
-		    bound.name[i]->text);
-	}
-	list[at - 1] = '\0';
-	return strdup(list);
+	return bound.n < 2 ? NULL : list_names(&bound);
+}
+
+/* The same of those that it had; if there is one only, that is in *n. */
+char *
+record_lapsed(const struct guest *g, const struct endpoint *dst,
+    struct named *n)
+{
+	struct bound	bound;
+
+	memset(n, 0, sizeof(*n));
+	pins_lapsed(g->pins, dst, boot_now(), &bound);
+	if (bound.n == 1)
+		n->name = *bound.name[0];
+	return bound.n < 2 ? NULL : list_names(&bound);
 }
 
 /* ---- what it costs its guest ------------------------------------------------------ */

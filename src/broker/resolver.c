@@ -175,9 +175,10 @@ answered(void *room, const void *msg, int fd)
 	if (q == NULL)
 		return child_refuse(&r->child, "unasked-answer");
 	if (m->status < RESOLVED || m->status > RESOLVE_FAILED ||
-	    m->zero != 0 || m->secure > 1)
+	    m->more > 1 || m->secure > 1)
 		return child_refuse(&r->child, "bad-answer");
 	if (m->n > ANSWER_MAX || (m->n > 0) != (m->status == RESOLVED) ||
+	    m->more > m->n ||
 	    !addresses_valid(m, q->qtype))
 		return child_refuse(&r->child, "bad-addresses");
 	if (m->nchain > RESOLVE_CHAIN_MAX || !chain_valid(m))

@@ -29,7 +29,7 @@
 #define TYPE_SOA	6
 #define SOA_NUMBERS	20		/* bytes, behind its two names */
 #define RR_FIXED	10		/* type, class, TTL, length */
-#define RECORDS_MAX	512		/* of an answer that is looked at */
+#define RECORDS_MAX	1024		/* of an answer that are looked at */
 /*
  * Seconds that a "no" lasts at most. Names come into being and are asked for at
  * once; libunbound's cache is given the same ("cache-max-negative-ttl:").
@@ -42,7 +42,8 @@ struct message {
 	const uint8_t	*at;
 	size_t		 len;
 	size_t		 answers;	/* where they begin */
-	unsigned int	 count;		/* how many */
+	unsigned int	 count;		/* how many, of those that are looked at */
+	bool		 rest;		/* there are others */
 	unsigned int	 authority;	/* how many follow them there */
 	unsigned int	 rcode;
 	bool		 served;	/* RA or AA: the server does this for us */
@@ -231,14 +232,16 @@ open_message(struct message *m, const uint8_t *p, size_t len,
 	m->rcode = p[3] & RCODE_MASK;
 	m->served = (p[3] & FLAG_RA) != 0 || (p[2] & FLAG_AA) != 0;
 	m->count = get16(p + 6);
+	m->rest = m->count > RECORDS_MAX;
+	if (m->rest)
+		m->count = RECORDS_MAX;
 	m->authority = get16(p + 8);
 	if (!host_name(m, at, &asked) || !name_equal(&asked, name) ||
 	    !skip_name(m, &at) || len - at < 4 || get16(p + at) != qtype ||
 	    get16(p + at + 2) != CLASS_IN)
 		return false;
 	m->answers = at + 4;
-	return m->count <= RECORDS_MAX &&
-	    (m->rcode == RCODE_NOERROR || m->rcode == RCODE_NXDOMAIN);
+	return m->rcode == RCODE_NOERROR || m->rcode == RCODE_NXDOMAIN;
 }
 
 static void
@@ -248,7 +251,7 @@ lower_ttl(struct resolver_answer *a, const struct rr *rr)
 		a->ttl = rr->ttl;
 }
 
-/* An address at the end of the chain; doubles and what is over are left out. */
+/* An address at the end of the chain; doubles are left out, and what is over. */
 static bool
 take_address(const struct message *m, const struct rr *rr,
     struct resolver_answer *a)
@@ -267,6 +270,8 @@ take_address(const struct message *m, const struct rr *rr,
 			return true;
 	if (a->n < ANSWER_MAX)
 		a->addr[a->n++] = e;
+	else
+		a->more = 1;
 	return true;
 }
 
@@ -403,8 +408,11 @@ message_read(const uint8_t *p, size_t len, const struct name *name,
 	a->ttl = UINT32_MAX;
 	if (open_message(&m, p, len, name, qtype) &&
 	    follow(&m, name, qtype, a)) {
+		a->more |= m.rest;
 		if (a->n > 0)
 			a->status = m.rcode == RCODE_NOERROR ? RESOLVED : 0;
+		else if (m.rest)
+			a->status = 0;	/* among those, perhaps */
 		else if (m.rcode == RCODE_NXDOMAIN)
 			a->status = RESOLVE_NXDOMAIN;
 		else

@@ -205,12 +205,12 @@ def test_rebinding(b):
 
 def test_long_lists(b):
     f = world(b)
-    addrs = [f"2001:db8:1111:2222:3333:4444:5555:{i:x}" for i in range(64)]
+    addrs = [f"2001:db8:1111:2222:3333:4444:5555:{i:x}" for i in range(ANSWER_MAX)]
     chain = [f"{'x' * 60}.{'y' * 60}.{'z' * 60}.{i}.test" for i in range(8)]
     got = resolve(b, f, "a.test", addrs, AAAA, chain=chain)
     assert got[2] == addrs
     r = b.one("dns")
-    assert r.n == 64 and r.ips[-1] == "..." and r.chain[-1] == "..."
+    assert r.n == ANSWER_MAX and r.reason == "none" and r.ips[-1] == "..." and r.chain[-1] == "..."
     assert list(r.ips[:-1]) == addrs[:len(r.ips) - 1] and len(r.ips) > 20
     assert list(r.chain[:-1]) == chain[:len(r.chain) - 1]
     resolve(b, f, "b.test", ["192.0.2.7"], chain=["c.test"])
@@ -478,7 +478,8 @@ LIES = {
     "status_0": ("bad-answer", lambda r, n: r.answer(n, [], status=0)),
     "status_6": ("bad-answer", lambda r, n: r.answer(n, [], status=6)),
     "secure": ("bad-answer", lambda r, n: r.answer(n, [], secure=2)),
-    "zero": ("bad-answer", lambda r, n: r.answer(n, [], zero=1)),
+    "zero": ("bad-answer", lambda r, n: r.answer(n, [], more=2)),
+    "more": ("bad-addresses", lambda r, n: r.answer(n, [], more=1)),
     "unasked": ("unasked-answer", lambda r, n: r.answer(n + 1, ["192.0.2.1"])),
     "number_0": ("unasked-answer", lambda r, n: r.answer(0, ["192.0.2.1"])),
     "hello_twice": ("wrong-state", lambda r, n: r.bench.greets(

@@ -35,6 +35,7 @@ ROLE_FRAME, ROLE_RECORDER, ROLE_RESOLVER, ROLE_INSPECTOR = 2, 3, 5, 6
 A, AAAA, HTTPS = 1, 28, 65
 RESOLVED, NODATA, NXDOMAIN, BOGUS, FAILED = 1, 2, 3, 4, 5
 (ADDRESSES, ANS_NODATA, ANS_NXDOMAIN, DENIED, SERVFAIL, REFUSED) = range(1, 7)
+ANSWER_MAX = 256
 NAMED, NAMELESS, BAD = 1, 2, 3
 TLS, HTTP, EITHER = 1, 2, 3
 NEEDS_RESOLVER, NEEDS_INSPECTOR = 1, 2
@@ -273,10 +274,10 @@ class Frame:
         """(code, ttl, addresses) of the next message, an ANSWER."""
         self.expect(ANSWER, ident, timeout)
         code, ttl, n, zero = struct.unpack_from("<4I", self.last, 16)
-        assert zero == 0 and len(self.last) == 1312
+        assert zero == 0 and len(self.last) == 32 + 20 * ANSWER_MAX
         addrs = [endpoint_text(self.last[32 + 20 * i:52 + 20 * i])
-                 for i in range(64)]
-        assert addrs[n:] == [None] * (64 - n)
+                 for i in range(ANSWER_MAX)]
+        assert addrs[n:] == [None] * (ANSWER_MAX - n)
         assert all(port == 0 for _, port in addrs[:n])
         return code, ttl, [a for a, _ in addrs[:n]]
 
@@ -365,15 +366,15 @@ class Resolver:
         return struct.unpack_from("<Q", data, 8)[0], name_text(data[24:]), qtype
 
     def answer(self, number, addrs=(), ttl=300, status=None, chain=(),
-               secure=0, n=None, nchain=None, zero=0):
+               secure=0, n=None, nchain=None, more=0):
         if status is None:
             status = RESOLVED if addrs else NODATA
         raw = [a if isinstance(a, bytes) else endpoint(a) for a in addrs]
         names = b"".join(name(c) for c in chain[:8])
         self.chan.send(head(R_ANSWER, number) + struct.pack(
             "<6I", status, ttl, secure, len(raw) if n is None else n,
-            len(chain) if nchain is None else nchain, zero) +
-            b"".join(raw[:64]).ljust(64 * 20, b"\0") +
+            len(chain) if nchain is None else nchain, more) +
+            b"".join(raw[:ANSWER_MAX]).ljust(ANSWER_MAX * 20, b"\0") +
             names.ljust(8 * 256, b"\0"))
 
     def gone(self, sig=9, status=0):
@@ -603,21 +604,22 @@ class Bench:
         self.spawned.remove((role, slot))
         self.died(role, slot, pid=0, err=err)
 
-    def attach(self, slot=0):
+    def attach(self, slot=0, **families):
         """A guest, whose frame is asked for."""
-        self.link(slot)
+        self.link(slot, **families)
         self.wait(lambda: (ROLE_FRAME, slot) in self.spawned)
 
-    def link(self, slot=0):
+    def link(self, slot=0, v4=True, v6=True):
         """A link that wants a frame."""
         lease = endpoint(GUEST) + endpoint(GATEWAY) + struct.pack("<I", 24)
         lease6 = endpoint(GUEST6) + endpoint(GATEWAY6) + struct.pack("<I", 64)
+        lease, lease6 = lease if v4 else bytes(44), lease6 if v6 else bytes(44)
         self.keeper.send(head(K_GUEST, slot) + struct.pack(
             "<64sIII6s6s", b"guest%d" % slot, 1, 0, 1500, bytes(6),
             bytes(6)) + lease + lease6 + bytes(8))
 
-    def guest(self, slot=0, greet=True):
-        self.attach(slot)
+    def guest(self, slot=0, greet=True, **families):
+        self.attach(slot, **families)
         return self.frame(slot, greet)
 
     def hang_up(self, frame):

@@ -75,7 +75,7 @@ def answer(ident, qtype, name):
     body = b"".join(struct.pack("=BBH", family, 0, 0) + a.ljust(16, b"\0")
                     for a in addresses(name, family, n))
     return struct.pack("=IIQIIII", ANSWER, 0, ident, code, 60, n, 0) + \
-        body.ljust(64 * 20, b"\0")
+        body.ljust(256 * 20, b"\0")
 
 
 def lease(guest, gateway, bits):

@@ -106,7 +106,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (len < 4)
 		return 0;
 	if ((data[0] & 2) == 0)
-		question(data[0], data[1] % (ANSWER_MAX + 1), get16(data + 2),
+		question(data[0], (data[1] * 5u) % (ANSWER_MAX + 1), get16(data + 2),
 		    data + 4, len - 4);
 	else
 		flight(data[0] & 1 ? PEEK_HTTP : PEEK_TLS, 1u + data[1],

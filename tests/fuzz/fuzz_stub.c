@@ -30,7 +30,8 @@ check(const struct resolver_answer *a, uint32_t qtype)
 	uint32_t	i;
 
 	MUST(a->status >= RESOLVED && a->status <= RESOLVE_FAILED);
-	MUST(a->status != RESOLVE_BOGUS && a->secure == 0 && a->zero == 0);
+	MUST(a->status != RESOLVE_BOGUS && a->secure == 0);
+	MUST(a->more == 0 || (a->more == 1 && a->n > 0));
 	MUST(a->n <= ANSWER_MAX && a->nchain <= RESOLVE_CHAIN_MAX);
 	MUST((a->n > 0) == (a->status == RESOLVED));
 	MUST(a->ttl <= (a->status == RESOLVED ? INT32_MAX : 60));

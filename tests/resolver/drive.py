@@ -20,7 +20,7 @@ CONFIG, ASK, HELLO, ANSWER = 400, 401, 430, 431
 A, AAAA = 1, 28
 RESOLVED, NODATA, NXDOMAIN, BOGUS, FAILED = range(1, 6)
 WORD = {1: "resolved", 2: "nodata", 3: "nxdomain", 4: "bogus", 5: "failed"}
-TIMEOUT, OPEN_MAX, ADDRESSES, CHAIN = 10, 4096, 64, 8
+TIMEOUT, OPEN_MAX, ADDRESSES, CHAIN = 10, 4096, 256, 8
 MAGIC, VERSION = 0x53414c59, 2
 BUILD = os.environ.get("builddir", ".")
 SRC = os.environ.get("srcdir", os.path.dirname(os.path.dirname(os.path.dirname(
@@ -30,7 +30,7 @@ SKIP = 77
 WRAP = os.environ.get("RESOLVER_WRAP", "").split()
 HEAD = struct.Struct("=IIQ")
 FIXED = struct.Struct("=IIQ6I")
-ANSWER_SIZE = 16 + 24 + 64 * 20 + 8 * 256
+ANSWER_SIZE = 16 + 24 + ADDRESSES * 20 + CHAIN * 256
 
 
 def program(engine):
@@ -93,9 +93,10 @@ class Answer:
     def __init__(self, data):
         assert len(data) == ANSWER_SIZE, len(data)
         (kind, zero, self.id, self.status, self.ttl, self.secure, n, nchain,
-         zero2) = FIXED.unpack_from(data)
-        assert (kind, zero, zero2) == (ANSWER, 0, 0), (kind, zero, zero2)
+         self.more) = FIXED.unpack_from(data)
+        assert (kind, zero) == (ANSWER, 0), (kind, zero)
         assert n <= ADDRESSES and nchain <= CHAIN
+        assert self.more == 0 or (self.more == 1 and n > 0), self.more
         self.addr, self.chain = [], []
         for i in range(ADDRESSES):
             at = 40 + 20 * i

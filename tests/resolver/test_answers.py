@@ -25,8 +25,9 @@ ZONE = {
     "dangling.test": {CNAME: ["nowhere.test"]},
     "toempty.test": {CNAME: ["v4only.test"]},
     "big.test": {A: [f"198.51.100.{i}" for i in range(60)]},
-    "huge.test": {A: [f"198.51.{100 + i // 200}.{i % 200}"
-                      for i in range(250)]},
+    **{n: {A: [f"198.51.{100 + i // 200}.{i % 200}" for i in range(number)]}
+       for n, number in (("full.test", 256), ("huge.test", 257),
+                         ("vast.test", 2000))},
     "seven.test": {CNAME: ["s1.test"]},
     **{f"s{i}.test": {CNAME: [f"s{i + 1}.test"]} for i in range(1, 8)},
     "s8.test": {A: ["192.0.2.8"]},
@@ -83,9 +84,13 @@ def test_chains(engine):
 def test_tcp(engine):
     with Server(honest(ZONE)) as s, Resolver(engine, [s.upstream()]) as r:
         check(r.ask("big.test"), RESOLVED, ZONE["big.test"][A])
-        got = r.ask("huge.test")
-        assert got.status == RESOLVED and len(got.addr) == ADDRESSES
-        assert set(got.addr) < set(ZONE["huge.test"][A])
+        got = r.ask("full.test")
+        check(got, RESOLVED, ZONE["full.test"][A])
+        assert len(got.addr) == ADDRESSES and got.more == 0
+        for huge in "huge.test", "vast.test":   # some, and that they are not all
+            got = r.ask(huge)
+            assert got.status == RESOLVED and len(got.addr) == ADDRESSES
+            assert set(got.addr) < set(ZONE[huge][A]) and got.more == 1
         assert "tcp" in {q.transport for q in s.seen}
 
 

@@ -20,7 +20,7 @@ from drive import *  # noqa: E402
 NSD, UNBOUND = (shutil.which(p, path="/usr/sbin:" + os.environ["PATH"])
                 for p in ("nsd", "unbound"))
 MANY = [(f"n{i}.lab.test", f"198.18.{i // 250}.{i % 250}") for i in range(1000)]
-BIG = [f"198.51.{i // 200}.{i % 200}" for i in range(250)]
+BIG = [f"198.51.{i // 200}.{i % 200}" for i in range(700)]
 DNS = "dns.lab.test"
 work = tempfile.mkdtemp()
 os.chmod(work, 0o755)
@@ -145,6 +145,7 @@ def questions(r):
         assert got.key() == want, (text, got, want)
     got = r.ask("big.lab.test")
     assert len(got.addr) == ADDRESSES and set(got.addr) < set(BIG), got
+    assert got.more == 1
 
 
 def thousand(r):

@@ -488,12 +488,13 @@ test_sizes(void **state)
 			if (i >= 2) {
 				edns(sizes[i / 2 - 1], 0, 0, NULL, 0);
 				limit = sizes[i / 2 - 1] < 512 ? 512 :
-				    sizes[i / 2 - 1];
+				    sizes[i / 2 - 1] < 4096 ?
+				    sizes[i / 2 - 1] : 4096;
 			}
 			send_query();
 			broker(ANSWER_ADDRESSES, n, v6);
 			len = answered();
-			assert_true(len <= limit && len <= 4096);
+			assert_true(len <= limit);
 			assert_int_equal(seen.edns, i >= 2);
 			assert_int_equal(seen.size, i >= 2 ? 4096 : 0);
 			if (qlen + n * (v6 ? 28u : 16u) <= limit) {
@@ -506,7 +507,7 @@ test_sizes(void **state)
 			}
 			for (k = 0; k < seen.answers; k++)
 				assert_int_equal(seen.data[k][v6 ? 15 : 3],
-				    k + 1);
+				    (k + 1) % 256);
 		}
 }
 

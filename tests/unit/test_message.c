@@ -14,7 +14,7 @@
 
 /* An answer to "a.test A" with the records that are added to it. */
 struct packet {
-	uint8_t	at[2048];
+	uint8_t	at[65536];
 	size_t	len;
 };
 
@@ -53,7 +53,8 @@ record(struct packet *p, const char *owner, size_t ownerlen, uint8_t type,
 	put(p, owner, ownerlen);
 	put(p, fixed, sizeof(fixed));
 	put(p, data, len);
-	p->at[7]++;
+	if (++p->at[7] == 0)
+		p->at[6]++;
 }
 #define RR(p, owner, type, data)					\
 	record(p, owner, sizeof(owner) - 1, type, data, sizeof(data) - 1)
@@ -127,6 +128,20 @@ test_fits(void **state)
 }
 
 static void
+many(struct packet *p, unsigned int n)
+{
+	char		ip[] = IP;
+	unsigned int	i;
+
+	begin(p, 0);
+	for (i = 0; i < n; i++) {
+		ip[2] = (char)(i / 256);
+		ip[3] = (char)i;
+		record(p, SELF, 2, 1, ip, 4);
+	}
+}
+
+static void
 test_addresses(void **state)
 {
 	struct packet	p;
@@ -146,12 +161,26 @@ test_addresses(void **state)
 	assert_int_equal(endpoint_u32(&got.addr[1]), 0xc0000202);
 	assert_int_equal(got.ttl, 0x100);
 	begin(&p, 0);
-	for (i = 0; i < ANSWER_MAX + 1; i++) {
-		ip[3] = (char)i;
-		record(&p, SELF, 2, 1, ip, 4);
-	}
+	many(&p, ANSWER_MAX);
+	ip[2] = 0;
+	record(&p, SELF, 2, 1, ip, 4);		/* a double is none more */
 	assert_int_equal(read_it(&p), RESOLVED);
 	assert_int_equal(got.n, ANSWER_MAX);
+	assert_int_equal(got.more, 0);
+	many(&p, ANSWER_MAX + 1);
+	assert_int_equal(read_it(&p), RESOLVED);
+	assert_int_equal(got.n, ANSWER_MAX);
+	assert_int_equal(got.more, 1);
+	many(&p, 4000);				/* more than are looked at */
+	assert_int_equal(read_it(&p), RESOLVED);
+	assert_int_equal(got.n, ANSWER_MAX);
+	assert_int_equal(got.more, 1);
+	begin(&p, 0);				/* none among those */
+	for (i = 0; i < 1024; i++)
+		RR(&p, "\1b\4test\0", 1, IP);
+	assert_int_equal(read_it(&p), RESOLVE_NODATA);
+	RR(&p, SELF, 1, IP);
+	assert_int_equal(read_it(&p), RESOLVE_FAILED);
 }
 
 static void

@@ -31,7 +31,7 @@ put(struct pins *p, const char *prefix, unsigned int n, uint32_t addr,
 	struct name	name = named(prefix, n);
 	struct endpoint	e = endpoint_v4(addr, 0);
 
-	pins_put(p, &name, &e, until, now);
+	assert_int_equal(pins_put(p, &name, &e, 1, until, now), PINS_PUT);
 }
 
 static struct bound
@@ -80,7 +80,31 @@ pinned_until(void **state)
 	assert_true(b.lapsed);
 	b = bound(p, 1, 100 + PINS_LAPSED);
 	assert_false(b.lapsed);
-	assert_int_equal(pins_count(p), 0);
+	put(p, "a", 1, 2, 2 * PINS_LAPSED, 100 + PINS_LAPSED);
+	assert_int_equal(pins_count(p), 1);	/* forgotten with the next */
+	assert_int_equal(pins_end(p), 2 * PINS_LAPSED);
+}
+
+/* For the record only: by which names it was reached. */
+static void
+known_as(void **state)
+{
+	struct pins	*p = *state;
+	struct endpoint	 e = endpoint_v4(1, 443);
+	struct bound	 b;
+
+	put(p, "b", 1, 1, 100, 0);
+	put(p, "a", 1, 1, 100, 0);
+	put(p, "c", 1, 1, 200, 0);
+	pins_lapsed(p, &e, 99, &b);
+	assert_int_equal(b.n, 0);
+	pins_lapsed(p, &e, 100, &b);
+	assert_int_equal(b.n, 2);
+	assert_string_equal(b.name[0]->text, "a01.test");
+	assert_string_equal(b.name[1]->text, "b01.test");
+	pins_lapsed(p, &e, 100 + PINS_LAPSED, &b);
+	assert_int_equal(b.n, 1);
+	assert_string_equal(b.name[0]->text, "c01.test");
 }
 
 /* A new answer with a short TTL takes nothing from what was promised. */
@@ -131,7 +155,23 @@ other_forms(void **state)
 	assert_true(b.n == 0 && !b.lapsed);
 }
 
-/* The pin that ends first makes room for the next address of its name. */
+/* ---- limits: what lives stays ------------------------------------------------------- */
+
+/* An answer of addresses that lie side by side. */
+static enum pins_full
+answer(struct pins *p, const char *prefix, unsigned int n, uint32_t addr,
+    uint32_t naddrs, uint64_t until, uint64_t now)
+{
+	struct name	name = named(prefix, n);
+	struct endpoint	e[PINS_PER_NAME + 1];
+	uint32_t	i;
+
+	assert_true(naddrs <= PINS_PER_NAME + 1);
+	for (i = 0; i < naddrs; i++)
+		e[i] = endpoint_v4(addr + i, 0);
+	return pins_put(p, &name, e, naddrs, until, now);
+}
+
 static void
 addresses_of_a_name(void **state)
 {
@@ -140,47 +180,86 @@ addresses_of_a_name(void **state)
 
 	for (i = 0; i < PINS_PER_NAME; i++)
 		put(p, "a", 1, i, 1000 + i % 7, 0);
-	put(p, "a", 1, 1000, 2000, 0);
-	assert_int_equal(pins_count(p), PINS_PER_NAME);
-	assert_int_equal(bound(p, 1000, 1).n, 1);
-	for (i = 0; i < 9; i++)		/* ten of them end at 1000 */
-		put(p, "a", 1, 2000 + i, 3000, 0);
-	assert_int_equal(pins_count(p), PINS_PER_NAME);
+	assert_int_equal(answer(p, "a", 1, 1000000, 1, 2000, 999),
+	    PINS_FULL_NAME);
+	assert_int_equal(bound(p, 1000000, 999).n, 0);
+	put(p, "b", 1, 1000000, 2000, 999);	/* another name's */
+	put(p, "a", 1, 3, 1003, 999);		/* one that is there */
 	for (i = 0; i < PINS_PER_NAME; i++)
-		assert_int_equal(bound(p, i, 1).n, i % 7 != 0);
+		assert_int_equal(bound(p, i, 999).n, 1);
+	/* 147 of them end at 1000, and no more */
+	assert_int_equal(answer(p, "a", 1, 2000000, 148, 2000, 1000),
+	    PINS_FULL_NAME);
+	assert_int_equal(bound(p, 2000000, 1000).n, 0);
+	assert_int_equal(answer(p, "a", 1, 2000000, 147, 2000, 1000), PINS_PUT);
+	assert_int_equal(pins_count(p), PINS_PER_NAME + 1);
+	for (i = 0; i < PINS_PER_NAME; i++)
+		assert_int_equal(bound(p, i, 1000).n, i % 7 != 0);
+	for (i = 0; i < 147; i++)
+		assert_int_equal(bound(p, 2000000 + i, 1000).n, 1);
+	assert_int_equal(answer(p, "c", 1, 0, PINS_PER_NAME + 1, 2000, 1000),
+	    PINS_FULL_NAME);
+	assert_int_equal(answer(p, "c", 1, 0, PINS_PER_NAME, 2000, 1000),
+	    PINS_PUT);
 }
 
 static void
 names_of_an_address(void **state)
 {
 	struct pins	*p = *state;
+	struct bound	 b;
 	uint32_t	 i;
 
-	for (i = 0; i < PINS_PER_ADDR + 10; i++)
-		put(p, "n", i, 1, 1000 + i, 0);
-	assert_int_equal(bound(p, 1, 1).n, PINS_PER_ADDR);
-	assert_int_equal(pins_count(p), PINS_PER_ADDR);
+	for (i = 0; i < PINS_PER_ADDR; i++)
+		put(p, "n", i, 1, 1000 + i % 2, 0);
+	assert_int_equal(answer(p, "m", 1, 1, 1, 2000, 999), PINS_FULL_ADDR);
+	assert_int_equal(answer(p, "m", 1, 0, 3, 2000, 999), PINS_FULL_ADDR);
+	assert_true(bound(p, 0, 999).n == 0 && bound(p, 2, 999).n == 0);
+	put(p, "n", 7, 1, 1500, 999);
+	b = bound(p, 1, 999);
+	assert_int_equal(b.n, PINS_PER_ADDR);
+	for (i = 1; i < b.n; i++)
+		assert_true(name_compare(b.name[i - 1], b.name[i]) < 0);
+	assert_int_equal(answer(p, "m", 1, 0, 3, 2000, 1000), PINS_PUT);
+	assert_int_equal(bound(p, 1, 1000).n, PINS_PER_ADDR / 2 + 1);
+	assert_true(bound(p, 0, 1000).n == 1 && bound(p, 2, 1000).n == 1);
 }
 
 static void
-the_least_used_goes(void **state)
+pins_of_a_guest(void **state)
 {
 	struct pins	*p = *state;
 	uint32_t	 i;
 
 	for (i = 0; i < PINS_MAX; i++)
-		put(p, "n", i, i, 1000, 0);
-	assert_int_equal(bound(p, 0, 1).n, 1);		/* used again */
-	put(p, "n", 1, 1, 1000, 1);		/* and this one */
-	for (i = 0; i < 100; i++)
-		put(p, "m", i, PINS_MAX + i, 1000, 1);
+		put(p, "n", i, i, i < 100 ? 1000 : 2000, 0);
+	assert_int_equal(answer(p, "m", 1, PINS_MAX, 1, 3000, 999), PINS_FULL);
+	put(p, "n", 50, 50, 2000, 999);
+	/* one that ended lives again, the other 98 make room */
+	assert_int_equal(answer(p, "n", 60, 60, 1, 3000, 1000), PINS_PUT);
+	assert_int_equal(answer(p, "m", 1, PINS_MAX, 99, 3000, 1000),
+	    PINS_FULL);
+	assert_int_equal(answer(p, "m", 1, PINS_MAX, 98, 3000, 1000), PINS_PUT);
 	assert_int_equal(pins_count(p), PINS_MAX);
-	assert_int_equal(bound(p, 0, 1).n, 1);
-	assert_int_equal(bound(p, 1, 1).n, 1);
-	for (i = 2; i < 102; i++)
-		assert_int_equal(bound(p, i, 1).n, 0);
-	for (; i < PINS_MAX + 100; i++)
-		assert_int_equal(bound(p, i, 1).n, 1);
+	for (i = 0; i < PINS_MAX + 98; i++)
+		assert_int_equal(bound(p, i, 1000).n, i >= 100 || i == 50 ||
+		    i == 60);
+	assert_int_equal(pins_end(p), 3000);
+}
+
+/* Addresses that ended and come again are no room for others beside them. */
+static void
+renewed(void **state)
+{
+	struct pins	*p = *state;
+
+	assert_int_equal(answer(p, "a", 1, 0, PINS_PER_NAME - 10, 2000, 0),
+	    PINS_PUT);
+	assert_int_equal(answer(p, "a", 1, 10000, 10, 1000, 0), PINS_PUT);
+	assert_int_equal(answer(p, "a", 1, 10000, 11, 2000, 1000),
+	    PINS_FULL_NAME);
+	assert_int_equal(answer(p, "a", 1, 10000, 10, 2000, 1000), PINS_PUT);
+	assert_int_equal(pins_count(p), PINS_PER_NAME);
 }
 
 /* ---- beside a list --------------------------------------------------------------- */
@@ -237,6 +316,73 @@ random_walk(void **state)
 		if (random() % 1000 == 0)
 			now += PINS_LAPSED;
 	}
+}
+
+/*
+ * Answers of any size until each limit is met, again and again: none is pinned in
+ * part, none takes a live pin away, and none is refused while there is room.
+ */
+#define CROWD_NAMES	30u
+#define CROWD_ADDRS	1500u
+
+static uint64_t	crowd[CROWD_NAMES][CROWD_ADDRS];
+
+static enum pins_full
+expected(unsigned int name, unsigned int from, unsigned int n, uint64_t now)
+{
+	unsigned int	all = 0, of_name = 0, lack = 0, i, k;
+
+	for (i = 0; i < CROWD_NAMES; i++)
+		for (k = 0; k < CROWD_ADDRS; k++)
+			all += crowd[i][k] > now;
+	for (k = 0; k < CROWD_ADDRS; k++)
+		of_name += crowd[name][k] > now;
+	for (k = from; k < from + n; k++)
+		lack += crowd[name][k] <= now;
+	return of_name + lack > PINS_PER_NAME ? PINS_FULL_NAME :
+	    all + lack > PINS_MAX ? PINS_FULL : PINS_PUT;
+}
+
+static void
+crowd_is(struct pins *p, uint64_t now)
+{
+	unsigned int	name, addr, live;
+
+	for (addr = 0; addr < CROWD_ADDRS; addr++) {
+		for (name = live = 0; name < CROWD_NAMES; name++)
+			live += crowd[name][addr] > now;
+		assert_int_equal(bound(p, addr, now).n, live);
+	}
+}
+
+static void
+crowded_walk(void **state)
+{
+	struct pins	*p = *state;
+	uint64_t	 now = 1, end;
+	unsigned int	 met[PINS_FULL_ADDR + 1] = { 0 }, i, name, from, n, k;
+	enum pins_full	 full;
+
+	srandom(11);
+	memset(crowd, 0, sizeof(crowd));
+	for (i = 0; i < 1200; i++) {
+		name = (unsigned int)random() % CROWD_NAMES;
+		n = 1 + (unsigned int)random() % 800;
+		from = (unsigned int)random() % (CROWD_ADDRS - n);
+		end = now + 1 + (uint64_t)(random() % 300) * SEC;
+		full = expected(name, from, n, now);
+		met[full]++;
+		assert_int_equal(answer(p, "n", name, from, n, end, now),
+		    full);
+		for (k = from; full == PINS_PUT && k < from + n; k++)
+			if (crowd[name][k] < end)
+				crowd[name][k] = end;
+		if (i % 32 == 0)
+			crowd_is(p, now);
+		now += (uint64_t)(random() % 3) * SEC;
+	}
+	assert_true(met[PINS_PUT] > 50 && met[PINS_FULL] > 50 &&
+	    met[PINS_FULL_NAME] > 50);
 }
 
 /* ---- budgets ---------------------------------------------------------------------- */
@@ -347,8 +493,9 @@ main(void)
 {
 	const struct CMUnitTest	tests[] = {
 		T(pinned_until), T(never_shorter), T(sorted_names),
-		T(other_forms), T(addresses_of_a_name), T(names_of_an_address),
-		T(the_least_used_goes), T(random_walk),
+		T(known_as), T(other_forms), T(addresses_of_a_name),
+		T(names_of_an_address), T(pins_of_a_guest), T(renewed),
+		T(random_walk), T(crowded_walk),
 		cmocka_unit_test(rate), cmocka_unit_test(new_names),
 		cmocka_unit_test(sliding), cmocka_unit_test(no_limit),
 		cmocka_unit_test(full),
