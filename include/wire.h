@@ -224,6 +224,7 @@ enum answer_code {			/* what the frame makes of it */
 	ANSWER_NODATA,			/* NOERROR, none of this type */
 	ANSWER_NXDOMAIN,
 	ANSWER_DENIED,			/* NXDOMAIN and EDE 15, Blocked (RFC 8914) */
+	ANSWER_WITHHELD,		/* as NODATA, and EDE 15: there are some */
 	ANSWER_SERVFAIL,
 	ANSWER_REFUSED			/* a limit: try later */
 };

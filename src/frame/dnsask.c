@@ -307,7 +307,8 @@ dns_answered(const struct wire_answer *m)
 	struct asked		*a = find(m->head.id);
 	struct dns_answer	 answer = {
 		.rcode = rcode_of(m->code),
-		.blocked = m->code == ANSWER_DENIED,
+		.blocked = m->code == ANSWER_DENIED ||
+		    m->code == ANSWER_WITHHELD,
 		.ttl = m->ttl,
 		.n = m->n,
 		.addr = m->addr,

@@ -194,13 +194,13 @@ def test_static(b):
 def test_rebinding(b):
     f = world(b)
     got = resolve(b, f, "a.test", ["10.1.2.3", "169.254.169.254"])
-    assert got == (ANS_NXDOMAIN, 5, [])
+    assert got == (WITHHELD, 5, [])
     r = b.one("dns")
     assert (r.verdict, r.reason, r.stripped, r.ips, r.detail) == (
         2, "rebinding-stripped", 2, (), "10.1.2.3 169.254.169.254"), vars(r)
     got = resolve(b, f, "a.test", ["10.1.2.3", "192.0.2.1"])
     assert got == (ADDRESSES, 300, ["192.0.2.1"])
-    assert resolve(b, f, "a.test", ["fe80::1", "::1"], AAAA)[0] == ANS_NXDOMAIN
+    assert resolve(b, f, "a.test", ["fe80::1", "::1"], AAAA)[0] == WITHHELD
 
 
 def test_long_lists(b):

@@ -29,7 +29,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 MAGIC, VERSION = 0x53414c59, 2
 HELLO, OPEN, ACK, CLOSE, DROPS, PONG, RESOLVE, FLIGHT, MUTE = range(1, 10)
 CONFIG, GRANT, DENY, REVOKE, PING, PEEK, ANSWER = range(64, 71)
-ADDRESSES, NODATA, NXDOMAIN, DENIED, SERVFAIL, REFUSED = range(1, 7)
+ADDRESSES, NODATA, NXDOMAIN, DENIED, WITHHELD, SERVFAIL, REFUSED = range(1, 8)
 KINDS = {"tls": 1, "http": 2}
 TAP, STREAM = 1, 2
 VNET, CSUM, TSO4, TSO6, TRUST = 1, 2, 4, 8, 16
@@ -64,7 +64,7 @@ def addresses(name, family, n):
 def answer(ident, qtype, name):
     """Code, TTL and addresses by the first label: aN- has N addresses."""
     label = name.split(".")[0].split("-")[0]
-    codes = {"nodata": NODATA, "nx": NXDOMAIN, "denied": DENIED,
+    codes = {"nodata": NODATA, "nx": NXDOMAIN, "denied": DENIED, "withheld": WITHHELD,
              "fail": SERVFAIL, "refused": REFUSED}
     n = 0
     code = codes.get(label, NODATA)

@@ -180,14 +180,16 @@ def t_udp():
 
 def t_codes():
     s = udp(4)
-    want = {"nodata": 0, "nx": 3, "denied": 3, "fail": 2, "refused": 5}
+    want = {"nodata": 0, "nx": 3, "denied": 3, "withheld": 0, "fail": 2,
+            "refused": 5}
     for label, rcode in want.items():
         for size in (None, 1232):
             for qtype in (A, AAAA, TXT, HTTPS):
                 s.send(query(7, label + ".test", qtype, size))
                 _, got, tc, found, ede = parse(s.recv(4096), label + ".test")
                 assert (got, tc, found) == (rcode, False, []), (label, got)
-                assert ede == (15 if label == "denied" and size else None)
+                assert ede == (15 if label in ("denied", "withheld") and size
+                               else None)
     s.send(query(8, "a1-x.10", A))          # a number at its end: no name
     assert parse(s.recv(4096), "a1-x.10")[1] == 3
 

@@ -303,11 +303,13 @@ def own_in_answers(t):
     names_lab.World(t, liar=liar())
     with t.guest(policy=names_lab.policy(LIE)) as guest:
         for qtype, good in ((dnswire.A, SITE4), (dnswire.AAAA, SITE6)):
-            got = {name: ask(guest, name, qtype) for name in liar()}
-            t.equal({n.split(".")[0]: (m.rcode, m.addresses())
+            got = {name: ask(guest, name, qtype, edns=1232)
+                   for name in liar()}
+            t.equal({n.split(".")[0]: (m.rcode, m.addresses(), m.ede)
                      for n, m in got.items()},
-                    {"any": (dnswire.NXDOMAIN, []), "cast": (0, [good]),
-                     "lost": (0, []), "mixed": (0, [good])}, str(qtype))
+                    {"any": (0, [], dnswire.BLOCKED), "cast": (0, [good], None),
+                     "lost": (0, [], None), "mixed": (0, [good], None)},
+                    str(qtype))
     t.equal([(r["name"].split(".")[0], r["verdict"], r.get("reason"),
               r.get("stripped")) for r in dns(t)],
             [("any", "deny", "rebinding-stripped", 1),

@@ -262,8 +262,7 @@ def address_becomes_ours(t):
         for name in ("both", "alias"):
             for qtype in (dnswire.A, dnswire.AAAA):
                 message = ask(guest, f"{name}.lie.example.net", qtype)
-                t.equal((message.rcode, message.answers),
-                        (dnswire.NXDOMAIN, []), name)
+                t.equal((message.rcode, message.answers), (0, []), name)
         t.equal(ask(guest, "part.lie.example.net").addresses(), [SITE4])
         t.equal(forwarded(guest, list(spelt), dnswire.AAAA),
                 {n: [] for n in spelt}, "spellings of what is ours")
@@ -300,7 +299,7 @@ def ours_by_name(t):
         got = names_lab.answers(guest, [dnswire.query(n, q) for n, (q, _)
                                         in zip(names, rows)])
         t.equal({rows[n]: (m.rcode, m.answers) for n, (m, _) in got.items()},
-                {row: (dnswire.NXDOMAIN, []) for row in rows})
+                {row: (0, []) for row in rows})
         for _, place in rows:
             if ":" in place and place not in ("::", "::1"):
                 t.check(guest.call("connect", place, 22, 2)[0] != "ok", place)

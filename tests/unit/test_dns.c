@@ -259,7 +259,7 @@ test_codes(void **state)
 	} cases[] = {
 		{ ANSWER_NODATA, 0, 1, 0 }, { ANSWER_NXDOMAIN, 3, 1, 0 },
 		{ ANSWER_DENIED, 3, 1, 15 + 1 }, { ANSWER_SERVFAIL, 2, 0, 0 },
-		{ ANSWER_REFUSED, 5, 0, 0 },
+		{ ANSWER_REFUSED, 5, 0, 0 }, { ANSWER_WITHHELD, 0, 1, 15 + 1 },
 	};
 	static const unsigned int	types[] = { 1, 28, 16, 65, 255, 41, 0 };
 	size_t				i, k;
