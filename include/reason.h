@@ -40,6 +40,7 @@ enum reason {
 	REASON_DNS_UPSTREAM,
 	REASON_REBINDING_STRIPPED,
 	REASON_NO_ROUTE,	/* to addresses of an answer, which then are left out */
+	REASON_NO_FAMILY,	/* addresses that this guest has no use for */
 	REASON_ANSWER_CUT,	/* more addresses than an answer has room for */
 	/* limits */
 	REASON_RATE,

@@ -383,6 +383,7 @@ void	question_end_all(struct guest *, enum reason);
 /* conclude.c */
 void	conclude_record(const struct question *, struct record_named *);
 void	conclude_answer(struct question *, const struct resolver_answer *);
+void	conclude_empty(struct question *, enum reason);
 void	conclude_refused(struct question *, enum reason,
 	    struct record_named *);
 

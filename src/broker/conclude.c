@@ -93,6 +93,23 @@ because(struct record_named *r, enum reason why)
 		r->r.reason = why;
 }
 
+/* It is allowed, and there is nothing to ask for. */
+void
+conclude_empty(struct question *q, enum reason why)
+{
+	struct record_named	r;
+	struct wire_answer	a;
+
+	memset(&a, 0, sizeof(a));
+	a.code = ANSWER_NODATA;
+	a.ttl = UNROUTED_TTL;
+	conclude_record(q, &r);
+	because(&r, why);
+	r.ttl = a.ttl;
+	record_write_named(q->guest, &r);
+	tell(q, &a);
+}
+
 /* ---- an answer -------------------------------------------------------------------- */
 
 static uint32_t

@@ -96,6 +96,16 @@ judge(struct question *q, bool *counted)
 	    mono_now()) ? REASON_NONE : REASON_AUDIT_RATE;
 }
 
+/* An address of a family that it has not would be the first one that it tries. */
+static bool
+has_family(const struct question *q)
+{
+	const struct keeper_guest	*c = &q->guest->conf;
+
+	return (q->qtype == RESOLVE_A ? &c->v4 : &c->v6)->guest.family !=
+	    ADDR_NONE;
+}
+
 /* `host "name" addr ...`: nobody is asked. */
 static bool
 written_out(struct question *q)
@@ -166,6 +176,11 @@ ask(struct question *q)
 	bool			counted = false;
 
 	why = judge(q, &counted);
+	if (why == REASON_NONE && !has_family(q)) {
+		conclude_empty(q, REASON_NO_FAMILY);
+		end(q);
+		return;
+	}
 	if (why == REASON_NONE && written_out(q))
 		return;
 	if (why == REASON_NONE && counted && !budget_charge(q->guest->budget,

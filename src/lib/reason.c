@@ -39,6 +39,7 @@ static const char *const names[] = {
 	[REASON_DNS_UPSTREAM] = "dns-upstream",
 	[REASON_REBINDING_STRIPPED] = "rebinding-stripped",
 	[REASON_NO_ROUTE] = "no-route",
+	[REASON_NO_FAMILY] = "no-family",
 	[REASON_ANSWER_CUT] = "answer-cut",
 	[REASON_RATE] = "rate",
 	[REASON_CONNS] = "conns",

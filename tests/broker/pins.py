@@ -170,8 +170,37 @@ def test_more_than_an_answer_holds(b):
     assert (r.verdict, r.reason) == (3, "name-not-allowed"), vars(r)
 
 
+def only(family):
+    """A guest without one family is not told of it, and nobody is asked for it."""
+    def test(b):
+        world(b)
+        f = b.guest(1, v4=family == 4, v6=family == 6)
+        want, other = (A, AAAA) if family == 4 else (AAAA, A)
+        good = "192.0.2.7" if family == 4 else "2001:db8::7"
+        assert resolve(b, f, "a.test", [good], want) == (ADDRESSES, 300, [good])
+        assert f.ask("a.test", other) == (ANS_NODATA, 5, [])
+        assert f.ask("audit.test", other) == (ANS_NODATA, 5, [])
+        assert f.ask("static.test", other) == (ANS_NODATA, 5, [])
+        assert f.ask("n.wild.test", other) == (ANS_NODATA, 5, [])
+        assert f.ask("stop.test", other) == (DENIED, 5, [])
+        assert not select.select([b.res.chan.sock], [], [], 0.2)[0], "asked"
+        assert [(r.name, r.verdict, r.reason, r.qtype, r.ttl)
+                for r in b.of("dns", qtype=other)] == [
+            ("a.test", 1, "no-family", other, 5),
+            ("audit.test", 3, "name-not-allowed", other, 5),
+            ("static.test", 1, "no-family", other, 5),
+            ("n.wild.test", 1, "no-family", other, 5),
+            ("stop.test", 2, "deny-rule", other, 5)]
+        assert {r.name for r in b.of("dns.ask")} == {"a.test"}
+        assert b.stop() == 0
+        assert b.summary[:2] == (0, 1)
+    return test
+
+
 def tests():
     yield from named(globals())
+    yield "only_v4", only(4)
+    yield "only_v6", only(6)
 
 
 if __name__ == "__main__":
