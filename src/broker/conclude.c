@@ -32,15 +32,35 @@ conclude_record(const struct question *q, struct record_named *r)
 	r->qtype = q->qtype;
 }
 
+static bool
+ends_in(const struct name *name, const char *end)
+{
+	size_t	len = strlen(end);
+
+	return name->len > len &&
+	    memcmp(name->text + name->len - len, end, len) == 0;
+}
+
+/*
+ * Nothing is there below the zones of addresses, for a guest (as RFC 6303 has it for
+ * private ones). A name that is there but has no PTR is asked for again and again, by
+ * some as often as they would a server that is silent.
+ */
+static bool
+reverse(const struct name *name)
+{
+	return ends_in(name, ".in-addr.arpa") || ends_in(name, ".ip6.arpa");
+}
+
 static enum answer_code
-code_of(enum reason why)
+code_of(const struct question *q, enum reason why)
 {
 	switch (why) {
 	case REASON_DNS_BUDGET:
 	case REASON_AUDIT_RATE:
 		return ANSWER_REFUSED;
 	case REASON_TYPE_NOT_ALLOWED:
-		return ANSWER_NODATA;
+		return reverse(&q->name) ? ANSWER_DENIED : ANSWER_NODATA;
 	case REASON_REBINDING_STRIPPED:
 		return ANSWER_WITHHELD;
 	case REASON_AUDIT_UNAVAILABLE:
@@ -74,7 +94,7 @@ conclude_refused(struct question *q, enum reason why, struct record_named *r)
 	struct wire_answer	a;
 
 	memset(&a, 0, sizeof(a));
-	a.code = code_of(why);
+	a.code = code_of(q, why);
 	if (a.code != ANSWER_SERVFAIL && a.code != ANSWER_REFUSED)
 		a.ttl = DENIED_TTL;
 	r->r.verdict = VERDICT_DENY;

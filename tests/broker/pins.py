@@ -14,6 +14,7 @@ from names import bench, NAMED_NET, resolve, world  # noqa: E402
 
 PER_NAME = PER_ADDRESS = 1024
 ALL = 20480
+PTR = 12
 SHORT = (1, 1, 1)                       # pins of two seconds
 
 
@@ -195,6 +196,21 @@ def only(family):
         assert b.stop() == 0
         assert b.summary[:2] == (0, 1)
     return test
+
+
+def test_reverse(b):
+    """There is nothing below the zones of addresses; elsewhere there is something,
+    but not of this type."""
+    f = world(b)
+    for name, code in (("7.2.0.192.in-addr.arpa", DENIED),
+                       ("2.0.192.in-addr.arpa", DENIED),
+                       ("1." + "0." * 23 + "8.b.d.0.1.0.0.2.ip6.arpa", DENIED),
+                       ("in-addr.arpa", ANS_NODATA), ("ip6.arpa", ANS_NODATA),
+                       ("xin-addr.arpa", ANS_NODATA), ("a.test", ANS_NODATA)):
+        assert f.ask(name, PTR) == (code, 5, []), name
+        r = b.of("dns")[-1]
+        assert (r.verdict, r.reason, r.name) == (2, "type-not-allowed", name)
+    assert resolve(b, f, "7.2.0.192.in-addr.arpa", [])[0] == ANS_NODATA
 
 
 def tests():

@@ -12,7 +12,7 @@
  *   everything else: allowed, and it may be this host unless the port is 3, or it is
  *   echo to what is not 127.0.0.1 or ::1; what then is known to be, is floor-local
  *
- * Names: all below "test" are allowed, those below "wild.test" by a wildcard; but
+ * Names: all below "test" and "arpa" are allowed, those below "wild.test" by a wildcard; but
  * "stop.test" is denied by a rule and "audit.test" audited. "static.test" is written
  * out. 10/8, link-local and ::/96 cannot be reached, nor what is this host's own but
  * is not in 127/8.
@@ -306,7 +306,7 @@ policy_name(const struct policy *p, unsigned int tenant,
 	else if (is(n, "audit.test"))
 		v = (struct name_verdict){ VERDICT_AUDIT_DENY,
 		    REASON_NAME_NOT_ALLOWED, POLICY_NO_RULE, false };
-	else if (!below(n, "test"))
+	else if (!below(n, "test") && !below(n, "arpa"))
 		v = (struct name_verdict){ VERDICT_DENY,
 		    REASON_NAME_NOT_ALLOWED, POLICY_NO_RULE, false };
 	return v;
