@@ -187,8 +187,10 @@ flow_touch(struct flow *f)
 void
 flow_make_room(void)
 {
-	if (flow_count() >= fake_flows_max &&
-	    frame.now_ms - dgram_idle_since() >= 1000)
+	uint64_t	since = dgram_idle_since();
+
+	if (flow_count() >= fake_flows_max && since <= frame.now_ms &&
+	    frame.now_ms - since >= 1000)
 		dgram_evict();
 }
 
