@@ -145,21 +145,62 @@ write_resolvers(FILE *f, const struct learned *l)
 		}
 }
 
+static const char *
+proto_word(const struct observed *o)
+{
+	return o->proto == PROTO_TCP ? "tcp" : "udp";
+}
+
 /* One address, and nothing that tells which name was meant: each of them is in. */
 static void
 write_unclear(FILE *f, struct learned *l)
 {
 	const struct observed	*o = (const struct observed *)(void *)
 				    l->unclear.item;
+	const char		*head = "\n# These share an address, and it could "
+				    "not be seen which was meant:\n";
 	size_t			 i;
 
-	if (l->unclear.n > 0)
-		fputs("\n# These share an address, and it could not be seen which "
-		    "was meant:\n", f);
 	for (i = 0; i < l->unclear.n; i++)
-		fprintf(f, "#\t%s port %u: %s\n", o[i].proto == PROTO_TCP ?
-		    "tcp" : "udp", o[i].port, o[i].too_many ? "(many)" :
-		    o[i].names);
+		if (o[i].too_many || strchr(o[i].names, ',') != NULL) {
+			fprintf(f, "%s#\t%s port %u: %s\n", head,
+			    proto_word(&o[i]), o[i].port,
+			    o[i].too_many ? "(many)" : o[i].names);
+			head = "";
+		}
+}
+
+/* Of one address, protocol and port. */
+static bool
+is_first(const struct observed *o, size_t i)
+{
+	size_t	j;
+
+	for (j = 0; j < i; j++)
+		if (o[j].moved && o[j].proto == o[i].proto &&
+		    o[j].port == o[i].port &&
+		    strcmp(o[j].addr, o[i].addr) == 0)
+			return false;
+	return true;
+}
+
+/* What went to a name's address, and may have been meant for that: the other rule. */
+static void
+write_addresses(FILE *f, struct learned *l)
+{
+	const struct observed	*o = (const struct observed *)(void *)
+				    l->unclear.item;
+	const char		*head = "\n# Put down to names that had this address, "
+				    "and did not show them. If the address was\n"
+				    "# meant, this is its rule:\n";
+	size_t			 i;
+
+	for (i = 0; i < l->unclear.n; i++)
+		if (o[i].moved && is_first(o, i)) {
+			fprintf(f, "%s#\tallow to net %s port %s %u\n", head,
+			    o[i].addr, proto_word(&o[i]), o[i].port);
+			head = "";
+		}
 }
 
 static int
@@ -261,6 +302,7 @@ learned_text(FILE *f, struct learned *l, char *const *cmd)
 	fputs("}\n", f);
 	write_resolvers(f, l);
 	write_unclear(f, l);
+	write_addresses(f, l);
 	write_unused(f, l);
 	write_floored(f, l);
 	write_limited(f, l);

@@ -328,8 +328,8 @@ def learn_protocols(t):
 
 @case(quick=True, gateways=OURS)
 def learn_connections(t):
-    """A connection on which nothing was said widens nothing; two protocols on one
-    port are let through by what asks for neither."""
+    """A connection on which nothing was said widens nothing; what shows no name on a
+    port where others show one is let through by address."""
     world = names_lab.World(t)
     world.resolv_conf()
     place = t.keep(Place(t))
@@ -353,14 +353,51 @@ def learn_connections(t):
     python += f"said(9000, '{hello}')\nsaid(9000, '{b'words'.hex()}')\n"
     script = LOOKUPS + f'python3 -c "{python}"'
     path, rules, _ = learnt(t, place, script, "more.conf")
+    t.equal(rules.pop(), f"allow to net {SITE4} port tcp 9000")
     t.equal(names_of(rules), [
-        (API, "port tcp 443"), (API, "port tcp 80 verify host"),
-        (API, "port tcp { 81 9000 } verify none"),
-        (WWW, "port tcp 80 verify host"),
-        (WWW, "port tcp { 81 9000 } verify none")])
+        (API, "port tcp { 443 9000 }"), (API, "port tcp 80 verify host"),
+        (API, "port tcp 81 verify none"), (WWW, "port tcp 80 verify host"),
+        (WWW, "port tcp 81 verify none")])
     code, _, err = place.run("run", "-q", "-p", path, "--audit",
                              path + ".log2", "--", "sh", "-c", script)
     t.equal(code, 0, f"under the policy: {err!r}")
+
+
+@case(quick=True, gateways=OURS)
+def learn_bare_address(t):
+    """A request to an address that a name has is no request to the name: it works
+    under the policy without the name's look-up, and the name stays verified."""
+    world = names_lab.World(t)
+    world.resolv_conf()
+    place = t.keep(Place(t))
+    site = t.keep(tls_lab.VhostServer(t.lab, [API, WWW]))
+    t.serve(servers.http(b"web\n"), port=80)
+    t.serve(servers.greet(b"hello\n"), port=2222)
+    t.keep(servers.UdpServer(t.lab.internet, SITE4, port=123))
+    named = (f"curl -sS --cacert {site.ca} https://{API}/ && "
+             f"curl -sS http://{API}/")
+    bare = f"curl -sSk https://{SITE4}/ && curl -sS http://{SITE4}/"
+    quiet = (f"curl -sS --http0.9 telnet://{SITE4}:2222 </dev/null; python3 -c "
+             "\"import socket; s = socket.socket(2, 2); s.connect(("
+             f"'{SITE4}', 123)); s.send(b'x'); s.recv(9)\"")
+    path, rules, text = learnt(t, place, f"{named} && {bare} && {quiet}")
+    t.equal(rules, [f'allow to name "{API}" port tcp 443',
+                    f'allow to name "{API}" port tcp 80 verify host',
+                    f'allow to name "{API}" port tcp 2222 verify none',
+                    f'allow to name "{API}" port udp 123',
+                    f"allow to net {SITE4} port tcp {{ 80 443 }}"])
+    t.check("meant, this is its rule:\n"
+            f"#\tallow to net {SITE4} port tcp 2222\n"
+            f"#\tallow to net {SITE4} port udp 123\n" in text, text)
+    code, out, err = place.run("run", "-q", "-p", path, "--audit", "log", "--",
+                               "sh", "-c", f"{bare} && {named}")
+    t.equal((code, out.decode()), (0, f"this is None\nweb\nthis is {API}\n"
+                                   "web\n"), f"under the policy: {err!r}")
+    code, out, _ = place.run(
+        "run", "-q", "-p", path, "--audit", "log2", "--", "curl", "-sSk",
+        "--connect-to", f"{API}:443:[{SITE6}]:443", f"https://{WWW}/", "--resolve",
+        f"{WWW}:443:[{SITE6}]")
+    t.check(code != 0 and out == b"", f"another name at {SITE6}: {out!r}")
 
 
 @case(gateways=OURS)
