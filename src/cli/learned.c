@@ -184,6 +184,20 @@ is_first(const struct observed *o, size_t i)
 	return true;
 }
 
+/* It is allowed by address anyway. */
+static bool
+has_rule(const struct learned *l, const struct observed *o)
+{
+	const struct want	*w = (const struct want *)(void *)l->wants.item;
+	size_t			 i;
+
+	for (i = 0; i < l->wants.n; i++)
+		if (w[i].kind == TARGET_NET && w[i].proto == o->proto &&
+		    w[i].port == o->port && strcmp(w[i].to, o->addr) == 0)
+			return true;
+	return false;
+}
+
 /* What went to a name's address, and may have been meant for that: the other rule. */
 static void
 write_addresses(FILE *f, struct learned *l)
@@ -196,7 +210,7 @@ write_addresses(FILE *f, struct learned *l)
 	size_t			 i;
 
 	for (i = 0; i < l->unclear.n; i++)
-		if (o[i].moved && is_first(o, i)) {
+		if (o[i].moved && is_first(o, i) && !has_rule(l, &o[i])) {
 			fprintf(f, "%s#\tallow to net %s port %s %u\n", head,
 			    o[i].addr, proto_word(&o[i]), o[i].port);
 			head = "";

@@ -152,44 +152,57 @@ by_port(uint32_t port)
 	    BY_NOTHING;
 }
 
+/* A connection has shown the name; on `port', unless that is 0. */
+static bool
+was_shown(const struct learned *l, const char *name, uint32_t port)
+{
+	const struct want	*w = (const struct want *)(void *)l->wants.item;
+	size_t			 i;
+
+	for (i = 0; i < l->wants.n; i++)
+		if (w[i].verify != BY_NOTHING && strcmp(w[i].to, name) == 0 &&
+		    (port == 0 || w[i].port == port))
+			return true;
+	return false;
+}
+
 /* Others on its port have shown one of its names, as each protocol there can. */
 static bool
 others_show(const struct learned *l, const struct observed *o)
 {
-	const struct want	*w = (const struct want *)(void *)l->wants.item;
-	char			 name[NAME_SIZE];
-	size_t			 i, at = 0;
+	char	name[NAME_SIZE];
+	size_t	at = 0;
 
 	while (o->proto == PROTO_TCP && next_name(l, o, &at, name))
-		for (i = 0; i < l->wants.n; i++)
-			if (w[i].proto == o->proto && w[i].port == o->port &&
-			    w[i].verify != BY_NOTHING &&
-			    strcmp(w[i].to, name) == 0)
-				return true;
+		if (was_shown(l, name, o->port))
+			return true;
 	return false;
 }
 
 /*
  * Where others show a name, what shows none was most likely meant for the address,
  * as of `https://192.0.2.1/'; and if it was not, the names are verified all the same.
- * Each of its names would let through all that their other addresses serve, too.
+ * Each of its names would let through all that their other addresses serve, too. But
+ * one that no connection showed may have been looked up for it, and has to resolve.
  */
 static void
 unshown(struct learned *l, const struct observed *o)
 {
-	bool	by_name = o->proto != PROTO_ECHO && !others_show(l, o);
+	bool	by_addr = others_show(l, o);
 	char	name[NAME_SIZE];
 	size_t	at = 0, n = 0;
 
 	/* no name allows an echo */
-	while (by_name && next_name(l, o, &at, name)) {
+	while (o->proto != PROTO_ECHO && next_name(l, o, &at, name)) {
+		if (by_addr && was_shown(l, name, 0))
+			continue;
 		add_want(l, o, TARGET_NAME, name, o->proto == PROTO_TCP &&
 		    !o->moved ? by_port(o->port) : BY_NOTHING);
 		n++;
 	}
-	if (n == 0)
+	if (n == 0 || by_addr)
 		add_want(l, o, TARGET_NET, o->addr, BY_NOTHING);
-	else
+	if (n > 0)
 		list_add(&l->unclear, o);
 }
 

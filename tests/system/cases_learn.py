@@ -357,7 +357,7 @@ def learn_connections(t):
     t.equal(names_of(rules), [
         (API, "port tcp { 443 9000 }"), (API, "port tcp 80 verify host"),
         (API, "port tcp 81 verify none"), (WWW, "port tcp 80 verify host"),
-        (WWW, "port tcp 81 verify none")])
+        (WWW, "port tcp { 81 9000 } verify none")])
     code, _, err = place.run("run", "-q", "-p", path, "--audit",
                              path + ".log2", "--", "sh", "-c", script)
     t.equal(code, 0, f"under the policy: {err!r}")
@@ -398,6 +398,28 @@ def learn_bare_address(t):
         "--connect-to", f"{API}:443:[{SITE6}]:443", f"https://{WWW}/", "--resolve",
         f"{WWW}:443:[{SITE6}]")
     t.check(code != 0 and out == b"", f"another name at {SITE6}: {out!r}")
+
+
+@case(quick=True, gateways=OURS)
+def learn_silent_name(t):
+    """A name that its client did not show resolves under the policy, also where
+    another one of its address was shown; that one stays verified."""
+    world = names_lab.World(t)
+    world.resolv_conf()
+    place = t.keep(Place(t))
+    site = t.keep(tls_lab.VhostServer(t.lab, [API, WWW]))
+    script = (f"curl -sS --cacert {site.ca} https://{API}/ && printf 'GET / HTTP/1.0"
+              "\\r\\n\\r\\n' | openssl s_client -quiet -noservername -connect "
+              f"{WWW}:443 2>/dev/null | tail -n 1")
+    path, rules, text = learnt(t, place, script)
+    t.equal([r for r in rules if "name" in r], [
+        f'allow to name "{API}" port tcp 443',
+        f'allow to name "{WWW}" port tcp 443 verify none'])
+    t.check("this is its rule" not in text, text)
+    code, out, err = place.run("run", "-q", "-p", path, "--audit", "log", "--",
+                               "sh", "-c", script)
+    t.equal((code, out.decode()), (0, f"this is {API}\nthis is None\n"),
+            f"under the policy: {err!r}")
 
 
 @case(gateways=OURS)
