@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tarfile
@@ -22,7 +23,7 @@ import longline
 import names_lab
 import servers
 import tls_lab
-from names_lab import API, OTHER, SITE4, SITE6, WWW
+from names_lab import API, SITE4, SITE6, WWW
 from stage import PATH, USER
 
 # program: what a client's entry has to name beside its own
@@ -137,7 +138,7 @@ def files(stage):
 def web(stage):
     """nginx: HTTP/1 and 2, plain and TLS."""
     files(stage)
-    server = cases_clients.Nginx(stage, [API, WWW, OTHER, *NAMES["web"]],
+    server = cases_clients.Nginx(stage, [API, WWW, *NAMES["web"]],
                                  vhost=vhost(stage))
     return {"ca": server.ca, "dead4": DEAD4, "dead6": DEAD6, "first": FIRST,
             "gone": GONE, "spki": spki(stage)}
@@ -339,10 +340,16 @@ def postgres(stage):
                    check=True, capture_output=True, env={"PATH": PATH})
     with open(os.path.join(data, "pg_hba.conf"), "a", encoding="ascii") as file:
         file.write("host all all 0.0.0.0/0 trust\nhost all all ::/0 trust\n")
-    Daemon(stage, [programs + "/postgres", "-D", data, "-k", place, "-h",
+    made = tls_lab.Certificates.of(stage.lab)
+    for source, name in zip(made.issue(API), ("server.crt", "server.key")):
+        path = shutil.copy(source, os.path.join(data, name))
+        os.chmod(path, 0o600)
+        own(stage, path)
+    Daemon(stage, [programs + "/postgres", "-c", "ssl=on", "-D", data, "-k", place, "-h",
                    f"{SITE4},{SITE6}", "-c", "fsync=off", "-c",
                    "autovacuum=off"], user=True).wait(
                        stage, (SITE4, 5432), (SITE6, 5432))
+    return {"ca": made.ca}
 
 
 def tftp(stage):

@@ -16,7 +16,7 @@ from stage import KINDS, PATH
 
 # What is not in a package of its own name.
 PACKAGES = {
-    "ab": "apache2-utils", "apt-get": "apt", "dig": "bind9-dnsutils",
+    "ab": "apache2-utils", "busybox": "busybox-static", "apt-get": "apt", "dig": "bind9-dnsutils",
     "dpkg-deb": "dpkg", "getent": "libc-bin", "h2load": "nghttp2-client",
     "in.tftpd": "tftpd-hpa", "java": "default-jdk-headless",
     "javac": "default-jdk-headless", "kdig": "knot-dnsutils",
@@ -87,6 +87,8 @@ client("curl-6", "curl", "web", CURL + "-6 -w '%{remote_ip}' https://@api@/",
        API_SAYS + "@site6@", hosts=V6)
 client("curl-address", "curl", "web", CURL + "http://@site4@/ 'http://[@site6@]/'",
        "this is @site4@\nthis is [@site6@]\n", hosts=BOTH, rules="allow to net ")
+client("curl-mixed", "curl", "web", CURL + "https://@api@/ && curl -sSk https://@at@/",
+       API_SAYS + "this is @at@\n", rules="allow to (name|net @site@ port tcp 443)")
 client("curl-dead-v4", "curl", "web", CURL + "https://@dead4@/", "this is @dead4@\n",
        hosts=V6)
 client("curl-dead-v6", "curl", "web", CURL + "https://@dead6@/", "this is @dead6@\n",
@@ -100,6 +102,8 @@ client("curl-parallel", "curl", "web", CURL +
        "100\n")
 client("wget", "wget", "web", "wget -q --ca-certificate=@ca@ -O - https://@api@/ "
        "http://@www@/", "this is @api@\nthis is @www@\n")
+client("busybox-wget", "busybox", "web", "busybox wget -q -O - http://@one@/",
+       "this is @one@\n")
 
 # ---- git, ssh -----------------------------------------------------------------------
 
@@ -107,7 +111,13 @@ client("git-https", "git", "web repository", "GIT_SSL_CAINFO=@ca@ git clone -q "
        "https://@api@/git/r.git c && cat c/file", "words\n")
 client("git-ssh", "git ssh", "ssh web repository", "GIT_SSH_COMMAND='ssh -F @ssh@' "
        "git clone -q @api@:@repository@ c && cat c/file", "words\n")
+client("git-push", "git ssh", "ssh web repository", "export GIT_SSH_COMMAND='ssh -F "
+       "@ssh@' && git clone -q @api@:@repository@ c && cd c && git -c user.name=s -c "
+       "user.email=s@s commit -q --allow-empty -m two && b=b$(date +%s%N) && git push -q "
+       "origin HEAD:$b && git ls-remote origin $b | grep -c $b", "1\n")
 client("ssh", "ssh", "ssh", "ssh -F @ssh@ @api@ 'echo from $USER'", "from someone\n")
+client("ssh-terminal", "ssh", "ssh", "ssh -q -tt -F @ssh@ @api@ 'test -t 0 && tty | cut "
+       "-c 1-8'", "/dev/pts\n")
 client("scp", "scp", "ssh", "scp -q -F @ssh@ @api@:@share@/outbox/file . && cat file",
        "from the server\n")
 client("sftp", "sftp", "ssh", "echo 'get @share@/outbox/file' | sftp -q -b - -F @ssh@ "
@@ -135,6 +145,11 @@ client("pip", "pip3", "web pip", "/usr/bin/python3 -m pip -q install --cert @ca@
 
 client("node-fetch", "node", "web", "NODE_EXTRA_CA_CERTS=@ca@ node -e 'fetch(\"https://"
        "@api@/\").then(r=>r.text()).then(t=>process.stdout.write(t))'", API_SAYS)
+client("node-http", "node", "web", "node -e 'require(\"http\").get(\"http://@api@/\","
+       "r=>r.pipe(process.stdout))'", API_SAYS)
+client("python", "python3", "web", "/usr/bin/python3 -c 'import ssl, urllib.request as u;"
+       "print(u.urlopen(\"https://@api@/\", context=ssl.create_default_context(cafile="
+       "\"@ca@\")).read().decode(), end=\"\")'", API_SAYS)
 client("java", "java", "web java", "java -Djava.net.preferIPv6Addresses=system "
        "-cp @java@ Fetch https://@api@/ @ca@",
        "HTTP_2 " + API_SAYS)
@@ -147,6 +162,9 @@ client("chromium", "chromium", "web", "chromium --headless --no-first-run "
 
 client("psql", "psql", "postgres", "psql -X -A -t -h @api@ -U lab -d postgres -c "
        "\"select 'row ' || generate_series(1, 3)\"", "row 1\nrow 2\nrow 3\n")
+client("psql-tls", "psql openssl", "postgres", "PGSSLMODE=verify-full PGSSLROOTCERT=@ca@ "
+       "psql -X -A -t -h @api@ -U lab -d postgres -c 'select ssl from pg_stat_ssl where "
+       "pid = pg_backend_pid()'", "t\n")
 client("redis-cli", "redis-cli", "redis", "redis-cli -h @one@ set key value && "
        "redis-cli -h @one@ get key", "OK\nvalue\n")
 client("mosquitto", "mosquitto_pub mosquitto_sub", "mosquitto", "mosquitto_pub -r -h "
@@ -172,6 +190,7 @@ client("openssl-no-sni", "openssl", "web", "printf 'GET / HTTP/1.0\\r\\nHost: @a
        "tail -n 1", API_SAYS)
 client("socat", "socat", "echo", "echo words | socat -t 5 - TCP:@one@:7", "words\n")
 client("nc", "nc", "echo", "echo words | nc -N @api@ 7", "words\n")
+client("nc-probe", "nc", "echo", "nc -z -w 5 @api@ 7 && echo there", "there\n")
 client("nc-udp", "nc", "echo", "echo words | nc -u -W 1 @api@ 7", "words\n")
 client("ping", "ping", "echo", "ping -q -c 2 -i 0.2 @site@ | grep -o '2 received'",
        "2 received\n", rules="allow to net @site@ icmp echo")

@@ -40,6 +40,7 @@ TAIL = 300              # bytes of what a program said that a failure shows
 DENY = "policy version 1\ntenant t {\n\tdeny to any\n}\n"
 USER = "someone"        # what the lab's ordinary user is called
 TIME_WAIT = "06"
+MACHINERY = 125         # run's own status, if CMD could not be run
 # The session outlives the command: what is left of it gets no SIGHUP.
 LEADER = ('"$@"; echo $? >/proc/self/fd/{}; '
           'exec cat </proc/self/fd/{} >/dev/null')
@@ -195,9 +196,10 @@ class Stage(trial.Trial):
         self.homes = {}
         self.words = {
             "api": names_lab.API, "www": names_lab.WWW,
-            "other": names_lab.OTHER, "share": self.share,
+            "share": self.share,
             "site4": names_lab.SITE4, "site6": names_lab.SITE6,
             "site": names_lab.SITE6 if kind == "v6" else names_lab.SITE4,
+            "at": f"[{names_lab.SITE6}]" if kind == "v6" else names_lab.SITE4,
             "f": "6" if kind == "v6" else "4",
             # for those that try a name's first address alone, or IPv4 first
             "one": "only6." + names_lab.BASE if kind == "v6" else names_lab.API}
@@ -337,6 +339,8 @@ class Stage(trial.Trial):
             got = self.run("denied", "-p", path)
             if self.wrong(got) is None:
                 raise Failure("denied: it works all the same")
+            if got.status == MACHINERY:
+                raise Failure(f"denied: it did not run: {tail(got.err)}")
             most = without * 1.25 + own + MARGIN
             if got.seconds <= most:
                 return
