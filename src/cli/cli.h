@@ -341,7 +341,7 @@ _Noreturn void init_main(const struct run *, int ctl);
 /* Forks CMD, in a user namespace of its own if it is root's. -1: said why. */
 pid_t	begin_cmd(const struct run *);
 /* inside.c: its network */
-int	inside_network(const struct run *, int ctl);
+int	inside_network(struct run *, int ctl);
 /* CMD's home directory; "/" if nobody knows. */
 const char *run_home(const struct run *);
 /* private.c: in the order in which they are made */

@@ -121,7 +121,7 @@ init_main(const struct run *r, int ctl)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) == -1 ||
 	    prctl(PR_SET_NAME, "sp-init", 0, 0, 0) == -1)
 		fatal("prctl");
-	if (ctl_wait(ctl, &c, NULL) == -1 || inside_network(r, ctl) == -1 ||
+	if (ctl_wait(ctl, &c, NULL) == -1 || inside_network(&own, ctl) == -1 ||
 	    ctl_wait(ctl, &c, &files) == -1 || c.type != CTL_GO)
 		_exit(EXIT_MACHINERY);
 	/* the limits before the files: /proc/sys can be read-only after that */

@@ -86,9 +86,12 @@ configure(const struct run *r, uint32_t *got)
 	return rc;
 }
 
-/* The tap goes out by `ctl'; the fd kept there holds this net namespace. */
+/*
+ * The tap goes out by `ctl'; the fd kept there holds this net namespace. What of *r
+ * this kernel has not is not CMD's: a name server that cannot be reached, say.
+ */
 int
-inside_network(const struct run *r, int ctl)
+inside_network(struct run *r, int ctl)
 {
 	struct ctl	c = { .type = CTL_TAP };
 	int		tap = tap_open(r->offload, &c.flags), rc;
@@ -96,6 +99,7 @@ inside_network(const struct run *r, int ctl)
 	if (tap == -1)
 		return -1;
 	rc = configure(r, &c.families);
+	r->v6 = (c.families & 2) != 0;
 	if (rc == 0 && (rc = fd_send(ctl, &c, sizeof(c), tap)) == -1)
 		log_warn("handing the tap out");
 	if (rc == 0)

@@ -131,9 +131,13 @@ of_type(const struct rtmsg *m)
 	}
 }
 
-/* EINVAL is a black hole's, and that of a source that this host does not have. */
+/*
+ * EINVAL is a black hole's, and that of a source that this host does not have. A
+ * kernel without IPv6 does not know the question: it has no socket to dial with,
+ * either.
+ */
 static enum route_kind
-of_error(const struct nlmsgerr *e)
+of_error(const struct nlmsgerr *e, const struct endpoint *dst)
 {
 	switch (-e->error) {
 	case ENETUNREACH:
@@ -141,13 +145,15 @@ of_error(const struct nlmsgerr *e)
 	case EACCES:
 	case EINVAL:
 		return ROUTE_NONE;
+	case EOPNOTSUPP:
+		return dst->family == ADDR_V6 ? ROUTE_NONE : ROUTE_UNKNOWN;
 	default:
 		return ROUTE_UNKNOWN;
 	}
 }
 
 static enum route_kind
-of_answer(const void *buf, size_t len)
+of_answer(const void *buf, size_t len, const struct endpoint *dst)
 {
 	struct nlmsghdr	h;
 	struct rtmsg	m;
@@ -161,13 +167,13 @@ of_answer(const void *buf, size_t len)
 	}
 	if (h.nlmsg_type == NLMSG_ERROR && len >= NLMSG_LENGTH(sizeof(e))) {
 		memcpy(&e, (const char *)buf + NLMSG_HDRLEN, sizeof(e));
-		return of_error(&e);
+		return of_error(&e, dst);
 	}
 	return ROUTE_UNKNOWN;
 }
 
 static enum route_kind
-take_answer(const struct route *r)
+take_answer(const struct route *r, const struct endpoint *dst)
 {
 	_Alignas(struct nlmsghdr) unsigned char	buf[ANSWER_ROOM];
 	struct nlmsghdr	h;
@@ -182,7 +188,7 @@ take_answer(const struct route *r)
 			return ROUTE_UNKNOWN;
 		memcpy(&h, buf, sizeof(h));
 		if (h.nlmsg_seq == r->seq)
-			return of_answer(buf, (size_t)n);
+			return of_answer(buf, (size_t)n, dst);
 	}
 	return ROUTE_UNKNOWN;
 }
@@ -200,7 +206,7 @@ route_ask(struct route *r, uint32_t proto, const struct endpoint *src,
 	for (i = 0; i < 2 && kind == ROUTE_UNKNOWN; i++) {
 		q.h.nlmsg_seq = ++r->seq;
 		if (write(r->fd, &q, q.h.nlmsg_len) == (ssize_t)q.h.nlmsg_len)
-			kind = take_answer(r);
+			kind = take_answer(r, dst);
 	}
 	return kind;
 }

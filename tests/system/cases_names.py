@@ -373,9 +373,10 @@ def question_comes_back(t):
 
 @case(quick=True, gateways=OURS)
 def large_answers(t):
-    """Truncation without EDNS, whole with it and over TCP; 64 at most."""
+    """Truncation without EDNS, whole with it and over TCP; 256 at most, and that there
+    are more is in the log."""
     names_lab.World(t)
-    wide, huge = f"wide.{BASE}", f"huge.{BASE}"
+    wide, huge, vast = f"wide.{BASE}", f"huge.{BASE}", f"vast.{BASE}"
     four = sorted(f"203.0.117.{n}" for n in range(1, 41))
     with t.guest(policy=names_lab.policy(MANY)) as guest:
         short = ask(guest, wide)
@@ -387,10 +388,20 @@ def large_answers(t):
         message, _ = names_lab.answers(guest, [dnswire.query(wide)],
                                        tcp=True)[0]
         t.equal((message.truncated, message.addresses()), (False, four), "TCP")
-        many = ask(guest, huge, edns=4096).addresses()
-        t.check(0 < len(many) <= 64 and len(set(many)) == len(many),
-                f"{len(many)} of 240 addresses")
+        many = ask(guest, huge, edns=4096)
+        t.equal((many.truncated, len(set(many.addresses()))), (False, 240))
+        for name, count in (huge, 240), (vast, 256):
+            message, _ = names_lab.answers(guest, [dnswire.query(name)],
+                                           tcp=True)[0]
+            t.equal((message.truncated, len(set(message.addresses()))),
+                    (False, count), name)
+            t.equal(len(set(guest.call("lookup", name, 4)[1])), count)
+        many = ask(guest, vast, edns=4096)
+        t.check(many.truncated and len(many.data) <= 4096, "no TC at 4096")
         t.equal(guest.call("lookup", wide, 4)[1], four, "the C library")
+    t.equal({(r["n"], r.get("reason")) for r in dns(t, name=vast)},
+            {(256, "answer-cut")})
+    t.equal({r.get("reason") for r in dns(t) if r["name"] != vast}, {None})
 
 
 @case(quick=True, gateways=OURS, timeout=90)

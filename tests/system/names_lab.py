@@ -57,6 +57,8 @@ def _zone():
     lines += [f"wide IN A 203.0.117.{n}" for n in range(1, 41)]
     lines += [f"wide IN AAAA 2600:1f00:0:2::{n:x}" for n in range(1, 41)]
     lines += [f"huge IN A 203.0.117.{n}" for n in range(1, 241)]
+    lines += [f"vast IN A 203.0.{117 + n // 240}.{1 + n % 240}"
+              for n in range(300)]
     lines += [f"n{n}.many IN A {many_address(n)}" for n in range(MANY_NAMES)]
     return "\n".join(lines) + "\n"
 

@@ -129,6 +129,8 @@ errors(void **state)
 				    EINVAL },
 				unknown[] = { ENOBUFS, ENOMEM, EPERM, EOPNOTSUPP,
 				    EAGAIN, 0 };
+	static const uint8_t	a6[16] = { 0x26, [15] = 1 };
+	const struct endpoint	v6 = endpoint_v6(a6, 443);
 	size_t			i;
 
 	(void)state;
@@ -141,6 +143,13 @@ errors(void **state)
 		say_error(route.seq + 2, unknown[i]);
 		assert_int_equal(ask(), ROUTE_UNKNOWN);
 	}
+	/* a kernel without IPv6: there is no socket to dial with, either */
+	say_error(route.seq + 1, EOPNOTSUPP);
+	assert_int_equal(route_ask(&route, PROTO_TCP, NULL, &v6), ROUTE_NONE);
+	say_error(route.seq + 1, EAFNOSUPPORT);
+	say_error(route.seq + 2, EAFNOSUPPORT);
+	assert_int_equal(route_ask(&route, PROTO_TCP, NULL, &v6),
+	    ROUTE_UNKNOWN);
 	/* what was missing is there the second time */
 	say_error(route.seq + 1, ENOBUFS);
 	say_route(route.seq + 2, RTN_LOCAL);
