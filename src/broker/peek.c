@@ -187,7 +187,7 @@ peek_mute(struct guest *g, const struct wire_id *m)
 	if (late)
 		return 0;
 	ledger_move(f, NULL);
-	peek_unseen(f, SHOWN_NOTHING, REASON_SNI_MISSING);
+	peek_unseen(f, SHOWN_NOTHING, REASON_SNI_UNPARSEABLE);
 	return 0;
 }
 

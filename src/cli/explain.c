@@ -218,6 +218,8 @@ parse_shown(struct question *q, int c, const char *arg)
 		q->flight.kind = c == 's' ? PEEK_TLS : PEEK_HTTP;
 	} else
 		q->flight.what = c == '0' ? SHOWN_NOTHING : SHOWN_UNDECIDED;
+	if (c == '0')
+		q->flight.why = REASON_SERVER_FIRST;
 	return 0;
 }
 
@@ -268,6 +270,8 @@ cmd_explain(int argc, char **argv)
 {
 	static struct question	q;
 
+	memset(&q, 0, sizeof(q));
+	q.route.fd = -1;
 	if (parse_options(&q, argc, argv) == -1)
 		return usage();
 	argv += optind;

@@ -56,7 +56,8 @@ void
 explain_row(const struct policy *p, const struct question *q,
     const struct judgement *j)
 {
-	struct policy_shown	nothing = { .what = SHOWN_NOTHING },
+	struct policy_shown	nothing = { .what = SHOWN_NOTHING,
+				    .why = REASON_SERVER_FIRST },
 				undecided = { .what = SHOWN_UNDECIDED };
 	size_t			i;
 

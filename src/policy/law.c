@@ -102,6 +102,14 @@ unnamed(const struct policy_shown *s)
 	    REASON_SNI_UNPARSEABLE;
 }
 
+/* It was read as what could not have proved anything, however good it is. */
+static bool
+is_another(const struct row *r, const struct policy_shown *s)
+{
+	return (s->kind == PEEK_HTTP && r->proving_sni && !r->proving_host) ||
+	    (s->kind == PEEK_TLS && r->proving_host && !r->proving_sni);
+}
+
 /*
  * What is wrong with what was shown. It is a matter of the kinds of proof that would
  * do, not of which rule is asked first.
@@ -109,17 +117,20 @@ unnamed(const struct policy_shown *s)
 static enum reason
 unproved(const struct row *r, const struct policy_shown *s)
 {
-	bool	host = r->proving_host, sni = r->proving_sni,
-		http = s->kind == PEEK_HTTP;
+	bool		host = r->proving_host &&
+			    (s->kind == PEEK_HTTP || !r->proving_sni);
+	enum reason	reason = REASON_SNI_MISMATCH;
 
 	if (s->what != SHOWN_NAME)
-		return (http ? host || !sni : host && !sni) ?
-		    of_host(unnamed(s)) : unnamed(s);
-	if (http ? !host : !sni)	/* of the other kind nothing is shown */
-		return http ? REASON_SNI_MISSING : REASON_VHOST_MISSING;
-	if (s->ech && r->ech_stops)
-		return REASON_ECH_PRESENT;
-	return http ? REASON_VHOST_MISMATCH : REASON_SNI_MISMATCH;
+		reason = unnamed(s);
+	else if (s->ech && r->ech_stops)
+		reason = REASON_ECH_PRESENT;
+	if (is_another(r, s) && (reason == REASON_SNI_MISSING ||
+	    reason == REASON_SNI_MISMATCH))
+		reason = REASON_SNI_UNPARSEABLE;
+	if (r->proving == POLICY_NO_RULE)
+		host = s->kind == PEEK_HTTP;
+	return host ? of_host(reason) : reason;
 }
 
 /*

@@ -136,7 +136,7 @@ def test_mute(b):
     assert conn.recv(9) == b""
     conn.send(b"late")
     assert arrived(s, 9) == b"late"
-    audited(b, "sni-missing")
+    audited(b, "sni-unparseable")
 
 
 def test_mute_request(b):
@@ -144,7 +144,7 @@ def test_mute_request(b):
     ident = peeked(f, port)
     f.mute(ident)
     granted(f, ident, 0, 0.4)
-    audited(b, "vhost-missing")
+    audited(b, "vhost-unparseable")
 
 
 def test_too_late(b):

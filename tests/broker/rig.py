@@ -820,7 +820,7 @@ def main(tests, bench):
     return 1 if failed else 0
 
 
-def compile_policy(parser, text_of_policy):
+def compile_policy(parser, text_of_policy, log=2):
     """The blob that sallyport-parser makes of a text."""
     memfd = os.memfd_create("policy", os.MFD_ALLOW_SEALING)
     with tempfile.TemporaryDirectory() as where:
@@ -832,7 +832,7 @@ def compile_policy(parser, text_of_policy):
         if pid == 0:
             null = os.open("/dev/null", os.O_RDWR)
             high = [fcntl.fcntl(fd, fcntl.F_DUPFD, 100)
-                    for fd in (null, memfd, 2)]
+                    for fd in (null, memfd, log)]
             for to, fd in ((0, high[0]), (1, high[0]), (4, high[1]),
                            (5, high[2]), (2, high[0]), (3, high[0])):
                 os.dup2(fd, to)

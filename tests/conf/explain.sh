@@ -52,7 +52,7 @@ ask 1 'verdict    deny (rebinding-stripped) by floored.conf:5, answered NXDOMAIN
 ask 0 'host       10.0.0.1, which the floor takes away' floored.conf t dns one.example.com
 ask 3 "SNI www.example.com  *allow by names.conf" names.conf web tcp 203.0.114.10:443 --name www.example.com
 ask 3 'verdict    depends on the first bytes' names.conf web tcp 203.0.114.10:443 --name www.example.com
-ask 1 'verdict    deny (tls-timeout)' names.conf web tcp 203.0.114.10:443 --name www.example.com --nothing
+ask 1 'verdict    deny (server-first)' names.conf web tcp 203.0.114.10:443 --name www.example.com --nothing
 ask 1 'verdict    deny (sni-unparseable)' names.conf web tcp 203.0.114.10:443 --name www.example.com --undecided
 ask 0 'verdict    allow by names.conf:[0-9]*, as www.example.com (assurance sni), dials 203.0.114.10:443$' \
 	names.conf web tcp 203.0.114.10:443 --name WWW.example.com. --sni www.example.com
@@ -119,7 +119,7 @@ printf '%s\n' 'policy version 1' 'tenant t {' 'allow to name "a.example" port tc
     'allow to name "b.example" port tcp 80 verify host' 'allow to net 203.0.115.2 port tcp 443' '}' >two.conf
 ask 0 'verdict    allow by two.conf:4, as b.example (assurance host)' two.conf t tcp 203.0.115.1:80 \
     --name a.example --name b.example --host b.example
-ask 1 'verdict    deny (sni-missing) by two.conf:3' two.conf t tcp 203.0.115.1:443 --name a.example --host b.example
+ask 1 'verdict    deny (sni-unparseable) by two.conf:3' two.conf t tcp 203.0.115.1:443 --name a.example --host b.example
 ask 0 'verdict    allow by two.conf:5' two.conf t tcp 203.0.115.2:443 --name a.example
 ask 0 'nothing depends on it, so it is not asked for' two.conf t tcp 203.0.115.2:443 --name a.example --sni x.example
 # no verdict

@@ -98,7 +98,7 @@ stages(void **state)
 	    "c.example.com", ASSURANCE_SNI);
 	/* a request's head is no proof where a ClientHello was asked for */
 	assert_verdict(http(p, A443, "a.example.com", "a.example.com"),
-	    VERDICT_DENY, REASON_SNI_MISSING);
+	    VERDICT_DENY, REASON_SNI_UNPARSEABLE);
 	policy_free(p);
 }
 
@@ -276,7 +276,7 @@ virtual_hosts(void **state)
 	assert_verdict(http(p, "203.0.114.1:80", "a.example.com", NULL),
 	    VERDICT_DENY, REASON_VHOST_MISSING);
 	assert_verdict(tls(p, "203.0.114.1:80", "a.example.com",
-	    "a.example.com", false), VERDICT_DENY, REASON_VHOST_MISSING);
+	    "a.example.com", false), VERDICT_DENY, REASON_VHOST_UNPARSEABLE);
 	policy_free(p);
 }
 
