@@ -135,7 +135,7 @@ slowest_window(void **state)
 	assert_false(kept(2 * MINUTE + 5 * SEC, 0));
 
 	a = take("pins", 0);
-	pins_put(a->pins, &name, &e, 7 * MINUTE, 0);
+	pins_put(a->pins, &name, &e, 1, 7 * MINUTE, 0);
 	account_leave(&all, a, 0);
 	assert_true(kept(90 * MINUTE, 7 * MINUTE - 1));
 	assert_false(kept(90 * MINUTE, 7 * MINUTE));

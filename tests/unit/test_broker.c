@@ -555,7 +555,7 @@ open_named(const char *text)
 	struct name		n = named(text);
 	struct wire_open	m;
 
-	pins_put(rig.g->pins, &n, &e, UINT64_MAX, boot_now());
+	pins_put(rig.g->pins, &n, &e, 1, UINT64_MAX, boot_now());
 	wire_begin(&m, sizeof(m), WIRE_OPEN, ++rig.id);
 	m.proto = PROTO_TCP;
 	m.guest = endpoint_v4(0x0a000264, 4000);
