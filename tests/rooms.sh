@@ -55,7 +55,7 @@ only() {
 	done
 }
 only '(^|[^_a-z])(sendmsg|recvmsg|sendmmsg|recvmmsg)\(' lib/fd.c
-only '#include ["<]lwip/' frame/stack.c frame/netif.c frame/port.c \
+only '#include ["<]lwip/' frame/gate.c frame/stack.c frame/netif.c frame/port.c \
     frame/port.h
 only '#include <jansson' cli/learn.c
 only '#include <libpsl' policy/suffix.c

@@ -63,6 +63,7 @@ parse_syn(struct tcp_syn *syn, const struct segment *s)
 
 	syn->seq = get32(t + 4);
 	syn->window = get16(t + 14);
+	syn->text = s->payload + ((s->flags & FIN) != 0);
 	parse_options(syn, t + TCP_HLEN, t + s->hlen);
 	if (syn->mss < MSS_MIN)
 		syn->mss = MSS_MIN;
@@ -123,13 +124,37 @@ build_quote(uint8_t q[IP6_HLEN + SYN_LEN], const struct tcp_flow *f)
 	return IP4_HLEN + SYN_LEN;
 }
 
+/* A RST of no connection's, 20 bytes long: nothing that provokes it is shorter. */
+static void
+send_reset(const struct flow_key *key, uint8_t flags, uint32_t seq,
+    uint32_t ack)
+{
+	uint8_t		t[TCP_HLEN] = { 0 };
+	struct iovec	iov = { t, sizeof(t) };
+
+	put16(t, key->dst.port);
+	put16(t + 2, key->guest.port);
+	put32(t + 4, seq);
+	put32(t + 8, ack);
+	t[12] = TCP_HLEN / 4 << 4;
+	t[13] = RST | flags;
+	packet_send(&key->dst, &key->guest, IPPROTO_TCP, &iov, 1, 16);
+}
+
+/* To a SYN, and what came with it. */
+static void
+refuse_syn(const struct flow_key *key, const struct tcp_syn *syn)
+{
+	send_reset(key, ACK, 0, syn->seq + 1 + syn->text);
+}
+
 void
 segment_refuse(const struct tcp_flow *f, enum deny_code code)
 {
 	uint8_t	quote[IP6_HLEN + SYN_LEN];
 
 	if (code == DENY_RESET)
-		stack_reset(&f->flow.key, 0, f->syn.seq + 1);
+		refuse_syn(&f->flow.key, &f->syn);
 	else if (code != DENY_SILENT)
 		icmp_deny(code, quote, build_quote(quote, f));
 }
@@ -151,69 +176,64 @@ static void
 syn_new(const struct segment *s)
 {
 	struct tcp_flow	*f = calloc(1, sizeof(*f));
+	struct tcp_syn	 syn;
 	bool		 room = false;
 
+	parse_syn(&syn, s);
 	if (f != NULL) {
 		TAILQ_INIT(&f->up);
 		TAILQ_INIT(&f->down);
-		parse_syn(&f->syn, s);
+		f->syn = syn;
 		room = dns_is_service(&s->key.dst) ? dnstcp_open(f, &s->key) :
 		    ask_for(f, &s->key);
 	}
 	if (!room) {
 		ask_drop(REASON_CONNS);
-		stack_reset(&s->key, 0, get32(s->tcp + 4) + 1);
+		refuse_syn(&s->key, &syn);
 		free(f);
 	}
 }
 
+/* RFC 5961: if the guest has really forgotten the connection, it resets it now. */
+static void
+challenge(struct tcp_flow *f)
+{
+	f->want_ack = true;
+	relay_dirty(f);
+}
+
 /*
- * A SYN for a flow that we have. In a live one it is answered by an ACK (RFC
- * 5961 4): if the guest has really forgotten the connection it resets it. One
- * in TIME_WAIT makes room (RFC 6191's idea, without its clock).
+ * The pcb is in TIME-WAIT, which a new SYN ends (RFC 6191's idea, without its
+ * clock). One with too low a number may be late; or it is a guest's that was
+ * faster than the clock its numbers come from. That one resets what it is
+ * answered, and then comes again.
  */
+static void
+syn_reopens(struct tcp_flow *f, const struct segment *s)
+{
+	if (f->phase != TCP_DRAINING || !gate_may_reopen(f, get32(s->tcp + 4))) {
+		f->challenged = true;
+		challenge(f);
+		return;
+	}
+	stack_abort(f);
+	relay_bury(f);
+	syn_new(s);
+}
+
+/* A SYN for a flow that we have. */
 static void
 syn_again(struct tcp_flow *f, const struct segment *s)
 {
-	switch (f->phase) {
-	case TCP_HELD:
+	if (f->phase == TCP_HELD)
 		parse_syn(&f->syn, s);	/* a retransmission, or a new attempt */
-		break;
-	case TCP_HANDSHAKE:
-		if (get32(s->tcp + 4) == f->syn.seq)
-			stack_repeat_syn_ack(f);
-		break;
-	case TCP_OPEN:
-	case TCP_DRAINING:
-		if (f->phase == TCP_DRAINING && f->waiting) {
-			stack_abort(f);
-			relay_bury(f);
-			syn_new(s);
-		} else {
-			f->want_ack = true;
-			relay_dirty(f);
-		}
-		break;
-	case TCP_DEAD:
-		break;
-	}
-}
-
-static void
-handle_syn(struct tcp_flow *f, const struct segment *s)
-{
-	/* Bare and without payload; what else comes with a SYN is a probe. */
-	if ((s->flags & (ACK | RST | FIN)) != 0 || s->payload > 0)
-		return;
-	if (f != NULL && f->gone != GONE_NOT) {
-		/* Its RST and this SYN came in one batch. */
-		relay_settle(f);
-		f = (struct tcp_flow *)flow_find(&s->key);
-	}
-	if (f == NULL)
-		syn_new(s);
+	else if (f->phase == TCP_HANDSHAKE &&
+	    get32(s->tcp + 4) == f->syn.seq)
+		stack_repeat_syn_ack(f);
+	else if (f->waiting)
+		syn_reopens(f, s);
 	else
-		syn_again(f, s);
+		challenge(f);
 }
 
 /* RFC 9293 3.10.7.1: the state CLOSED. */
@@ -222,8 +242,35 @@ handle_stray(const struct segment *s)
 {
 	if ((s->flags & RST) != 0)
 		return;
-	stack_reset(&s->key, (s->flags & ACK) != 0 ? get32(s->tcp + 8) : 0,
-	    get32(s->tcp + 4) + s->payload + ((s->flags & FIN) != 0));
+	if ((s->flags & ACK) != 0)
+		send_reset(&s->key, 0, get32(s->tcp + 8), 0);
+	else
+		send_reset(&s->key, ACK, 0, get32(s->tcp + 4) + s->payload +
+		    ((s->flags & SYN) != 0) + ((s->flags & FIN) != 0));
+}
+
+/*
+ * What else comes with a SYN is for later (3.10.7.2): it is not acknowledged, so
+ * it comes again. With an ACK it is the answer to a SYN of nobody's (3.10.7.2,
+ * third), or one for a live connection (RFC 5961 4).
+ */
+static void
+handle_syn(struct tcp_flow *f, const struct segment *s)
+{
+	if (f != NULL && f->gone != GONE_NOT) {
+		/* Its RST and this SYN came in one batch. */
+		relay_settle(f);
+		f = (struct tcp_flow *)flow_find(&s->key);
+	}
+	if ((s->flags & ACK) == 0) {
+		if (f == NULL)
+			syn_new(s);
+		else
+			syn_again(f, s);
+	} else if (f == NULL || f->pcb == NULL)
+		handle_stray(s);
+	else
+		challenge(f);
 }
 
 /* No room for all of it: the guest will send the rest again. False: for none. */
@@ -241,6 +288,34 @@ trim(struct tcp_flow *f, struct packet *p, struct segment *s)
 	return true;
 }
 
+/* True: it may go to lwIP. */
+static bool
+passes(struct tcp_flow *f, const struct segment *s)
+{
+	const struct gate_segment	g = {
+		.seq = get32(s->tcp + 4), .ack = get32(s->tcp + 8),
+		.len = s->payload + ((s->flags & FIN) != 0),
+		.window = get16(s->tcp + 14), .flags = s->flags,
+	};
+
+	switch (gate_check(f, &g)) {
+	case GATE_PASS:
+		return true;
+	case GATE_ACK:
+		challenge(f);
+		break;
+	case GATE_RESET:
+		send_reset(&s->key, 0, g.ack, 0);
+		break;
+	case GATE_END:
+		stack_abort(f);
+		break;
+	case GATE_DROP:
+		break;
+	}
+	return false;
+}
+
 /* True: lwIP has the buffer now. */
 static bool
 handle_known(struct tcp_flow *f, struct packet *p, struct segment *s)
@@ -249,12 +324,30 @@ handle_known(struct tcp_flow *f, struct packet *p, struct segment *s)
 		flow_close(&f->flow, HOW_CANCEL, REASON_GUEST_CANCEL);
 		relay_bury(f);
 	}
-	if (f->pcb == NULL || (s->payload > 0 && !trim(f, p, s)))
+	if (f->pcb == NULL)
+		return false;
+	f->spoke_ms = frame.now_ms;
+	if (!passes(f, s))
+		return false;
+	if ((s->flags & RST) != 0)
+		p->l4_len = s->hlen;		/* what it says is for people */
+	else if (s->payload > 0 && !trim(f, p, s))
 		return false;
 	memset(s->tcp + TCP_HLEN, OPT_NOP, s->hlen - TCP_HLEN);
 	f->flow.pup++;
 	stack_input(f, p);
 	return true;
+}
+
+/*
+ * A reset that says it were a SYN, too, is a reset (3.10.7.4: second, then fourth);
+ * rule 1 is kept by taking that bit away.
+ */
+static void
+strip_syn(struct segment *s)
+{
+	s->flags &= (uint8_t)~SYN;
+	s->tcp[13] &= (uint8_t)~SYN;
 }
 
 bool
@@ -275,6 +368,8 @@ tcp_segment(struct packet *p)
 	s.key.dst = p->dst;
 	s.key.proto = PROTO_TCP;
 	f = (struct tcp_flow *)flow_find(&s.key);
+	if ((s.flags & (SYN | RST)) == (SYN | RST))
+		strip_syn(&s);
 	if ((s.flags & SYN) != 0)
 		handle_syn(f, &s);
 	else if (f == NULL)

@@ -449,19 +449,7 @@ stack_input(struct tcp_flow *f, struct packet *p)
 	rx->pc.custom_free_function = on_pbuf_free;
 	pb = pbuf_alloced_custom(PBUF_RAW, (u16_t)p->l4_len, PBUF_REF, &rx->pc,
 	    p->l4, (u16_t)p->l4_len);
-	f->spoke_ms = frame.now_ms;
 	input_flow(f, pb);
-}
-
-void
-stack_reset(const struct flow_key *key, uint32_t seq, uint32_t ack)
-{
-	ip_addr_t	local, remote;
-
-	set_address(&local, &key->dst);
-	set_address(&remote, &key->guest);
-	tcp_rst_netif(&nif, seq, ack, &local, &remote, key->dst.port,
-	    key->guest.port);
 }
 
 /* ---- for relay.c ---- */

@@ -1,6 +1,6 @@
 /*
- * The TCP half of the room: segment.c is the front door, stack.c and netif.c speak
- * to lwIP, up.c and down.c to host sockets, relay.c decides; peek.c and dnstcp.c
+ * The TCP half of the room: segment.c is the front door, gate.c, stack.c and netif.c
+ * speak to lwIP, up.c and down.c to host sockets, relay.c decides; peek.c and dnstcp.c
  * stand where a host socket is not yet, or never. Nobody else includes this.
  */
 #ifndef SALLYPORT_FRAME_TCP_H
@@ -42,6 +42,7 @@ struct tcp_syn {
 	uint16_t	window;
 	uint16_t	mss;
 	uint8_t		scale;		/* SYN_NO_SCALE: no such option */
+	uint32_t	text;		/* what came with it, and was forgotten */
 };
 #define SYN_NO_SCALE	0xff
 #define SYN_LEN		28	/* of the copy: TCP header, MSS, NOP, scale */
@@ -101,6 +102,7 @@ struct tcp_flow {
 	bool	 waiting;	/* the pcb is in TIME_WAIT */
 	bool	 is_draining;	/* in that list */
 	bool	 acked;		/* the guest has taken bytes since the last turn */
+	bool	 challenged;	/* ... and a SYN was answered with an ACK */
 	bool	 want_ack;
 	bool	 blocked;	/* the link was full in the middle of output */
 	bool	 bulk;		/* the last read filled its buffer */
@@ -117,6 +119,24 @@ void	segment_build_syn(uint8_t out[SYN_LEN], const struct tcp_flow *);
 /* What a refused guest sees of it. */
 void	segment_refuse(const struct tcp_flow *, enum deny_code);
 
+/* ---- gate.c ---- */
+struct gate_segment {
+	uint32_t	seq, ack, len;		/* len: with FIN */
+	uint16_t	window;
+	uint8_t		flags;
+};
+enum gate {
+	GATE_PASS,	/* lwIP may have it */
+	GATE_ACK,	/* an ACK says what would be in order; it is dropped */
+	GATE_RESET,	/* a RST at its acknowledgment number */
+	GATE_END,	/* the connection ends without another word */
+	GATE_DROP
+};
+/* Not a SYN; the flow has a pcb. */
+enum gate gate_check(struct tcp_flow *, const struct gate_segment *);
+/* In TIME-WAIT: is a SYN of that number a new connection's? */
+bool	gate_may_reopen(const struct tcp_flow *, uint32_t seq);
+
 /* ---- stack.c ---- */
 void	stack_init(void);
 /* The held SYN into lwIP: SYN|ACK goes out. -1: no memory. */
@@ -124,8 +144,6 @@ int	stack_replay(struct tcp_flow *);
 void	stack_repeat_syn_ack(struct tcp_flow *);
 /* One segment for a flow with a pcb; takes the packet's buffer. */
 void	stack_input(struct tcp_flow *, struct packet *);
-/* A RST without a pcb. */
-void	stack_reset(const struct flow_key *, uint32_t seq, uint32_t ack);
 /* RST to the guest; there is no pcb afterwards. */
 void	stack_abort(struct tcp_flow *);
 void	stack_fin(struct tcp_flow *);

@@ -246,6 +246,7 @@ room_guest_sends(const struct room_seg *s)
 	t[12] = (uint8_t)((5 + s->options_len / 4) << 4);
 	t[13] = s->flags;
 	put16(t + 14, s->window);
+	put16(t + 18, s->urgent);
 	if (s->options_len > 0)
 		memcpy(t + 20, s->options, s->options_len);
 	if (s->len > 0)

@@ -18,13 +18,13 @@ struct room_seg {		/* a TCP segment, either way */
 	uint16_t	gport, dport;
 	uint32_t	seq, ack;
 	uint8_t		flags;
-	uint16_t	window;
+	uint16_t	window, urgent;
 	const uint8_t	*options;
 	size_t		options_len;	/* multiple of 4 */
 	const uint8_t	*data;
 	size_t		len;
 };
-enum { S_FIN = 1, S_SYN = 2, S_RST = 4, S_PSH = 8, S_ACK = 16 };
+enum { S_FIN = 1, S_SYN = 2, S_RST = 4, S_PSH = 8, S_ACK = 16, S_URG = 32 };
 #define SYN_OPTIONS	((const uint8_t *)"\2\4\5\264\1\3\3\7")	/* MSS 1460, scale 7 */
 
 /* Into packet_input(), with good checksums. */

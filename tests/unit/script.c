@@ -156,7 +156,8 @@ guest(const struct step *t)
 	struct room_seg	s = {
 		.v6 = run->v6, .gport = gport, .dport = 80,
 		.seq = ISS + t->seq, .flags = t->flags,
-		.window = (uint16_t)t->win, .data = data, .len = t->len,
+		.window = (uint16_t)t->win, .urgent = (uint16_t)t->urgent,
+		.data = data, .len = t->len,
 	};
 	uint32_t	i, at = t->seq + ((t->flags & S_SYN) != 0);
 

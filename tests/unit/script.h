@@ -13,7 +13,7 @@
 #include "frame_room.h"
 
 /* For tables. */
-enum { F = S_FIN, S = S_SYN, R = S_RST, P = S_PSH, A = S_ACK };
+enum { F = S_FIN, S = S_SYN, R = S_RST, P = S_PSH, A = S_ACK, U = S_URG };
 
 enum op {
 	OP_END, OP_GUEST, OP_SEES, OP_SEES_ALL, OP_NONE, OP_WAIT, OP_GRANT,
@@ -25,7 +25,7 @@ struct step {
 	enum op		 op;
 	int		 line;
 	uint8_t		 flags;
-	uint32_t	 seq, len, ack, win;
+	uint32_t	 seq, len, ack, win, urgent;
 	const char	*options;	/* of a SYN: NULL: as below */
 	uint32_t	 options_len;
 };
@@ -49,10 +49,13 @@ struct script {
 #define GUEST(f, s, l, a, w)						\
 	STEP(OP_GUEST, .flags = (f), .seq = (s), .len = (l), .ack = (a),	\
 	    .win = (w))
-/* A SYN with these options and no others. */
-#define GUEST_SYN(w, o)							\
-	STEP(OP_GUEST, .flags = S, .win = (w), .options = (o),		\
-	    .options_len = sizeof(o) - 1)
+#define GUEST_URGENT(f, s, l, a, w, u)					\
+	STEP(OP_GUEST, .flags = (f) | U, .seq = (s), .len = (l),	\
+	    .ack = (a), .win = (w), .urgent = (u))
+/* With these options and no others. */
+#define GUEST_OPTIONS(f, s, l, a, w, o)					\
+	STEP(OP_GUEST, .flags = (f), .seq = (s), .len = (l), .ack = (a),	\
+	    .win = (w), .options = (o), .options_len = sizeof(o) - 1)
 /* The next segment that it is sent; payload is looked at, PSH is not. */
 #define SEES(f, s, l, a)						\
 	STEP(OP_SEES, .flags = (f), .seq = (s), .len = (l), .ack = (a))

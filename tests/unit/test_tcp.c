@@ -291,25 +291,6 @@ test_denied(void **state)
 }
 
 static void
-test_odd_syns(void **state)
-{
-	(void)state;
-	send_raw(S_SYN, ISS, 0, "data", 4);	/* fast open */
-	send_raw(S_SYN | S_ACK, ISS, 5, NULL, 0);
-	send_raw(S_SYN | S_RST, ISS, 5, NULL, 0);
-	send_raw(S_SYN | S_FIN, ISS, 5, NULL, 0);
-	turn();
-	assert_int_equal(nopens, 0);
-	assert_int_equal(nsegs, 0);
-	/* A stray segment is reset, a stray RST is not. */
-	send_raw(S_ACK, 5, 99, NULL, 0);
-	assert_int_equal(nresets, 1);
-	assert_int_equal(seen.seq, 99);
-	send_raw(S_RST, 5, 0, NULL, 0);
-	assert_int_equal(nresets, 1);
-}
-
-static void
 test_handshake_timeout(void **state)
 {
 	(void)state;
@@ -935,7 +916,6 @@ main(void)
 		T(test_cancel),
 		T(test_new_attempt),
 		T(test_denied),
-		T(test_odd_syns),
 		T(test_handshake_timeout),
 		T(test_up),
 		T(test_down),
