@@ -161,6 +161,18 @@ host_ended(struct tcp_flow *f)
 }
 
 /*
+ * Behind a server's FIN there is nothing to read, but its RST may come: it has
+ * closed, and the guest has sent it more (RFC 9293 3.6.1, SHLD-3).
+ */
+void
+down_look_behind_end(struct tcp_flow *f)
+{
+	f->readable = false;
+	if (!f->shut_wr && !f->host_reset && write(f->flow.fd, "", 0) == -1)
+		up_host_failed(f);
+}
+
+/*
  * A short read means that there is no more, and an event will follow: unless the
  * end was reported already. The event tells a FIN (EV_CLOSED), but not an error,
  * so that is looked for a little later.

@@ -289,6 +289,8 @@ serve_open(struct tcp_flow *f)
 		f->readable = true;
 	f->recheck = f->recheck && !f->was_later;
 	up = up_flush(f);
+	if (f->host_eof && f->readable)
+		down_look_behind_end(f);
 	down = down_pump(f);
 	if (f->quit != REASON_NONE)
 		return false;

@@ -196,6 +196,7 @@ void	up_recount(struct tcp_flow *);
 /* ---- down.c ---- */
 void	down_acked(struct tcp_flow *, uint32_t len);
 uint32_t down_pump(struct tcp_flow *);		/* what the host gave */
+void	down_look_behind_end(struct tcp_flow *);	/* after host_eof */
 /* What is said here; copied. -1: no memory, or nothing can be said. */
 int	down_put(struct tcp_flow *, const uint8_t *, uint32_t len);
 void	down_discard(struct tcp_flow *);

@@ -200,6 +200,18 @@ static const struct step host_rst[] = {
 	GUEST(A, 1, 0, 101, ALL), SEES(R | A, 101, 0, 1),
 	CLOSED(HOW_RST, REASON_PEER_RESET), END
 };
+/* 3.6.1 SHLD-3: the server has closed, and what comes is not read any more. */
+static const struct step host_rst_after_fin[] = {
+	HANDSHAKE, SERVER_CLOSE, SEES(F | A, 1, 0, 1), GUEST(A, 1, 0, 2, ALL),
+	GUEST(P | A, 1, 100, 2, ALL), SEES(A, 2, 0, 101),
+	SEES(R | A, 2, 0, 101), CLOSED(HOW_RST, REASON_PEER_RESET), END
+};
+static const struct step host_rst_after_fin_unread[] = {
+	HANDSHAKE, WRITES(100), SEES(A, 1, 100, 1), SERVER_CLOSE,
+	SEES(F | A, 101, 0, 1), GUEST(P | A, 1, 100, 1, ALL), SEES(A, 102, 0, 101),
+	CLOSED(HOW_RST, REASON_PEER_RESET), NONE,
+	GUEST(A, 101, 0, 102, ALL), SEES(R | A, 102, 0, 101), END
+};
 /* Duplicates of the past, in whole and in part. */
 static const struct step duplicates[] = {
 	HANDSHAKE, GUEST(P | A, 1, 100, 1, ALL), SEES(A, 1, 0, 101), READS(100),
@@ -276,6 +288,8 @@ static const struct script scripts[] = {
 	{ "urgent", urgent },
 	{ "keep-alive of the guest", keepalive },
 	{ "host RST", host_rst },
+	{ "host RST after FIN", host_rst_after_fin },
+	{ "host RST after FIN, data unread", host_rst_after_fin_unread },
 	{ "TIME-WAIT, new SYN", time_wait_new },
 	{ "TIME-WAIT, SYN below", time_wait_below },
 };
