@@ -166,14 +166,22 @@ int	identity_become(const struct identity *);
 /* What CMD may do as root, and no more: in a namespace that owns nothing. */
 int	identity_root_caps(void);
 
+/* limits.c: of resources, as we were called with them */
+#define LIMITS_OURS	6
+/* Takes what the hard ones allow. -1 after saying which is too low. */
+int	limits_take(struct rlimit caller[LIMITS_OURS], bool quiet);
+/* In CMD's process. */
+int	limits_give_back(const struct rlimit caller[LIMITS_OURS]);
+
 /* confine.c: how much of the user's accounts CMD may have */
 #define CONFINE_HALVED	4
 #define CONFINE_WATCHES	4
 struct confine {
 	struct rlimit	limit[CONFINE_HALVED];		/* the caller's */
 	uint64_t	watches[CONFINE_WATCHES];	/* CMD's */
+	struct rlimit	caller[LIMITS_OURS];
 };
-/* In the command, first of all; our own soft limit of fds is the hard one then. */
+/* In the command, first of all, before limits_take(). */
 void	confine_read(struct confine *);
 uint64_t confine_half(uint64_t);
 

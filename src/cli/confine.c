@@ -30,8 +30,7 @@
 /* Halved. Whose account is the user's: getrlimit(2). */
 static const __rlimit_resource_t halved[CONFINE_HALVED] = { RLIMIT_NOFILE,
 	RLIMIT_NPROC, RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE };
-#define NOFILE	0		/* of these */
-#define NPROC	1
+#define NPROC	1		/* of these */
 
 static const char *const namespaces[] = { "user", "pid", "net", "mnt", "ipc",
 	"uts", "cgroup", "time" };
@@ -93,18 +92,13 @@ bound_processes(struct rlimit *rl)
 	}
 }
 
-/*
- * Our own fds in flight must not fail when CMDs have filled their half. CMD's limit of
- * cores has to be 1 (below), to which only root raises a hard one of 0.
- */
+/* CMD's limit of cores has to be 1 (below), to which only root raises a hard 0. */
 static void
-raise_ours(rlim_t nofile)
+raise_core(void)
 {
-	const struct rlimit	files = { nofile, nofile }, core = { 1, 1 };
+	const struct rlimit	core = { 1, 1 };
 	struct rlimit		now;
 
-	if (setrlimit(RLIMIT_NOFILE, &files) == -1)
-		log_debug("RLIMIT_NOFILE: %s", strerror(errno));
 	if (getrlimit(RLIMIT_CORE, &now) == 0 && now.rlim_max == 0)
 		(void)setrlimit(RLIMIT_CORE, &core);
 }
@@ -124,7 +118,7 @@ confine_read(struct confine *c)
 		own = read_number(USER, watches[i].name);
 		c->watches[i] = confine_half(host < own ? host : own);
 	}
-	raise_ours(c->limit[NOFILE].rlim_max);
+	raise_core();
 }
 
 /* A kernel that does not know the account has nothing to fill. */
@@ -196,7 +190,8 @@ confine_rlimits(const struct confine *c)
 	struct rlimit	rl;
 	size_t		i;
 
-	if (lower(RLIMIT_CORE, 1) == -1 || lower(RLIMIT_RTPRIO, 0) == -1)
+	if (lower(RLIMIT_CORE, 1) == -1 || lower(RLIMIT_RTPRIO, 0) == -1 ||
+	    limits_give_back(c->caller) == -1)
 		return -1;
 	for (i = 0; i < CONFINE_HALVED; i++) {
 		rl.rlim_max = confine_half(c->limit[i].rlim_max);

@@ -62,6 +62,8 @@ say_no_namespace(void)
 		todo = "allow unprivileged user namespaces (as root: sysctl "
 		    "kernel.unprivileged_userns_clone=1, or give the "
 		    "container a seccomp profile that has them)";
+	else if (errno == EAGAIN)
+		todo = "the user's limit of processes (ulimit -u) is used up";
 	else if (errno == EINVAL)
 		todo = "this kernel needs CONFIG_USER_NS, CONFIG_PID_NS and "
 		    "CONFIG_NET_NS";

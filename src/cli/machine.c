@@ -8,7 +8,6 @@
  * Trusts: the program of this build. Must not: signal it before its time; it has
  * a log to close.
  */
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -30,7 +29,6 @@
 
 #define FIRST_FD	3	/* channel; then the listener */
 #define ARGS_MAX	48
-#define FILES_LEAST	128u
 #define FINISH_SECONDS	20	/* the keeper's own deadlines are shorter */
 
 struct args {
@@ -131,25 +129,6 @@ keeper_open(void)
 	return -1;
 }
 
-/*
- * Below this the rooms cannot be started: each gets its descriptors by way of numbers
- * from 64 on. For the resolver and for flows it takes more.
- */
-static int
-enough_files(void)
-{
-	struct rlimit	rl;
-
-	if (getrlimit(RLIMIT_NOFILE, &rl) == -1)
-		fatal("getrlimit");
-	if (rl.rlim_max >= FILES_LEAST)
-		return 0;
-	log_warnx("the hard limit of open files is %llu, and %u is the least: raise "
-	    "it (ulimit -Hn, LimitNOFILE=); names take 257, flows more",
-	    (unsigned long long)rl.rlim_max, FILES_LEAST);
-	return -1;
-}
-
 int
 machine_start(struct machine *m, const struct machine_spec *s)
 {
@@ -159,7 +138,7 @@ machine_start(struct machine *m, const struct machine_spec *s)
 
 	memset(m, 0, sizeof(*m));
 	m->chan = m->pidfd = m->files = -1;
-	if (enough_files() == -1 || (exe = keeper_open()) == -1)
+	if ((exe = keeper_open()) == -1)
 		return -1;
 	if (fd_channel(pair) == -1) {
 		log_warn("socketpair");
@@ -175,7 +154,8 @@ machine_start(struct machine *m, const struct machine_spec *s)
 	fd_drop(&pair[1]);
 	m->chan = pair[0];
 	if (pid == -1) {
-		log_warn("starting sallyportd");
+		log_warn("starting sallyportd%s", errno == EAGAIN ? ", as the "
+		    "user's limit of processes (ulimit -u) is used up" : "");
 		fd_drop(&m->chan);
 		return -1;
 	}

@@ -314,7 +314,8 @@ cmd_run(int argc, char **argv)
 	log_set_level((enum log_level)r.level);
 	log_wait_briefly();	/* CMD's end is not to depend on who reads */
 	confine_read(&r.limits);
-	if (inherit_check(&r) == -1 ||
+	if (limits_take(r.limits.caller, r.quiet) == -1 ||
+	    inherit_check(&r) == -1 ||
 	    identity_find(&r.who, r.user) == -1 ||
 	    find_policy(&r) == -1 ||
 	    where_own_audit(r.audit, r.audit_path, sizeof(r.audit_path)) == -1 ||

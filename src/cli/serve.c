@@ -340,6 +340,7 @@ int
 cmd_serve(int argc, char **argv)
 {
 	static struct serve	s;
+	struct rlimit		caller[LIMITS_OURS];
 	int			status;
 
 	if (parse(&s, argc, argv) == -1)
@@ -347,7 +348,8 @@ cmd_serve(int argc, char **argv)
 	log_set_level((enum log_level)s.spec.level);
 	log_wait_briefly();
 	s.signals = take_signals();
-	if (where_policy(s.policy, s.policy_path, sizeof(s.policy_path)) == -1 ||
+	if (limits_take(caller, s.spec.quiet) == -1 ||
+	    where_policy(s.policy, s.policy_path, sizeof(s.policy_path)) == -1 ||
 	    where_audit(s.audit, s.audit_path, sizeof(s.audit_path)) == -1 ||
 	    (s.spec.listener = listen_at(&s)) == -1)
 		return EXIT_MACHINERY;

@@ -75,6 +75,8 @@ struct spawned {
 /* 0, or -1 with errno. A sibling that was born and failed then is no error: its
    pidfd tells. */
 int	spawn(const struct spawn *, struct spawned *);
+/* What a user can do about this errno of it: words behind a message, or none. */
+const char *spawn_hint(int error);
 /* The namespaces of a role: flags of clone(2). */
 unsigned long spawn_namespaces(enum role);
 

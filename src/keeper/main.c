@@ -179,7 +179,7 @@ setup(struct keeper *k)
 	open_audit(k);
 	open_ca_bundle(k);
 	if (nursery_open(k) == -1)
-		fatal("the nursery cannot be started");
+		fatal("the nursery cannot be started%s", spawn_hint(errno));
 	fd_drop(&k->ca_bundle);
 	fd_drop(&k->exe[ROLE_RESOLVER]);
 	k->base = chan_base();
@@ -229,7 +229,7 @@ start(struct keeper *k)
 	fd_drop(&k->exe[ROLE_PARSER]);
 	own_stderr();
 	if (child_start(k, ROLE_BROKER) == -1) {
-		log_warn("the broker cannot be started");
+		log_warn("the broker cannot be started%s", spawn_hint(errno));
 		fd_drop(&policy);
 		return -1;
 	}

@@ -6,6 +6,7 @@
  * Must not: wait for ever: a policy may name a FIFO, or be made to take long.
  */
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -38,6 +39,22 @@ parser_start(const struct keeper *k, int memfd, int files, struct spawned *p)
 	return spawn(&s, p);
 }
 
+/* Of a limit, the caller's or our own, or of a fault of ours. */
+static void
+say_death(const char *policy, int sig)
+{
+	struct rlimit	size;
+
+	if (sig == SIGXFSZ && getrlimit(RLIMIT_FSIZE, &size) == 0 &&
+	    size.rlim_max < POLICY_BLOB_MAX)
+		log_warnx("%s: the limit of a file's size (ulimit -Hf), %llu KB, is "
+		    "too low for this policy", policy,
+		    (unsigned long long)size.rlim_max / 1024);
+	else
+		log_warnx("%s: the parser died of signal %d; please report "
+		    "this policy as a bug", policy, sig);
+}
+
 /* Its exit status, or -1 after having said why there is none. */
 static int
 parser_wait(const struct keeper *k, const struct spawned *p)
@@ -58,12 +75,10 @@ parser_wait(const struct keeper *k, const struct spawned *p)
 		    "file?", k->opt.policy, PARSE_DEADLINE / 1000);
 		return -1;
 	}
-	if (si.si_code != CLD_EXITED) {
-		log_warnx("%s: the parser died of signal %d; please report "
-		    "this policy as a bug", k->opt.policy, si.si_status);
-		return -1;
-	}
-	return si.si_status;
+	if (si.si_code == CLD_EXITED)
+		return si.si_status;
+	say_death(k->opt.policy, si.si_status);
+	return -1;
 }
 
 static int
@@ -114,7 +129,7 @@ parse_policy(struct keeper *k, uint64_t *len)
 	files = memfd_create("policy-files", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (memfd == -1 || files == -1 ||
 	    parser_start(k, memfd, files, &p) == -1)
-		log_warn("the parser cannot be started");
+		log_warn("the parser cannot be started%s", spawn_hint(errno));
 	else {
 		r = parsed(k, &p, memfd, files, len);
 		fd_drop(&p.pidfd);

@@ -167,3 +167,10 @@ spawn(const struct spawn *s, struct spawned *out)
 	kill_child(out);
 	return s->sibling ? 0 : abandon(out);
 }
+
+const char *
+spawn_hint(int error)
+{
+	return error == EAGAIN ? ", as the user's limit of processes (ulimit -u) "
+	    "is used up" : "";
+}

@@ -70,13 +70,18 @@ const struct seal_table	parser_seal = {
 void
 parser_lock(void)
 {
-	const struct rlimit		cpu = { CPU_SECONDS, CPU_SECONDS };
+	struct rlimit			cpu;
 	const struct seal_limits	limits = {
 		.nofile = FILES_MAX, .fsize = POLICY_BLOB_MAX,
 		.as = MEMORY_MAX, .nproc = true
 	};
 
 	seal_check_fds(FD_LOG + 1, NULL, 0);
+	if (getrlimit(RLIMIT_CPU, &cpu) == -1)
+		fatal("getrlimit CPU");
+	if (cpu.rlim_max > CPU_SECONDS)
+		cpu.rlim_max = CPU_SECONDS;
+	cpu.rlim_cur = cpu.rlim_max;
 	if (setrlimit(RLIMIT_CPU, &cpu) == -1)
 		fatal("setrlimit CPU");
 	seal_rlimits(&limits);

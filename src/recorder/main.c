@@ -15,6 +15,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -279,6 +280,17 @@ check_channel(void)
 		fatal("fixed fds");
 }
 
+/* Of the user's; 0 is none. */
+static uint64_t
+file_limit(void)
+{
+	struct rlimit	rl;
+
+	if (getrlimit(RLIMIT_FSIZE, &rl) == -1)
+		fatal("getrlimit");
+	return rl.rlim_cur == RLIM_INFINITY ? 0 : rl.rlim_cur;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -292,6 +304,7 @@ main(int argc, char **argv)
 	check_channel();
 	signal(SIGPIPE, SIG_IGN);	/* a dead broker is no reason to die */
 	signal(SIGXFSZ, SIG_IGN);	/* EFBIG is handled like a full disk */
+	r.writer.file_max = file_limit();
 	writer_open(&r.writer, FD_OBJECT, argv[2]);
 	watch_begin(&r.writer, argv[3]);
 	recorder_seal_self(r.writer.seg.fd);

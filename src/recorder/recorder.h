@@ -273,6 +273,7 @@ struct writer {
 	struct origin	 origin;
 	uint32_t	 mode;		/* enum policy_durable */
 	uint64_t	 rotate;
+	uint64_t	 file_max;	/* what a file of ours can have (RLIMIT_FSIZE) */
 	uint64_t	 keep_bytes, keep_files;	/* 0 = all */
 	enum writer_state state;
 	struct segment	 seg;		/* broken: the old one's; fd -1 if it has lines */

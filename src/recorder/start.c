@@ -137,6 +137,8 @@ begin(struct writer *w, const struct record_start *st)
 	w->rotate = st->rotate;
 	if (w->rotate != 0 && w->rotate < ROTATE_MIN)
 		w->rotate = ROTATE_MIN;
+	if (w->file_max != 0 && (w->rotate == 0 || w->rotate > w->file_max))
+		w->rotate = w->file_max;
 	w->keep_bytes = st->keep_bytes;
 	w->keep_files = st->keep_files;
 }

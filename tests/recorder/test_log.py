@@ -243,6 +243,28 @@ def rotation():
     shutil.rmtree(directory)
 
 
+def limit_of_size():
+    """RLIMIT_FSIZE is a size for segments: no write is refused, nothing is lost."""
+    most, count = 8 << 20, 19000
+    directory = tempfile.mkdtemp()
+    r = Recorder(directory, wrap=["prlimit", f"--fsize={most}:{most}"])
+    r.start(inst(), rotate=256 << 20)
+    for i in range(1, count + 1):
+        r.send(deny(i))
+        if i % 2000 == 0:
+            r.wait_durable(i)
+    r.end(count)
+    names, lines = os.listdir(directory), 0
+    assert len(segments(directory)) == 1, names
+    for name in names:
+        with open(os.path.join(directory, name), "rb") as f:
+            text = f.read()
+        assert len(text) <= most, name
+        lines += text.count(b"\n")
+    assert lines == count + 2, lines
+    shutil.rmtree(directory)
+
+
 def segments(directory):
     return sorted(n for n in os.listdir(directory)
                   if re.fullmatch(r"audit.jsonl[.][0-9]{12}", n))
@@ -464,5 +486,5 @@ def proc_of_it():
 
 
 run([every_type, names, group_commit, closes_within_a_second, async_says_so,
-     rotation, keep_all, keep_number, keep_size, keep_crash,
+     rotation, limit_of_size, keep_all, keep_number, keep_size, keep_crash,
      hostile_directory, not_a_log, one_writer, nonsense, proc_of_it])

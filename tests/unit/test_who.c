@@ -500,6 +500,8 @@ limits(void)
 	if (setrlimit(RLIMIT_NOFILE, &before) == -1)
 		return 1;
 	confine_read(&c);
+	if (limits_take(c.caller, true) == -1)
+		return 1;
 	if (getrlimit(RLIMIT_NOFILE, &rl) == -1 || rl.rlim_cur != 500)
 		return 2;		/* ours, in the command */
 	if (confine_rlimits(&c) == -1)
