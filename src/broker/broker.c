@@ -18,6 +18,7 @@
 #include "log.h"
 
 #define TICK_MS		500	/* something is due within seconds */
+#define TICK_STOP_MS	25	/* at the end, where somebody waits */
 #define TICK_SLOW_S	5	/* flows are open, nothing is due */
 #define FDS_KEPT	64u	/* not for flows: channels, logs, epolls */
 #define STOP_FLUSH_S	5u	/* for the recorder's last commit */
@@ -115,8 +116,9 @@ broker_start(struct broker *b)
 static void
 tick_in(struct broker *b, bool soon)
 {
+	suseconds_t	ms = b->stop == STOP_NO ? TICK_MS : TICK_STOP_MS;
 	struct timeval	tv = { .tv_sec = soon ? 0 : TICK_SLOW_S,
-			    .tv_usec = soon ? TICK_MS * 1000 : 0 };
+			    .tv_usec = soon ? ms * 1000 : 0 };
 
 	b->tick_soon = soon;
 	event_add(b->tick, &tv);
@@ -182,8 +184,21 @@ broker_stop(struct broker *b, bool orphan)
 		b->stop = STOP_GRACEFUL;
 		b->stop_due = mono_now() + STOP_GRACE;
 	}
-	broker_want_tick(b);
+	tick_in(b, true);
 	broker_stop_step(b);
+}
+
+/*
+ * What is not connected, or was not told its guest yet, ends with the guest, as does
+ * a connect of a process that dies. What the guest has said to the end needs us no
+ * more; for a moment its server's answer is waited for, so that the record has it.
+ */
+static bool
+waited_for(const struct flow *f, bool briefly)
+{
+	if (f->proto != PROTO_TCP || (f->state <= FLOW_RECORDED && f->flight == NULL))
+		return false;
+	return briefly || !meter_said(f);
 }
 
 /*
@@ -193,16 +208,19 @@ broker_stop(struct broker *b, bool orphan)
 static bool
 ending_by_itself(const struct broker *b)
 {
+	uint64_t		 now = mono_now();
+	bool			 briefly = now + STOP_GRACE <
+				    b->stop_due + STOP_REPLY;
 	const struct flow	*f;
 	unsigned int		 i;
 
-	if (b->orphan || mono_now() >= b->stop_due)
+	if (b->orphan || now >= b->stop_due)
 		return false;
 	for (i = 0; i < GUESTS_MAX; i++) {
 		if (b->guest[i] == NULL || b->guest[i]->state != GUEST_SERVED)
 			continue;
 		TAILQ_FOREACH(f, &b->guest[i]->flows, all)
-			if (f->proto == PROTO_TCP)
+			if (waited_for(f, briefly))
 				return true;
 	}
 	return false;

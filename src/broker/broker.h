@@ -28,6 +28,7 @@
 #define HELLO_OVERDUE		(5 * SEC)
 #define UNREAD_OVERDUE		(10 * SEC)	/* a frame that reads nothing */
 #define STOP_GRACE		SEC		/* last bytes of ended guests */
+#define STOP_REPLY		(SEC / 8)	/* ... and what is said to them */
 #define STOP_COUNTS		(SEC / 4)	/* a frame's words on what is left */
 #define GUESTS_MAX		64		/* slots */
 #define OWED_MAX		1024u		/* DENYs not yet taken; then no more reading */
@@ -447,6 +448,7 @@ struct meter {
 };
 bool	meter_drained(int fd);
 bool	meter_spoke(const struct flow *);
+bool	meter_said(const struct flow *);
 bool	meter_silent(const struct flow *, uint32_t ms);
 
 /* silent.c */

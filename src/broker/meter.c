@@ -18,8 +18,8 @@
 #include "broker.h"
 
 /* The states of include/net/tcp_states.h in the kernel; RFC 9293, 3.3.2. */
-enum { TCP_FIN_WAIT1 = 4, TCP_CLOSE_WAIT = 8, TCP_LAST_ACK = 9,
-    TCP_CLOSING = 11 };
+enum { TCP_ESTABLISHED = 1, TCP_FIN_WAIT1 = 4, TCP_CLOSE_WAIT = 8,
+    TCP_LAST_ACK = 9, TCP_CLOSING = 11 };
 
 static bool
 peer_ended(uint8_t state, bool fin)
@@ -98,4 +98,16 @@ meter_spoke(const struct flow *f)
 
 	meter_read(f, false, &m);
 	return m.down > 0;
+}
+
+/* Our side has had its end: the kernel has all that the guest said, or is to have. */
+bool
+meter_said(const struct flow *f)
+{
+	struct tcp_info	ti;
+	socklen_t	len = sizeof(ti);
+
+	memset(&ti, 0, sizeof(ti));
+	return getsockopt(f->fd, IPPROTO_TCP, TCP_INFO, &ti, &len) == -1 ||
+	    (ti.tcpi_state != TCP_ESTABLISHED && ti.tcpi_state != TCP_CLOSE_WAIT);
 }

@@ -335,7 +335,7 @@ def test_resolver_not_started(b):
             for r in b.of("child.died")] == [
         ("resolver: not-started", 0, 0, 0, e)
         for e in (errno.EPERM, errno.EMFILE)]
-    assert b.log_text() == "", "the keeper has said it"
+    assert "resolver" not in b.log_text(), "the keeper has said it"
     b.res = b.resolver()
     assert resolve(b, f, "a.test", ["192.0.2.7"])[0] == ADDRESSES
 
