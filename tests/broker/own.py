@@ -102,12 +102,12 @@ def test_broadcast(b):
 def test_table_of_a_rule(b):
     """Local for one protocol and port alone, in a table that a rule chooses."""
     ip("route", "add", "local", "203.0.113.0/24", "dev", "lo", "table", "77")
-    ip("rule", "add", "ipproto", "udp", "dport", "3", "lookup", "77")
+    ip("rule", "add", "ipproto", "17", "dport", "3", "lookup", "77")
     try:
         denied(b, "203.0.113.5", [UDP])
         b.guest(1).granted("203.0.113.5", 5, UDP)
     finally:
-        ip("rule", "del", "ipproto", "udp", "dport", "3", "lookup", "77")
+        ip("rule", "del", "ipproto", "17", "dport", "3", "lookup", "77")
         ip("route", "flush", "table", "77")
 
 

@@ -135,7 +135,7 @@ def own_by_rule(t):
     """Local in a table that a rule finds for one protocol and port: that is floored,
     and the rest of the address is not."""
     t.keep(Routes(f"route add local {lab.LIVE4} dev lo table 77",
-                  f"rule add ipproto udp dport 9 lookup 77"))
+                  f"rule add ipproto 17 dport 9 lookup 77"))
     heard = canaries(t)
     server = t.serve_udp(lab.LIVE4)
     with t.guest(fds=False) as guest:

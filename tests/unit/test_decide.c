@@ -381,10 +381,10 @@ large_table(void **state)
 		    (i & 15) << 4);
 	text_add(&t, "}\ntenant t {\n\tallow to net <big> port tcp 443\n}\n");
 	p = law(t.buf);
-	clock_gettime(CLOCK_MONOTONIC, &from);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
 	for (i = 0; i < 20000; i++)
 		assert_int_equal(policy_decide(p, &q).kind, VERDICT_ALLOW);
-	clock_gettime(CLOCK_MONOTONIC, &to);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
 	us = ((double)(to.tv_sec - from.tv_sec) * 1e6 +
 	    (double)(to.tv_nsec - from.tv_nsec) / 1e3) / 20000;
 	print_message("%.2f us per verdict\n", us);

@@ -768,10 +768,10 @@ large_lists(void **state)
 	p = law(t.buf);
 	bind_names(&q, &n, "h19999.d459.example.com");
 	show_name(&q, &n, PEEK_TLS, "h19999.d459.example.com", false);
-	clock_gettime(CLOCK_MONOTONIC, &from);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
 	for (i = 0; i < 200; i++)
 		assert_int_equal(policy_decide(p, &q).kind, VERDICT_ALLOW);
-	clock_gettime(CLOCK_MONOTONIC, &to);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
 	us = ((double)(to.tv_sec - from.tv_sec) * 1e6 +
 	    (double)(to.tv_nsec - from.tv_nsec) / 1e3) / 200;
 	print_message("%.2f us per verdict\n", us);
@@ -788,10 +788,10 @@ one_verdict_of(const struct policy *p, struct policy_query *q,
 	unsigned int	i;
 	double		us;
 
-	clock_gettime(CLOCK_MONOTONIC, &from);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
 	for (i = 0; i < 10; i++)
 		assert_verdict(policy_decide(p, q), VERDICT_DENY, reason);
-	clock_gettime(CLOCK_MONOTONIC, &to);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
 	us = ((double)(to.tv_sec - from.tv_sec) * 1e6 +
 	    (double)(to.tv_nsec - from.tv_nsec) / 1e3) / 10;
 	print_message("%.2f us per verdict\n", us);

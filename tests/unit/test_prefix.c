@@ -88,12 +88,12 @@ large(void **state)
 		set[n - 1 - i] = prefix_of(&e, 24);
 	}
 	assert_int_equal(prefix_normalise(set, n), n);
-	clock_gettime(CLOCK_MONOTONIC, &from);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
 	for (i = 0; i < rounds; i++) {
 		e = endpoint_v4((uint32_t)(0x0b000000 + i * 128), 0);
 		hits += prefix_search(set, n, &e) != NULL;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &to);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
 	assert_int_equal(hits, rounds / 2);
 	ns = ((double)(to.tv_sec - from.tv_sec) * 1e9 +
 	    (double)(to.tv_nsec - from.tv_nsec)) / (double)rounds;
