@@ -37,6 +37,16 @@ FAR = "far.example.net"
 ROUND_TRIP = 0.1                        # seconds to it and back
 
 
+def source(*path):
+    """Read before /tmp is another one: the checkout may be in there."""
+    with open(os.path.join(*path), encoding="utf-8") as file:
+        return file.read()
+
+
+FETCH = source(os.path.dirname(os.path.abspath(__file__)), "Fetch.java")
+LOOKUP = source(os.path.dirname(os.path.abspath(cases_clients.__file__)), "lookup.c")
+
+
 def both(v4, v6):
     return {dnswire.A: (60, v4), dnswire.AAAA: (60, v6)}
 
@@ -363,9 +373,8 @@ def tftp(stage):
 
 
 def java(stage):
-    here = os.path.dirname(os.path.abspath(__file__))
     place = os.path.join(stage.share, "java")
-    subprocess.run(["javac", "-d", place, os.path.join(here, "Fetch.java")],
+    subprocess.run(["javac", "-d", place, stage.shared("Fetch.java", FETCH)],
                    check=True, capture_output=True)
     return {"java": place}
 
@@ -373,7 +382,6 @@ def java(stage):
 def musl(stage):
     """The C library of Alpine and of static programs, as the lab builds it."""
     program = os.path.join(stage.share, "lookup")
-    subprocess.run(["musl-gcc", "-static", "-o", program, os.path.join(
-        os.path.dirname(os.path.abspath(cases_clients.__file__)), "lookup.c")],
-        check=True, timeout=60)
+    subprocess.run(["musl-gcc", "-static", "-o", program,
+                    stage.shared("lookup.c", LOOKUP)], check=True, timeout=60)
     return {"musl": program}
