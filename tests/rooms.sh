@@ -63,7 +63,7 @@ only '#include <idn2' policy/pattern.c
 only '#include <(linux/seccomp|seccomp)\.h' lib/seal.c frame/seal.c broker/seal.c \
     recorder/seal.c keeper/seal.c policy/seal.c resolver/seal.c inspector/seal.c cli/init.c cli/guard.c
 only '(^|[^_a-z])socket\(' broker/connect.c broker/publish.c broker/locals.c \
-    broker/changes.c broker/ping.c lib/route.c resolver/socket.c keeper/link.c cli/netlink.c cli/web.c cli/serve.c
+    broker/changes.c broker/ping.c lib/route.c resolver/socket.c keeper/link.c cli/linkmtu.c cli/netlink.c cli/web.c cli/serve.c
 only '(^|[^_a-z])seal_filter\(' lib/seal.c frame/main.c broker/seal.c \
     recorder/seal.c keeper/seal.c policy/seal.c resolver/seal.c inspector/seal.c
 only '(^|[^_a-z])(getaddrinfo|gethostbyname|inet_aton|inet_addr)\(' none

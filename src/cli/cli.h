@@ -53,7 +53,9 @@ long	parse_number(const char *option, const char *text, long min, long max);
 #define SERVE_LEN6	64
 #define MTU_MIN		1280	/* RFC 8200, 5 */
 #define MTU_MAX		65520	/* a tap takes 65521 */
-#define MTU_DEFAULT	MTU_MAX
+
+/* linkmtu.c */
+uint32_t linkmtu(void);
 
 /* lease.c: [0] IPv4, [1] IPv6; cleared before the first option */
 struct lease {

@@ -162,7 +162,6 @@ parse(struct run *r, int argc, char **argv)
 {
 	int	c;
 
-	r->mtu = MTU_DEFAULT;
 	r->v4 = r->v6 = r->offload = true;
 	r->keep = calloc((size_t)argc, sizeof(*r->keep));
 	r->expose = calloc((size_t)argc, sizeof(*r->expose));
@@ -182,6 +181,8 @@ parse(struct run *r, int argc, char **argv)
 			return -1;
 	}
 	r->cmd = argv + optind;
+	if (r->mtu == 0)
+		r->mtu = linkmtu();
 	return lease_run(r->lease) == -1 ? -1 : check(r);
 }
 

@@ -11,10 +11,8 @@
  * about an earlier datagram. Only what makes a connected socket fail is carried:
  * port unreachable, and administratively prohibited.
  *
- * A datagram with DF that is larger than the path's MTU gets no Packet Too Big:
- * the host's kernel fragments it (IP_MTU_DISCOVER is WANT). Linux guests set DF
- * on everything, and, once told a smaller MTU, would make fragments, which this
- * gateway drops: the error would break what works without it.
+ * A datagram without DF that is larger than the path's MTU is fragmented by the
+ * host's kernel (IP_MTU_DISCOVER is WANT); of one with DF the guest is told (pmtu.c).
  *
  * Trusts: packet_parse(); that a granted fd is connected and does not block.
  * Must not: write to anything but the granted fd, keep more than the pools hold,
@@ -186,12 +184,28 @@ try_write(struct dgram_flow *d, const struct dgram *g)
 
 /* An error that the network reported about the datagram before. */
 static void
-earlier_failed(const struct dgram_flow *d, int error)
+earlier_failed(struct dgram_flow *d, int error)
 {
-	if (error == ECONNREFUSED)
+	switch (error) {
+	case ECONNREFUSED:
 		icmp_port_unreachable(d->last, d->last_len);
-	else if (error == EHOSTUNREACH)
+		break;
+	case EHOSTUNREACH:	/* IPv4: "prohibited"; that nobody is there is no error */
+	case EACCES:		/* IPv6 */
 		icmp_deny(DENY_ADMIN, d->last, d->last_len);
+		break;
+	case EHOSTDOWN:		/* "host unknown" */
+		icmp_deny(DENY_HOST, d->last, d->last_len);
+		break;
+	case ENETUNREACH:	/* "network unknown" */
+		icmp_deny(DENY_NET, d->last, d->last_len);
+		break;
+	case EMSGSIZE:
+		pmtu_shrunk(d);
+		break;
+	default:
+		break;
+	}
 }
 
 /* An error of our own kernel about this datagram. */
@@ -227,9 +241,16 @@ to_host(struct dgram_flow *d, const struct dgram *g)
 {
 	int	first, error;
 
+	if (!pmtu_fits(d, g))
+		return;
 	if (d->flow.key.proto == PROTO_ECHO)
 		echo_await(d, g);
 	error = first = try_write(d, g);
+	if (first == EMSGSIZE) {
+		pmtu_shrunk(d);
+		if (!pmtu_fits(d, g))
+			return;
+	}
 	if (first != 0 && first != EAGAIN) {
 		error = try_write(d, g);
 		if (error != first)

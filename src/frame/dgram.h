@@ -17,13 +17,14 @@ struct dgram {
 	const uint8_t	*ip;	/* the whole packet, for errors about it */
 	const uint8_t	*l4;
 	uint32_t	 ip_len, l4_len;
+	bool		 df;	/* not to be fragmented on its way */
 };
 
 /* ---- hold.c: copies that wait for their grant, in a fixed pool ---- */
 struct held {
 	STAILQ_ENTRY(held)	entry;
 	uint32_t		ip_len, l4_at, l4_len;
-	bool			large;
+	bool			large, df;
 	uint8_t			ip[];
 };
 struct held *hold_take(const struct dgram *);	/* NULL: none is free */
@@ -49,6 +50,9 @@ struct dgram_flow {
 	unsigned int			nheld;
 	TAILQ_ENTRY(dgram_flow)		entry;	/* free, or open by last use */
 	uint64_t			used_ms;
+	uint32_t			mtu;	/* pmtu.c: of the host's path, */
+	uint64_t			mtu_ms;	/* as of then; 0: not asked */
+	uint32_t			df_max;	/* largest sent that had DF */
 	uint32_t			last_len;
 	uint8_t				last[LAST_MAX];
 	struct echo_sent		sent[ECHO_RING];
@@ -58,6 +62,10 @@ struct dgram_flow {
 void	dgram_input(const struct flow_key *, const struct dgram *);
 /* Something came back and went to the guest. */
 void	dgram_answered(struct dgram_flow *, size_t payload, uint32_t timeout);
+
+/* ---- pmtu.c: datagrams that are too large for the host's path ---- */
+bool	pmtu_fits(struct dgram_flow *, const struct dgram *);
+void	pmtu_shrunk(struct dgram_flow *);
 
 /* ---- udp.c, echo.c: one datagram from the host ---- */
 void	udp_to_guest(struct dgram_flow *, uint8_t *payload, size_t len);

@@ -23,7 +23,8 @@
 void
 dgram_echo(struct packet *p)
 {
-	struct dgram	g = { p->ip, p->l4, p->ip_len, p->l4_len };
+	struct dgram	g = { p->ip, p->l4, p->ip_len, p->l4_len,
+			    p->df };
 	struct flow_key	key;
 
 	memset(&key, 0, sizeof(key));

@@ -97,6 +97,14 @@ bool	link_full(void);		/* hold back; tcp_link_writable() ends it */
 bool	link_has_csum(void);		/* LINK_VNET and LINK_CSUM */
 bool	link_has_tso(bool v6);
 
+/* Of an IP packet in pieces. */
+struct fragment {
+	const uint8_t	*data;
+	uint32_t	 len, id, at;
+	uint8_t		 proto;		/* of the whole */
+	bool		 more;
+};
+
 /* ---- packet.c: what is in a frame; checksums --------------------------------- */
 struct packet {
 	struct rxbuf	*buf;
@@ -112,16 +120,23 @@ struct packet {
 	bool		 df;		/* IPv4 DF; always true for IPv6 */
 	uint8_t		 ttl;
 	struct endpoint	 src, dst;	/* ports filled in for TCP and UDP */
+	struct fragment	 frag;		/* with REASON_FRAGMENT */
 };
 /*
  * Parses and checks everything up to L4 (lengths, versions, IPv4 header
- * checksum, extension headers, fragments, lease, multicast, L4 checksum unless
- * needs_csum/trust). On REASON_NONE the packet may be used; else it is dropped
- * and counted under that reason. ARP and foreign ethertypes come back with ip NULL.
+ * checksum, extension headers, lease, multicast, L4 checksum unless
+ * needs_csum/trust). On REASON_NONE the packet may be used, on REASON_FRAGMENT `frag`;
+ * else it is dropped and counted under that reason. ARP and foreign ethertypes come
+ * back with ip NULL.
  */
 enum reason packet_parse(struct rxbuf *, struct packet *);
 /* Called by link.c for each frame; owns the buffer. Counts drops (ask_drop). */
 void	packet_input(struct rxbuf *);
+
+/* ---- fragment.c ---- */
+#define FRAGMENT_SLOTS	16	/* datagrams in pieces, at a time */
+/* The whole frame, once all has come; valid until the next call. It counts drops. */
+struct rxbuf *fragment_take(const struct packet *);
 
 uint16_t csum_fold(uint64_t sum);			/* not inverted */
 uint64_t csum_add(uint64_t sum, const void *, size_t);	/* partial; even offsets only */
@@ -163,6 +178,7 @@ void	dns_channel_writable(void);
 /* `ip`: the offending packet from its IP header on (at least header + 8 bytes). */
 void	icmp_deny(enum deny_code, const uint8_t *ip, size_t len);
 void	icmp_port_unreachable(const uint8_t *ip, size_t len);
+void	icmp_too_big(uint32_t mtu, const uint8_t *ip, size_t len);
 
 /* ---- flow.c: the table ------------------------------------------------------------- */
 enum flow_state {

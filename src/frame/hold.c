@@ -59,6 +59,7 @@ hold_take(const struct dgram *g)
 	if ((h = big ? take_large() : take_small()) == NULL)
 		return NULL;
 	h->large = big;
+	h->df = g->df;
 	h->ip_len = g->ip_len;
 	h->l4_at = (uint32_t)(g->l4 - g->ip);
 	h->l4_len = g->l4_len;
@@ -78,5 +79,6 @@ hold_release(struct held *h)
 struct dgram
 hold_view(const struct held *h)
 {
-	return (struct dgram){ h->ip, h->ip + h->l4_at, h->ip_len, h->l4_len };
+	return (struct dgram){ h->ip, h->ip + h->l4_at, h->ip_len, h->l4_len,
+	    h->df };
 }

@@ -81,8 +81,10 @@ quote_v6(const uint8_t *ip, size_t len)
 	return len < QUOTE6_MAX ? len : QUOTE6_MAX;
 }
 
+/* `mtu` stands in its last 4 bytes (RFC 1191 4, RFC 4443 3.2); 0: none. */
 static void
-send_error(uint8_t type, uint8_t code, const uint8_t *ip, size_t quote)
+send_error(uint8_t type, uint8_t code, uint32_t mtu, const uint8_t *ip,
+    size_t quote)
 {
 	bool				 v6 = ip[0] >> 4 == 6;
 	const struct wire_lease		*lease = v6 ? &frame.config.v6 :
@@ -100,6 +102,7 @@ send_error(uint8_t type, uint8_t code, const uint8_t *ip, size_t quote)
 	memset(head, 0, sizeof(head));
 	head[0] = type;
 	head[1] = code;
+	put32(head + 4, mtu);
 	memcpy(body, ip, quote);
 	iov[0].iov_base = head;
 	iov[0].iov_len = sizeof(head);
@@ -118,15 +121,28 @@ unreachable(uint8_t code4, uint8_t code6, const uint8_t *ip, size_t len)
 		return;
 	if (ip[0] >> 4 == 6) {
 		if ((quote = quote_v6(ip, len)) != 0)
-			send_error(ICMP6_DST_UNREACH, code6, ip, quote);
+			send_error(ICMP6_DST_UNREACH, code6, 0, ip, quote);
 	} else if ((quote = quote_v4(ip, len)) != 0)
-		send_error(ICMP_DEST_UNREACH, code4, ip, quote);
+		send_error(ICMP_DEST_UNREACH, code4, 0, ip, quote);
 }
 
 void
 icmp_port_unreachable(const uint8_t *ip, size_t len)
 {
 	unreachable(ICMP_PORT_UNREACH, ICMP6_DST_UNREACH_NOPORT, ip, len);
+}
+
+void
+icmp_too_big(uint32_t mtu, const uint8_t *ip, size_t len)
+{
+	size_t	quote;
+
+	if (ip[0] >> 4 == 6) {
+		if ((quote = quote_v6(ip, len)) != 0)
+			send_error(ICMP6_PACKET_TOO_BIG, 0, mtu, ip, quote);
+	} else if ((quote = quote_v4(ip, len)) != 0)
+		send_error(ICMP_DEST_UNREACH, ICMP_FRAG_NEEDED,
+		    mtu < UINT16_MAX ? mtu : UINT16_MAX, ip, quote);
 }
 
 void

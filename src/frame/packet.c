@@ -6,10 +6,7 @@
  * Must not: believe a length inside the frame before it was compared with what
  * arrived, or hand on a packet whose source is not the lease's.
  *
- * Fragments are dropped, all of them: reassembly is where stacks keep having
- * faults (lwIP's history, AMNESIA:33), and a guest at the default MTU of 65520
- * does not make any. The price is in the manual page: at a smaller MTU a guest
- * cannot send a UDP datagram larger than it.
+ * Fragments are fragment.c's; what it has put together comes through here again.
  */
 #include <net/ethernet.h>
 #include <netinet/icmp6.h>
@@ -31,6 +28,7 @@
 #define IP4_MF		0x2000
 #define IP4_DF		0x4000
 #define IP4_OFFSET	0x1fff
+#define FRAG6_HLEN	8		/* RFC 8200 4.5 */
 
 /* ---- IPv4 (RFC 791) ---- */
 
@@ -50,8 +48,6 @@ parse_v4(struct packet *p)
 	if (csum_fold(csum_add(0, p->ip, hlen)) != 0xffff)
 		return REASON_BAD_CHECKSUM;
 	frag = get16(p->ip + 6);
-	if ((frag & (IP4_MF | IP4_OFFSET)) != 0)
-		return REASON_FRAGMENT;
 	p->df = (frag & IP4_DF) != 0;
 	p->ttl = p->ip[8];
 	p->ip_proto = p->ip[9];
@@ -59,7 +55,12 @@ parse_v4(struct packet *p)
 	p->dst = endpoint_v4(get32(p->ip + 16), 0);
 	p->l4 = p->ip + hlen;
 	p->l4_len = p->ip_len - (uint32_t)hlen;
-	return REASON_NONE;
+	if ((frag & (IP4_MF | IP4_OFFSET)) == 0)
+		return REASON_NONE;
+	p->frag = (struct fragment){ .data = p->l4, .len = p->l4_len,
+	    .id = get16(p->ip + 4), .at = (frag & IP4_OFFSET) * 8u,
+	    .proto = p->ip_proto, .more = (frag & IP4_MF) != 0 };
+	return REASON_FRAGMENT;
 }
 
 /* ---- IPv6 (RFC 8200) ---- */
@@ -106,6 +107,22 @@ walk_header(const struct packet *p, unsigned int nth, uint32_t len)
 	}
 }
 
+/* What stands before a fragment header would be in each: nobody makes such. */
+static enum reason
+fragment_v6(struct packet *p, unsigned int nth)
+{
+	uint16_t	word;
+
+	if (p->l4_len < FRAG6_HLEN)
+		return REASON_MALFORMED;
+	word = get16(p->l4 + 2);
+	p->frag = (struct fragment){ .data = p->l4 + FRAG6_HLEN,
+	    .len = p->l4_len - FRAG6_HLEN, .id = get32(p->l4 + 4),
+	    .at = word & 0xfff8u, .proto = nth == 0 ? p->l4[0] :
+	    IPPROTO_FRAGMENT, .more = (word & 1) != 0 };
+	return REASON_FRAGMENT;
+}
+
 static enum reason
 walk_extensions(struct packet *p)
 {
@@ -121,7 +138,7 @@ walk_extensions(struct packet *p)
 		case IPPROTO_ROUTING:
 			break;
 		case IPPROTO_FRAGMENT:
-			return REASON_FRAGMENT;
+			return fragment_v6(p, nth);
 		default:
 			return REASON_NONE;
 		}
@@ -297,7 +314,7 @@ check_l4(struct packet *p)
 enum reason
 packet_parse(struct rxbuf *buf, struct packet *p)
 {
-	enum reason	r;
+	enum reason	r, addresses;
 
 	memset(p, 0, sizeof(*p));
 	p->buf = buf;
@@ -316,11 +333,11 @@ packet_parse(struct rxbuf *buf, struct packet *p)
 	default:
 		return REASON_NONE;
 	}
-	if (r != REASON_NONE)
+	if (r != REASON_NONE && r != REASON_FRAGMENT)
 		return r;
-	if ((r = check_addresses(p)) != REASON_NONE)
-		return r;
-	return check_l4(p);
+	if ((addresses = check_addresses(p)) != REASON_NONE)
+		return addresses;
+	return r == REASON_NONE ? check_l4(p) : r;
 }
 
 /* ---- to the file that answers ---- */
@@ -373,13 +390,33 @@ deny_protocol(const struct packet *p)
 	}
 }
 
-void
-packet_input(struct rxbuf *buf)
+/* It was in pieces, and may be sent on so. */
+static void
+whole_input(struct rxbuf *buf)
 {
 	struct packet	p;
 	enum reason	r = packet_parse(buf, &p);
 
-	if (r != REASON_NONE) {
+	p.df = false;
+	if (r != REASON_NONE)
+		ask_drop(r);
+	else {
+		lan_learn(&p);
+		deliver(&p);
+	}
+}
+
+void
+packet_input(struct rxbuf *buf)
+{
+	struct packet	 p;
+	struct rxbuf	*whole;
+	enum reason	 r = packet_parse(buf, &p);
+
+	if (r == REASON_FRAGMENT) {
+		if ((whole = fragment_take(&p)) != NULL)
+			whole_input(whole);
+	} else if (r != REASON_NONE) {
 		ask_drop(r);
 		if (r == REASON_PROTO_UNSUPPORTED)
 			deny_protocol(&p);

@@ -1,14 +1,17 @@
 /*
- * What a frame may still ask of the kernel: 15 calls. The list and its reasons
+ * What a frame may still ask of the kernel: 16 calls. The list and its reasons
  * are in reference/security.md 4.3.
  *
  * Nothing here makes, connects, binds or names a socket, opens a file, sends to
- * an address, sets an option, or starts anything. There is no getrandom(2): the
+ * an address, sets an option, or starts anything. The one option that is read is
+ * what fits a path. There is no getrandom(2): the
  * seeds are drawn before. There is no ioctl(2): no bufferevent is used. There is
  * no rt_sigreturn(2): no signal has a handler.
  */
 #include <sys/mman.h>
 #include <sys/socket.h>
+
+#include <netinet/in.h>
 
 #include "fd.h"
 #include "seal.h"
@@ -25,6 +28,10 @@ static const struct seal_call calls[] = {
 	{ SCMP_SYS(epoll_wait), "libevent", { } },
 	{ SCMP_SYS(epoll_ctl), "libevent", { } },
 	{ SCMP_SYS(shutdown), "up.c: the guest's FIN", { } },
+	{ SCMP_SYS(getsockopt), "pmtu.c: what fits the path",
+	    { SEAL_INT(1, IPPROTO_IP), SEAL_INT(2, IP_MTU) } },
+	{ SCMP_SYS(getsockopt), "pmtu.c: what fits the path",
+	    { SEAL_INT(1, IPPROTO_IPV6), SEAL_INT(2, IPV6_MTU) } },
 	{ SCMP_SYS(close), "relay.c, dgram.c", { } },
 	{ SCMP_SYS(clock_gettime), "where the vDSO has none", { } },
 	{ SCMP_SYS(mmap), "malloc",

@@ -166,7 +166,7 @@ def ip6_extensions(a):
 
 
 def fragments(a):
-    """Teardrop, ping of death, overlaps, holes: all dropped."""
+    """Teardrop, ping of death, overlaps, holes; and many that never end."""
     src, dst = a.guest.own[4], lab.LIVE4
     body = p.icmp(8, 0, ECHO, b"x" * 1400)
     for offset, more in ((0, 1), (8189, 0), (8191, 1), (1, 1), (3, 0), (0, 0)):

@@ -301,22 +301,32 @@ def spoofed_sources(t):
 
 
 @case(quick=True, gateways=("sallyport",))
-def fragments_are_dropped(t):
-    """The guest's fragments reach nobody and are counted."""
+def fragments(t):
+    """The guest's fragments, in their order, are one datagram for the server; in any
+    other they reach nobody and are counted."""
     server = t.serve_udp(lab.LIVE4)
     with stream.serve(t) as link:
         guest = t.keep(link.attach())
         whole = p.udp(guest.own[4], lab.LIVE4, 5000, server.port, b"x" * 100)
-        for offset in range(0, len(whole), 16):
-            last = offset + 16 >= len(whole)
-            guest.send(p.ip4(guest.own[4], lab.LIVE4, p.UDP,
-                             whole[offset:offset + 16],
-                             frag=(0 if last else 0x2000) | offset // 8))
+
+        def send(ident, offsets):
+            for offset in offsets:
+                last = offset + 16 >= len(whole)
+                guest.send(p.ip4(guest.own[4], lab.LIVE4, p.UDP,
+                                 whole[offset:offset + 16], ident=ident,
+                                 frag=(0 if last else 0x2000) | offset // 8))
+        offsets = list(range(0, len(whole), 16))
+        send(1, offsets)
+        t.check(guest.expect(lambda f: f.proto == p.UDP), "one in pieces")
+        send(2, reversed(offsets))      # the last to come begins one
+        send(3, [offsets[1], *offsets[2:]])
+        send(4, [offsets[0], offsets[2]])
         guest.send_udp(lab.LIVE4, 5000, server.port, b"whole")
-        t.check(guest.expect(lambda f: f.proto == p.UDP), "a whole one")
-        t.equal(len(server.log), 1, "datagrams that got through")
-        lab.wait_until(lambda: dropped(t, "fragment") >= 7, 10)
-    t.equal(dropped(t, "fragment"), 7, "fragments in the log")
+        t.check(guest.expect(lambda f: f.proto == p.UDP and
+                             b"whole" in f.data), "a whole one")
+        t.equal([size for _, size, _ in server.log], [100, 5])
+        lab.wait_until(lambda: dropped(t, "fragment") >= 14, 10)
+    t.equal(dropped(t, "fragment"), 6 + 6 + 2, "fragments in the log")
 
 
 # ---- TCP by the letter (RFC 9293, Appendix B) ---------------------------------------
