@@ -66,9 +66,9 @@ half_check(struct tcp_flow *f, bool moved)
 	if (f->phase != TCP_OPEN || !(f->guest_fin || f->host_eof))
 		return;
 	if (f->gone == GONE_NOT && f->up_bytes + f->down_bytes > 0) {
-		half_leave(f);
-		if (f->flow.timeout_s != frame.config.tcp_idle)
+		if (f->is_half || f->flow.timeout_s != frame.config.tcp_idle)
 			flow_set_timeout(&f->flow, frame.config.tcp_idle);
+		half_leave(f);
 	} else if (moved || !f->is_half)
 		enter(f);
 }
