@@ -20,6 +20,7 @@
 
 #define BUCKETS	32768u		/* a power of two */
 #define SLOTS	(PINS_MAX + 1)	/* number 0 is none */
+#define FORGET_TURN	256u	/* more than that at once would keep others waiting */
 
 struct pin {
 	struct endpoint	addr;		/* canonical, port 0 */
@@ -27,6 +28,7 @@ struct pin {
 	uint64_t	until;
 	uint32_t	by_addr, addr_prev;	/* in the address's bucket; 0: its head */
 	uint32_t	by_name, name_prev;	/* of the same name; 0: its first */
+	uint32_t	by_pair;	/* in the bucket of address and name */
 	uint32_t	at;		/* in the heap */
 };
 static_assert(sizeof(struct pin) == 56, "20 000 pins stay below 8 MB");
@@ -42,7 +44,7 @@ struct pins {
 	uint32_t	count;		/* also of the heap */
 	uint32_t	fresh_pin, fresh_name;		/* used once, so far */
 	uint32_t	spare_pin, spare_name;
-	uint32_t	addrs[BUCKETS], names[BUCKETS];
+	uint32_t	addrs[BUCKETS], names[BUCKETS], pairs[BUCKETS];
 	uint32_t	heap[SLOTS];	/* from 1 on */
 	struct pin	pin[SLOTS];
 	struct entry	entry[SLOTS];
@@ -200,12 +202,40 @@ name_remove(struct pins *p, uint32_t i)
 
 /* ---- pins --------------------------------------------------------------------- */
 
+static uint32_t *
+pair_bucket(struct pins *p, const struct endpoint *key, uint32_t name)
+{
+	struct {
+		struct endpoint	addr;
+		uint32_t	name;
+	} pair = { *key, name };
+
+	return &p->pairs[hash_bytes(&pair, sizeof(pair)) % BUCKETS];
+}
+
+/* Without a walk past the other names of the address. 0: it is not there. */
+static uint32_t
+pin_find(struct pins *p, const struct endpoint *key, const struct name *name)
+{
+	uint32_t	n = name_find(p, name), i;
+
+	i = n != 0 ? *pair_bucket(p, key, n) : 0;
+	while (i != 0 && (p->pin[i].name != n ||
+	    memcmp(&p->pin[i].addr, key, sizeof(*key)) != 0))
+		i = p->pin[i].by_pair;
+	return i;
+}
+
 static void
 pin_remove(struct pins *p, uint32_t i)
 {
 	struct pin	*pin = &p->pin[i];
 	struct entry	*e = &p->entry[pin->name];
+	uint32_t	*link = pair_bucket(p, &pin->addr, pin->name);
 
+	while (*link != i)
+		link = &p->pin[*link].by_pair;
+	*link = pin->by_pair;
 	*(pin->addr_prev != 0 ? &p->pin[pin->addr_prev].by_addr :
 	    &p->addrs[addr_bucket(&pin->addr)]) = pin->by_addr;
 	p->pin[pin->by_addr].addr_prev = pin->addr_prev;
@@ -229,7 +259,7 @@ pin_compare(const struct pins *p, uint32_t i, const struct endpoint *addr,
 	return c != 0 ? c : name_compare(&p->entry[p->pin[i].name].name, name);
 }
 
-/* Where it is, or belongs: behind *prev, which may be 0, and this is there now. */
+/* Where it belongs: behind *prev, which may be 0, and this is there now. */
 static uint32_t
 pin_place(const struct pins *p, const struct endpoint *addr,
     const struct name *name, uint32_t *prev)
@@ -242,13 +272,6 @@ pin_place(const struct pins *p, const struct endpoint *addr,
 		i = p->pin[i].by_addr;
 	}
 	return i;
-}
-
-static bool
-pin_is(const struct pins *p, uint32_t i, const struct endpoint *addr,
-    const struct name *name)
-{
-	return i != 0 && pin_compare(p, i, addr, name) == 0;
 }
 
 static uint32_t
@@ -269,14 +292,17 @@ pin_add(struct pins *p, const struct endpoint *addr, const struct name *name,
     uint64_t until)
 {
 	uint32_t	prev, next = pin_place(p, addr, name, &prev);
-	uint32_t	n = name_find(p, name), i = pin_new(p);
+	uint32_t	n = name_find(p, name), i = pin_new(p), *pair;
 	struct entry	*e;
 
 	if (n == 0)
 		n = name_add(p, name);
 	e = &p->entry[n];
+	pair = pair_bucket(p, addr, n);
 	p->pin[i] = (struct pin){ .addr = *addr, .name = n, .until = until,
-	    .by_addr = next, .addr_prev = prev, .by_name = e->first };
+	    .by_addr = next, .addr_prev = prev, .by_name = e->first,
+	    .by_pair = *pair };
+	*pair = i;
 	*(prev != 0 ? &p->pin[prev].by_addr : &p->addrs[addr_bucket(addr)]) = i;
 	p->pin[next].addr_prev = i;
 	p->pin[e->first].name_prev = i;
@@ -290,9 +316,9 @@ put(struct pins *p, const struct name *name, const struct endpoint *addr,
     uint64_t until)
 {
 	struct endpoint	key = key_of(addr);
-	uint32_t	prev, i = pin_place(p, &key, name, &prev);
+	uint32_t	i = pin_find(p, &key, name);
 
-	if (!pin_is(p, i, &key, name))
+	if (i == 0)
 		pin_add(p, &key, name, until);
 	else if (p->pin[i].until < until) {
 		p->pin[i].until = until;
@@ -342,14 +368,14 @@ addr_room(struct pins *p, const struct endpoint *key, const struct name *name,
     uint64_t now)
 {
 	uint32_t	n = 0, live = 0, i, next;
-	bool		mine = false;
 
+	if (pin_find(p, key, name) != 0)
+		return true;
 	for (i = first_at(p, key); i != 0; i = next_at(p, i)) {
-		mine = mine || name_equal(&p->entry[p->pin[i].name].name, name);
 		live += lives(p, i, now);
 		n++;
 	}
-	if (mine || n < PINS_PER_ADDR)
+	if (n < PINS_PER_ADDR)
 		return true;
 	if (live == PINS_PER_ADDR)
 		return false;
@@ -376,27 +402,31 @@ name_room(struct pins *p, const struct name *name, size_t n, uint64_t now)
 	}
 }
 
-/* The same for all of them; what has ended long ago goes in any case. */
+/* The same for all of them; what has ended long ago goes in any case, by and by. */
 static void
 guest_room(struct pins *p, size_t n, uint64_t now)
 {
-	while (p->count > 0 && (forgotten(p, p->heap[1], now) ||
-	    (p->count + n > PINS_MAX && !lives(p, p->heap[1], now))))
+	size_t	left = n + FORGET_TURN;
+
+	while (p->count > 0 && ((left > 0 && forgotten(p, p->heap[1], now)) ||
+	    (p->count + n > PINS_MAX && !lives(p, p->heap[1], now)))) {
 		pin_remove(p, p->heap[1]);
+		left -= left > 0;
+	}
 }
 
 /* How many of these are not pinned to the name. */
 static uint32_t
-missing(const struct pins *p, const struct name *name,
-    const struct endpoint *addr, size_t n)
+missing(struct pins *p, const struct name *name, const struct endpoint *addr,
+    size_t n)
 {
 	struct endpoint	key;
-	uint32_t	prev, lack = 0;
+	uint32_t	lack = 0;
 	size_t		i;
 
 	for (i = 0; i < n; i++) {
 		key = key_of(&addr[i]);
-		lack += !pin_is(p, pin_place(p, &key, name, &prev), &key, name);
+		lack += pin_find(p, &key, name) == 0;
 	}
 	return lack;
 }
