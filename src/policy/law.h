@@ -243,7 +243,11 @@ void	row_fill(const struct policy *, const struct policy_query *,
 /* The first deny by name, in force or of all of them, that matches this one. */
 uint32_t names_denied(const struct policy *, const struct policy_query *,
 	    const struct name *, bool all);
-bool	names_bound(const struct policy_query *, const struct name *);
+const struct name *names_bound(const struct policy_query *,
+	    const struct name *);		/* or NULL */
+bool	names_some(const struct policy *, const struct policy_query *,
+	    const struct blob_match *,
+	    bool (*good)(void *, const struct name *), void *);
 /* Why no allow matches, whatever is shown. */
 enum reason names_reason(const struct policy *, const struct policy_query *);
 

@@ -176,6 +176,8 @@ in_names(const struct policy *p, uint32_t first, uint32_t n,
 		return false;
 	if (has_name(p, first, n, NAME_EXACT, name->text, end))
 		return true;
+	if (p->name[first + n - 1].wild == NAME_EXACT)
+		return false;	/* wildcards are the last ones */
 	if ((dot = memchr(name->text, '.', name->len)) == NULL)
 		return false;
 	return has_name(p, first, n, NAME_ONE, dot + 1, end) ||

@@ -10,6 +10,8 @@
 
 #include "law.h"
 
+#define FEW_WILDCARDS	16u	/* of a rule that is looked through by its names */
+
 /* ---- flows -------------------------------------------------------------------- */
 
 uint32_t
@@ -31,7 +33,7 @@ names_denied(const struct policy *p, const struct policy_query *q,
 	return POLICY_NO_RULE;
 }
 
-bool
+const struct name *
 names_bound(const struct policy_query *q, const struct name *name)
 {
 	size_t	lo = 0, hi = q->nbound, mid;
@@ -40,13 +42,78 @@ names_bound(const struct policy_query *q, const struct name *name)
 	while (lo < hi) {
 		mid = lo + (hi - lo) / 2;
 		if ((c = name_compare(q->bound[mid], name)) == 0)
-			return true;
+			return q->bound[mid];
 		if (c < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
+	return NULL;
+}
+
+/* One name of the policy, by itself or as a wildcard: see names_some(). */
+static bool
+some_of(const struct policy *p, const struct policy_query *q,
+    const struct blob_match *m, const struct blob_name *b,
+    bool (*good)(void *, const struct name *), void *arg)
+{
+	const struct name	*n;
+	size_t			 k;
+
+	if (b->wild == NAME_EXACT)
+		return (n = names_bound(q, &b->base)) != NULL &&
+		    match_names(p, m, n) && good(arg, n);
+	for (k = 0; k < q->nbound; k++)
+		if (name_matches(q->bound[k], b->wild, &b->base) &&
+		    match_names(p, m, q->bound[k]) && good(arg, q->bound[k]))
+			return true;
 	return false;
+}
+
+static bool
+few(const struct policy *p, const struct policy_query *q,
+    const struct blob_match *m)
+{
+	uint32_t	end = m->name + m->nnames, n = 0;
+
+	while (n <= FEW_WILDCARDS && n < m->nnames &&
+	    p->name[end - n - 1].wild != NAME_EXACT)
+		n++;		/* they are the last ones */
+	return n <= FEW_WILDCARDS && m->nnames - n <= 2 * q->nbound;
+}
+
+/*
+ * Is there a name of the address that the rule matches, and that is good? An address
+ * may have a thousand names, and a policy as many rules: so the names of a rule that
+ * has few are looked for among those of an address that has many, and else the other
+ * way round.
+ */
+bool
+names_some(const struct policy *p, const struct policy_query *q,
+    const struct blob_match *m, bool (*good)(void *, const struct name *),
+    void *arg)
+{
+	uint32_t	i;
+	size_t		k;
+
+	if (few(p, q, m)) {
+		for (i = m->name; i < m->name + m->nnames; i++)
+			if (some_of(p, q, m, &p->name[i], good, arg))
+				return true;
+		return false;
+	}
+	for (k = 0; k < q->nbound; k++)
+		if (match_names(p, m, q->bound[k]) && good(arg, q->bound[k]))
+			return true;
+	return false;
+}
+
+static bool
+any_is_good(void *arg, const struct name *n)
+{
+	(void)arg;
+	(void)n;
+	return true;
 }
 
 /* An allow by name has this port, and `bound` or nothing asks for its names. */
@@ -56,19 +123,14 @@ allows_port(const struct policy *p, const struct policy_query *q,
 {
 	const struct blob_tenant	*t = &p->tenant[q->tenant];
 	uint32_t			 i;
-	size_t				 k;
 
 	for (i = t->rule; i < t->rule + t->nrules; i++) {
 		const struct blob_rule *r = &p->rule[i];
 
-		if (r->deny != 0 || r->match.kind != KIND_NAME ||
-		    !match_ports(p, &r->match, proto, q->dst.port))
-			continue;
-		if (!bound)
+		if (r->deny == 0 && r->match.kind == KIND_NAME &&
+		    match_ports(p, &r->match, proto, q->dst.port) &&
+		    (!bound || names_some(p, q, &r->match, any_is_good, NULL)))
 			return true;
-		for (k = 0; k < q->nbound; k++)
-			if (match_names(p, &r->match, q->bound[k]))
-				return true;
 	}
 	return false;
 }

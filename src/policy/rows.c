@@ -93,17 +93,28 @@ is_live(const struct policy *p, const struct policy_query *q, bool all,
 	return by == POLICY_NO_RULE;
 }
 
+struct live {
+	const struct policy		*policy;
+	const struct policy_query	*query;
+	bool				 all;
+	struct row			*row;
+};
+
+static bool
+is_good(void *arg, const struct name *n)
+{
+	struct live	*l = arg;
+
+	return is_live(l->policy, l->query, l->all, n, l->row);
+}
+
 static bool
 has_live_name(const struct policy *p, const struct policy_query *q, bool all,
     const struct blob_match *m, struct row *r)
 {
-	bool	live = false;
-	size_t	k;
+	struct live	l = { p, q, all, r };
 
-	for (k = 0; k < q->nbound && !live; k++)
-		live = match_names(p, m, q->bound[k]) &&
-		    is_live(p, q, all, q->bound[k], r);
-	return live;
+	return names_some(p, q, m, is_good, &l);
 }
 
 /* The name that is shown, in the way that the rule asks for. */
@@ -115,7 +126,7 @@ is_proved(const struct policy *p, const struct policy_query *q, bool all,
 
 	return s != NULL && s->what == SHOWN_NAME &&
 	    s->kind == (rule->verify == VERIFY_SNI ? PEEK_TLS : PEEK_HTTP) &&
-	    (!s->ech || rule->ech != 0) && names_bound(q, &s->name) &&
+	    (!s->ech || rule->ech != 0) && names_bound(q, &s->name) != NULL &&
 	    match_names(p, &rule->match, &s->name) &&
 	    is_live(p, q, all, &s->name, r);
 }

@@ -805,7 +805,7 @@ one_verdict_of(const struct policy *p, struct policy_query *q,
 static void
 deep_names(void **state)
 {
-	enum { NAMES = 256, RULES = 64 };
+	enum { NAMES = 1024, RULES = 64 };
 	struct text		 t = { NULL, 0, 0 };
 	struct policy_query	 q = query(PROTO_TCP, A443);
 	struct name		*name = calloc(NAMES, sizeof(*name));
