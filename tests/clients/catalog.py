@@ -28,6 +28,7 @@ PACKAGES = {
     "sftp": "openssh-client", "ssh": "openssh-client",
     "sshd": "openssh-server", "tftp": "tftp-hpa"}
 ALWAYS = ("setsid", "nsd", "unbound")
+BY_NAME = "allow to name "
 ELSEWHERE = {"postgres": "/usr/lib/postgresql/*/bin/postgres"}
 
 
@@ -40,7 +41,7 @@ class Client:
     run: str
     right: object
     hosts: tuple = KINDS
-    rules: str = r"allow to name "      # what each rule that is learnt has to match
+    rules: str = BY_NAME                # what each rule that is learnt has to match
     known: dict = dataclasses.field(default_factory=dict)
     root: bool = False                  # not as an ordinary user
     timeout: int = 60                   # seconds of one run

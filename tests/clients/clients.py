@@ -69,17 +69,17 @@ def play(bindir, name, kind):
     try:
         result = stage.play(chosen, kind, bindir, backends)
     except OSError as error:
-        result = ["nolab", str(error), {}]
+        result = ["nolab", str(error), {}, []]
     print("\n" + json.dumps(result), flush=True)
     os._exit(0)                         # daemon threads of servers
 
 
 def case(bindir, chosen, kind):
-    """[verdict, why, seconds]; whatever it does, it ends."""
+    """[verdict, why, seconds, rules]; whatever it does, it ends."""
     missing = chosen.missing()
     if missing:
         return ["skip", "not installed: apt-get install " + " ".join(
-            catalog.packages(missing)), {}]
+            catalog.packages(missing)), {}, []]
     child = subprocess.Popen(
         [sys.executable, os.path.join(HERE, "clients.py"), "--bindir", bindir,
          "--play", chosen.name, kind], stdin=subprocess.DEVNULL,
@@ -90,16 +90,16 @@ def case(bindir, chosen, kind):
     except subprocess.TimeoutExpired:
         child.terminate()               # and with it its namespaces
         child.communicate()
-        result = ["ERROR", "the case did not end", {}]
+        result = ["ERROR", "the case did not end", {}, []]
     except (ValueError, IndexError):
         result = ["ERROR", f"it ended with {child.returncode}: "
-                  f"{said.decode('utf-8', 'replace')[-LINE_MAX:]}", {}]
+                  f"{said.decode('utf-8', 'replace')[-LINE_MAX:]}", {}, []]
     return result
 
 
 # ---- all of them ---------------------------------------------------------------------
 
-def say(chosen, kind, verdict, why, seconds):
+def say(chosen, kind, verdict, why, seconds, _rules=()):
     text = f": {' '.join(why.split())[:LINE_MAX]}" if why else ""
     spent = f" {sum(seconds.values()):.1f}s" if seconds and not why else ""
     print(f"{verdict:6} {chosen.name} {kind}{spent}{text}", flush=True)
@@ -118,6 +118,20 @@ def run(cases, bindir, jobs):
             return done.result()[1]
         say(chosen, kind, *done.result())
     return results
+
+
+def differing(cases, results):
+    """What is learnt by name is the same on each host: a policy can move."""
+    by_name = {c.name for c, _ in cases if c.rules == catalog.BY_NAME and
+               "@one@" not in c.run}
+    for name in sorted(by_name):
+        learnt = {kind: r[3] for (n, kind), r in results.items()
+                  if n == name and r[0] == "ok"}
+        if len(set(map(tuple, learnt.values()))) > 1:
+            kind = sorted(learnt)[0]
+            results[name, kind][:2] = ["FAIL", f"rules differ: {learnt}"]
+            say(next(c for c, _ in cases if c.name == name), "all",
+                *results[name, kind])
 
 
 def table(cases, results):
@@ -177,6 +191,7 @@ def main():
     if isinstance(results, str):
         print(f"skip: no lab on this machine: {results}")
         return SKIPPED
+    differing(cases, results)
     table(cases, results)
     return end(results, wanted.require_all)
 

@@ -190,6 +190,7 @@ class Stage(trial.Trial):
         self.client = client
         self.kind = kind
         self.seconds = {}
+        self.learnt = []
         self.share = os.path.join(lab.scratch, "share")
         os.mkdir(self.share, 0o755)
         self.master, self.slave = odd_terminal()
@@ -314,7 +315,8 @@ class Stage(trial.Trial):
              "check", "-q", path], capture_output=True, text=True, check=False)
         if done.returncode not in (0, 2):
             raise Failure(f"learn: the policy is no good: {done.stderr}")
-        wide = [r for r in self.rules(path) if not re.match(
+        self.learnt = self.rules(path)
+        wide = [r for r in self.learnt if not re.match(
             self.said(self.client.rules), r)]
         if wide:
             raise Failure(f"learn: not by /{self.client.rules}/: {wide}")
@@ -323,7 +325,7 @@ class Stage(trial.Trial):
     def works(self, policy):
         why = self.wrong(self.run("works", "-p", policy))
         if why:
-            raise Failure(f"works: {why}; under: {self.rules(policy)[:6]}"
+            raise Failure(f"works: {why}; under: {self.learnt[:6]}"
                           f"{self.log('works')}")
 
     @staticmethod
@@ -407,13 +409,13 @@ def serve(stage, backends):
 
 
 def play(client, kind, bindir, backends):
-    """[verdict, why, {step: seconds}] of one client on one host."""
+    """[verdict, why, {step: seconds}, rules] of one client on one host."""
     here = os.path.dirname(os.path.abspath(__file__))
     scratch = lablib.scratch_dir([here, bindir])
     nspace.enter(scratch)
     lab = lablib.Lab(scratch, not client.root)
     if client.root and not lab.root:
-        return ["skip", "needs root", {}]
+        return ["skip", "needs root", {}, []]
     lablib.raise_limits()
     stage = Stage(lab, lab.install(bindir, []), client, kind)
     known = client.known_for(kind)
@@ -435,4 +437,4 @@ def play(client, kind, bindir, backends):
         verdict = ["ERROR", f"{type(error).__name__}: {error}"]
     finally:
         stage.close()
-    return [*verdict, stage.seconds]
+    return [*verdict, stage.seconds, stage.learnt]
