@@ -29,7 +29,19 @@ static_assert(sizeof(struct inspect_flight) == 24, "inspect_flight");
 enum inspect_status {
 	INSPECT_NAMED = 1,		/* exactly one name */
 	INSPECT_NAMELESS,		/* well-formed and whole, but names nothing */
-	INSPECT_BAD			/* cut short, malformed, or more than one name */
+	INSPECT_BAD,			/* cut short, malformed, or more than one name */
+	INSPECT_ALIEN			/* neither, and no server takes it for one */
+};
+
+/* What it looks like, for people who read of a refusal. */
+enum inspect_hint {
+	HINT_NONE,
+	HINT_TLS,
+	HINT_HTTP,
+	HINT_SSH,
+	HINT_POSTGRES,			/* asks for TLS before it says a hello */
+	HINT_SOCKS,
+	HINT_MAX
 };
 
 struct inspect_result {
@@ -37,7 +49,7 @@ struct inspect_result {
 	uint32_t	status;		/* enum inspect_status */
 	uint32_t	ech;		/* 1: encrypted_client_hello is offered (RFC 9849) */
 	uint32_t	kind;		/* what it was read as: PEEK_TLS or PEEK_HTTP */
-	uint32_t	zero;
+	uint32_t	hint;		/* enum inspect_hint */
 	struct name	name;		/* SNI or Host without its port */
 	char		alpn[INSPECT_ALPN_MAX];	/* "h2,http/1.1", NUL-filled; what is
 					   not printable is '?'; "" = none */

@@ -191,6 +191,7 @@ enum peek_kind {
 	PEEK_EITHER			/* TLS, if it begins with PEEK_TLS_FIRST */
 };
 #define PEEK_TLS_FIRST	22		/* a handshake record, RFC 8446, 5.1 */
+#define PEEK_METHOD_MAX	32		/* bytes of an HTTP method: none is as long */
 
 struct wire_peek {
 	struct wire_head head;

@@ -73,6 +73,7 @@ struct named {
 	bool		seen;		/* `shown` is what the first bytes were */
 	struct policy_shown shown;
 	char		alpn[INSPECT_ALPN_MAX];
+	uint32_t	hint;		/* enum inspect_hint: what they look like */
 	uint32_t	assurance;
 };
 

@@ -146,10 +146,10 @@ answered(void *room, const void *msg, int fd)
 	(void)fd;
 	if (a == NULL || a->number != m->head.id)
 		return child_refuse(&i->child, "unasked-answer");
-	if (m->status < INSPECT_NAMED || m->status > INSPECT_BAD ||
+	if (m->status < INSPECT_NAMED || m->status > INSPECT_ALIEN ||
 	    m->ech > 1 || !alpn_valid(m->alpn))
 		return child_refuse(&i->child, "bad-answer");
-	if (m->zero != 0 || (m->kind != PEEK_TLS && m->kind != PEEK_HTTP) ||
+	if (m->hint >= HINT_MAX || (m->kind != PEEK_TLS && m->kind != PEEK_HTTP) ||
 	    (a->kind != PEEK_EITHER && a->kind != m->kind))
 		return child_refuse(&i->child, "bad-kind");
 	if (m->status == INSPECT_NAMED ? !name_valid(&m->name) :

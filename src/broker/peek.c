@@ -224,15 +224,17 @@ show(struct named *n, const struct inspect_result *m)
 		[INSPECT_NAMED] = { SHOWN_NAME, REASON_NONE },
 		[INSPECT_NAMELESS] = { SHOWN_OTHER, REASON_SNI_MISSING },
 		[INSPECT_BAD] = { SHOWN_UNDECIDED, REASON_SNI_UNPARSEABLE },
+		[INSPECT_ALIEN] = { SHOWN_OTHER, REASON_SNI_UNPARSEABLE },
 	};
 
 	n->seen = true;
-	n->shown.kind = m->kind;
+	n->shown.kind = m->status == INSPECT_ALIEN ? 0 : m->kind;
 	n->shown.what = as[m->status].what;
 	n->shown.why = as[m->status].why;
 	n->shown.ech = m->ech != 0;
 	n->shown.name = m->name;
 	memcpy(n->alpn, m->alpn, sizeof(n->alpn));
+	n->hint = m->hint;
 }
 
 static void

@@ -219,12 +219,27 @@ record_named(const struct named *n, const char *names, const struct record *r,
 	memcpy(m->alpn, n->alpn, sizeof(m->alpn));
 }
 
+/* What could not be read is said to be what it looks like. */
+static void
+hint(const struct named *n, struct record *r)
+{
+	static const char *const	words[HINT_MAX] = {
+		[HINT_TLS] = "tls", [HINT_HTTP] = "http", [HINT_SSH] = "ssh",
+		[HINT_POSTGRES] = "postgres-sslrequest", [HINT_SOCKS] = "socks" };
+
+	if (n != NULL && n->hint != HINT_NONE && r->detail[0] == '\0' &&
+	    (r->reason == REASON_SNI_UNPARSEABLE ||
+	    r->reason == REASON_VHOST_UNPARSEABLE))
+		record_text(r->detail, sizeof(r->detail), words[n->hint]);
+}
+
 uint64_t
 record_put(struct guest *g, const struct named *n, const char *names,
     struct record *r)
 {
 	struct record_named	m;
 
+	hint(n, r);
 	if (names == NULL && (n == NULL || (n->name.len == 0 && !n->seen)))
 		return record_write(g, r);
 	record_named(n, names, r, &m);

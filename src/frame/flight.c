@@ -92,6 +92,8 @@ method_byte(struct flight *s, uint8_t c)
 
 	if (c == ' ' && s->left > 0)
 		s->head_len = 1;
+	if (s->head_len == 0 && ++s->method > PEEK_METHOD_MAX)
+		return false;
 	return s->head_len > 0 || memchr(token, c, sizeof(token) - 1) != NULL;
 }
 

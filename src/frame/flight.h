@@ -14,6 +14,7 @@ struct flight {
 	uint32_t	left;		/* TLS: of the record; HTTP: in this line */
 	uint32_t	seen, hello;	/* TLS: of the message; its length. HTTP: lines;
 					   of the version that the first ends in */
+	uint32_t	method;		/* HTTP: bytes of it */
 };
 
 void	flight_start(struct flight *, enum peek_kind);

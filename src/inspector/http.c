@@ -130,6 +130,7 @@ request_line(struct span line, struct request *r)
 	const uint8_t	*p;
 
 	if (!take_until(&line, ' ', &method) || !is_token(&method) ||
+	    span_left(&method) > PEEK_METHOD_MAX ||
 	    is(&method, "CONNECT") || !take_until(&line, ' ', &target) ||
 	    (!is(&line, "HTTP/1.1") && !is(&line, "HTTP/1.0")))
 		return false;
@@ -235,6 +236,9 @@ inspect(uint32_t kind, const uint8_t *bytes, size_t len,
 		inspect_tls(bytes, len, out);
 	else
 		inspect_http(bytes, len, out);
+	if (out->status == INSPECT_BAD && inspect_is_alien(bytes, len))
+		out->status = INSPECT_ALIEN;
+	out->hint = inspect_hint(bytes, len);
 	out->kind = kind;
 	return 0;
 }

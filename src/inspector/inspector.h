@@ -12,6 +12,9 @@
  */
 void	inspect_tls(const uint8_t *, size_t, struct inspect_result *);
 void	inspect_http(const uint8_t *, size_t, struct inspect_result *);
+/* alien.c: may any server take it for a hello or a request; what does it look like? */
+bool	inspect_is_alien(const uint8_t *, size_t);
+uint32_t inspect_hint(const uint8_t *, size_t);
 /* By kind, a peek_kind; 0, or -1: there is no such kind. */
 int	inspect(uint32_t kind, const uint8_t *, size_t,
 	    struct inspect_result *);

@@ -370,12 +370,12 @@ def test_look_before_connect(b):
     audited(b, "default-deny", name="look.test", assurance=1)
 
 
-def wrong_kind(kind, zero=0, qname="look.test"):
+def wrong_kind(kind, hint=0, qname="look.test"):
     def test(b):
         f, srv, port = listening(b, qname)
         ident = peeked(f, port)
         f.flight(ident, b"hello")
-        b.ins.result(b.ins.flight()[0], qname, kind=kind, zero=zero)
+        b.ins.result(b.ins.flight()[0], qname, kind=kind, hint=hint)
         b.wait(lambda: (ROLE_INSPECTOR, 0) in b.kills)
         b.ins.gone()
         assert b.one("child.died").detail == "inspector: bad-kind"
@@ -385,7 +385,7 @@ def wrong_kind(kind, zero=0, qname="look.test"):
 
 test_look_kind = wrong_kind(EITHER)
 test_look_kind_4 = wrong_kind(4)
-test_look_zero = wrong_kind(TLS, zero=1)
+test_look_hint = wrong_kind(TLS, hint=6)
 test_another_kind = wrong_kind(EITHER, 0, AHEAD)
 
 

@@ -1013,7 +1013,7 @@ test_verified_before_connect = verified_by(BEFORE_CONNECT)
 test_verified_async = verified_by(ASYNC)
 
 
-def refused(reason, result, qname="sni.test"):
+def refused(reason, result, qname="sni.test", detail=""):
     """Denied after the flight: the server has seen a connection, and no byte."""
     def test(b):
         f = world(b)
@@ -1026,6 +1026,7 @@ def refused(reason, result, qname="sni.test"):
         r = b.one("flow.deny")
         assert (r.reason, r.flow, r.name, r.h_dst) == (
             reason, b.one("flow.dial").flow, qname, (NAMED_NET, port)), vars(r)
+        assert r.detail == detail, r.detail
         nothing_came(srv)
         assert not b.of("flow.open") and not b.of("flow.close")
         assert b.stop() == 0
@@ -1038,6 +1039,8 @@ test_sni_mismatch = refused("sni-mismatch", lambda b, n: b.ins.result(
 test_sni_missing = refused("sni-missing", lambda b, n: b.ins.result(n))
 test_sni_bad = refused("sni-unparseable", lambda b, n: b.ins.result(
     n, status=BAD))
+test_sni_alien = refused("sni-unparseable", lambda b, n: b.ins.result(
+    n, status=ALIEN, hint=3), detail="ssh")
 test_ech = refused("ech-present", lambda b, n: b.ins.result(
     n, "sni.test", ech=1))
 test_vhost_mismatch = refused("vhost-mismatch", lambda b, n: b.ins.result(
@@ -1087,6 +1090,7 @@ def passes(result):
 test_look_passes = passes(lambda b, n: b.ins.result(n, "other.test"))
 test_look_passes_ech = passes(lambda b, n: b.ins.result(n, "a.test", ech=1))
 test_look_passes_nameless = passes(lambda b, n: b.ins.result(n))
+test_look_passes_alien = passes(lambda b, n: b.ins.result(n, status=ALIEN))
 
 
 def stopped(reason, result):

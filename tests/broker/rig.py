@@ -37,7 +37,7 @@ RESOLVED, NODATA, NXDOMAIN, BOGUS, FAILED = 1, 2, 3, 4, 5
 (ADDRESSES, ANS_NODATA, ANS_NXDOMAIN, DENIED, WITHHELD, SERVFAIL,
  REFUSED) = range(1, 8)
 ANSWER_MAX = 256
-NAMED, NAMELESS, BAD = 1, 2, 3
+NAMED, NAMELESS, BAD, ALIEN = 1, 2, 3, 4
 TLS, HTTP, EITHER = 1, 2, 3
 NEEDS_RESOLVER, NEEDS_INSPECTOR = 1, 2
 HOW_FIN, HOW_RST, HOW_CANCEL = 1, 2, 3
@@ -399,13 +399,13 @@ class Inspector(Resolver):
         return number, kind, data[24:]
 
     def result(self, number, shown="", status=None, ech=0, alpn=b"h2",
-               kind=None, zero=0):
+               kind=None, hint=0):
         if status is None:
             status = NAMED if shown else NAMELESS
         asked = self.kinds.get(number, EITHER)
         kind = kind or (TLS if asked == EITHER else asked)
         self.chan.send(head(I_RESULT, number) + struct.pack(
-            "<IIII", status, ech, kind, zero) +
+            "<IIII", status, ech, kind, hint) +
             name(shown) + struct.pack("64s", alpn))
 
     def gone(self, sig=9, status=0):

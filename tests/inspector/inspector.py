@@ -12,7 +12,7 @@ BUILD = os.environ.get("builddir", ".")
 PROGRAM = os.path.join(BUILD, "sallyport-inspector")
 FLIGHT, HELLO, RESULT = 500, 530, 531
 TLS, HTTP, EITHER = 1, 2, 3
-NAMED, NAMELESS, BAD = 1, 2, 3
+NAMED, NAMELESS, BAD, ALIEN = 1, 2, 3, 4
 with open(os.path.join(BUILD, "config.h")) as f:
     SEALED = "#define SANITIZE 1" not in f.read()
 bad = 0
@@ -54,10 +54,10 @@ class Inspector:
         self.id += 1
         self.chan.send(struct.pack("<IIQII", FLIGHT, 0, self.id, kind, len(flight)) + flight)
         data = self.chan.recv(4096)
-        kind_, zero, number, status, ech, self.kind, zero2, size = \
+        kind_, zero, number, status, ech, self.kind, self.hint, size = \
             struct.unpack_from("<IIQIIIIH", data)
-        if (kind_, zero, zero2, number, len(data)) != (RESULT, 0, 0, self.id,
-                                                      16 + 16 + 256 + 64):
+        if (kind_, zero, number, len(data)) != (RESULT, 0, self.id,
+                                               16 + 16 + 256 + 64):
             raise AssertionError(f"a strange answer: {data!r}")
         if self.kind != kind != EITHER:
             raise AssertionError(f"asked for {kind}, read as {self.kind}")
@@ -238,9 +238,9 @@ def test_either(i):
     for what, flight, kind, status in (
             ("a hello", hello, TLS, NAMED), ("a request", head, HTTP, NAMED),
             ("a cut hello", hello[:-1], TLS, BAD), ("a cut request", head[:-1], HTTP, BAD),
-            ("a request behind a hello's first byte", b"\x16" + head, TLS, BAD),
-            ("an empty line and a hello", b"\r\n" + hello, HTTP, BAD),
-            ("something else", b"SSH-2.0-x\r\n", HTTP, BAD)):
+            ("a request behind a hello's first byte", b"\x16" + head, TLS, ALIEN),
+            ("an empty line and a hello", b"\r\n" + hello, HTTP, ALIEN),
+            ("something else", b"SSH-2.0-x\r\n", HTTP, ALIEN)):
         got = i.ask(EITHER, flight)
         check((i.kind, got[0]) == (kind, status), f"either: {what}: {i.kind} {got}")
 
