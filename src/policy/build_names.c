@@ -258,6 +258,27 @@ build_pin(struct parse *p, const struct items *words)
 	}
 }
 
+void
+build_search(struct parse *p, const struct item *w)
+{
+	struct model	*m = p->m;
+	struct name	 n;
+	size_t		 i;
+
+	if (pattern_name(p, w, &n) == -1)
+		return;
+	for (i = 0; i < m->search.n; i++)
+		if (name_equal(&m->search.v[i], &n)) {
+			report_error(p, &w->at, "%s is given twice", n.text);
+			return;
+		}
+	if (m->search.n == GRAMMAR_SEARCH_MAX)
+		report_error(p, &w->at, "at most %d names in search",
+		    GRAMMAR_SEARCH_MAX);
+	else
+		push(m, m->search, n);
+}
+
 /* What no resolver of ours can do (resolve.h). */
 static void
 check_tls(struct parse *p, const struct where *at)

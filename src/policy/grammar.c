@@ -207,6 +207,13 @@ grammar_parse(const char *path, struct grammar_sink *sink)
 	return finish(&p, s.path);
 }
 
+const struct name *
+grammar_search(const struct model *m, size_t *n)
+{
+	*n = m->search.n;
+	return m->search.v;
+}
+
 int
 grammar_name(const char *text, struct grammar_sink *sink, struct name *out)
 {

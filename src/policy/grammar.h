@@ -18,6 +18,7 @@ struct model;
 #define GRAMMAR_DEPTH_MAX	8		/* includes in includes */
 #define GRAMMAR_DIRS_MAX	16		/* directories of other files */
 #define GRAMMAR_EXPAND_MAX	(1u << 20)	/* entries that macros stand for */
+#define GRAMMAR_SEARCH_MAX	16		/* names of a search list */
 #define GRAMMAR_LINE_MAX	512		/* of a message, escaped */
 
 struct grammar_sink {
@@ -50,6 +51,9 @@ int	grammar_name(const char *text, struct grammar_sink *, struct name *out);
 
 /* Known as a resolver that anyone may ask: an allow that names it is an error. */
 bool	grammar_public_resolver(const struct name *);
+
+/* `resolver { search ... }`, in its order; not in the compiled policy. */
+const struct name *grammar_search(const struct model *, size_t *n);
 
 /* The compiled policy and its length, to be freed; NULL if it is too big. */
 void	*grammar_compile(const struct model *, size_t *len);

@@ -79,6 +79,7 @@ static const struct keyword	keywords[] = {
 	{ "resolver", RESOLVER },
 	{ "rotate", ROTATE },
 	{ "seal", UNSUPPORTED },
+	{ "search", SEARCH },
 	{ "table", TABLE },
 	{ "tcp", TCP },
 	{ "tenant", TENANT },

@@ -128,6 +128,7 @@ struct model {
 	struct arena	*arena;
 	struct policy_audit audit;
 	struct policy_resolver resolver;
+	VEC(struct name)    search;	/* told to guests, and no part of the law */
 	VEC(struct host)    host;
 	VEC(struct macro)   macro;
 	VEC(struct table)   table;

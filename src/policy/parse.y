@@ -79,6 +79,7 @@ marked(const char *text, struct where at, bool table)
 %token OWN_ADDRESSES "own-addresses" PENDING "pending"
 %token PENDING_DST "pending-per-destination" PER "per" PIN "pin" POLICY "policy"
 %token PORT "port" RATE "rate" RESOLVER "resolver" ROTATE "rotate"
+%token SEARCH "search"
 %token TABLE "table" TCP "tcp" TENANT "tenant" TICKET "ticket" TO "to"
 %token UDP "udp" UPSTREAM "upstream" VERIFY "verify" VERSION "version"
 /* which file is read; the lexer gives one of them first */
@@ -269,6 +270,10 @@ resolver_setting : UPSTREAM words		{ build_upstream(p, &@1, $2, NULL); }
 		| UPSTREAM words NAME string	{ build_upstream(p, &@1, $2, &$4); }
 		| DNSSEC word			{ build_dnssec(p, &@1, &$2); }
 		| PIN words			{ build_pin(p, $2); }
+		| SEARCH search_names
+		;
+search_names	: string			{ build_search(p, &$1); }
+		| search_names string		{ build_search(p, &$2); }
 		;
 words		: word				{ $$ = build_items(p, NULL, &$1); }
 		| words word			{ $$ = build_items(p, $1, &$2); }

@@ -1,7 +1,8 @@
 /*
  * sallyport-parser LEVEL POLICY [quiet]: the sealed child that turns text into a
  * compiled policy. It fills the memfd on fd 4, writes which files it has read to
- * fd 3 ("DEVICE INODE PATH" and a NUL for each) and what is wrong to fd 5 (quiet: no
+ * fd 3 ("DEVICE INODE PATH" and a NUL for each, then "search NAME" for each of the
+ * policy's search list) and what is wrong to fd 5 (quiet: no
  * warnings), and exits: 0 = the memfd is a policy, 1 = there were errors, all of
  * them reported.
  *
@@ -57,6 +58,23 @@ name_file(void *arg, const char *path, uint64_t dev, uint64_t ino)
 		fatal("the list of files");
 }
 
+/* Between the files: a word, where those have a number. */
+static void
+name_search(const struct model *m)
+{
+	char			 line[NAME_TEXT_MAX + 16];
+	const struct name	*search;
+	size_t			 i, n;
+	int			 len;
+
+	search = grammar_search(m, &n);
+	for (i = 0; i < n; i++) {
+		len = snprintf(line, sizeof(line), "search %s", search[i].text);
+		if (fd_write_all(FD_CHANNEL, line, (size_t)len + 1) == -1)
+			fatal("the search list");
+	}
+}
+
 static int
 parse(const char *path, bool quiet)
 {
@@ -69,6 +87,7 @@ parse(const char *path, bool quiet)
 
 	if ((m = grammar_parse(path, &sink)) == NULL)
 		return EXIT_ERRORS;
+	name_search(m);
 	if ((blob = grammar_compile(m, &len)) == NULL)
 		fatalx("%s is too big: compiled it has more than 64 MiB", path);
 	if (fd_write_all(FD_OBJECT, blob, len) == -1)

@@ -238,8 +238,9 @@ print_audit(struct text *t, const struct policy_audit *a)
 }
 
 static void
-print_resolver(struct text *t, const struct policy_resolver *r)
+print_resolver(struct text *t, const struct model *m)
 {
+	const struct policy_resolver *r = &m->resolver;
 	char		buf[ENDPOINT_STRLEN];
 	uint32_t	i;
 
@@ -257,6 +258,9 @@ print_resolver(struct text *t, const struct policy_resolver *r)
 	print_duration(t, "min", r->pin_min);
 	print_duration(t, "max", r->pin_max);
 	print_duration(t, "grace", r->pin_grace);
+	for (i = 0; i < m->search.n; i++)
+		text_add(t, "%s \"%s\"", i == 0 ? "\n\tsearch" : "",
+		    m->search.v[i].text);
 	text_add(t, "\n}\n");
 }
 
@@ -326,7 +330,7 @@ grammar_print(const struct model *m, size_t *len)
 
 	text_add(&t, "policy version 1\n");
 	print_audit(&t, &m->audit);
-	print_resolver(&t, &m->resolver);
+	print_resolver(&t, m);
 	text_add(&t, "floor builtin\n");
 	for (i = 0; i < m->except.n; i++)
 		print_except(&t, &m->except.v[i]);

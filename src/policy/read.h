@@ -149,6 +149,7 @@ void	build_upstream(struct parse *, const struct where *,
 	    const struct items *, const struct item *name);
 void	build_dnssec(struct parse *, const struct where *, const struct item *);
 void	build_pin(struct parse *, const struct items *);
+void	build_search(struct parse *, const struct item *);
 void	build_resolver_end(struct parse *, const struct where *);
 
 enum setting { SET_CONNS, SET_PENDING, SET_PENDING_DST, SET_RATE, SET_BURST,
