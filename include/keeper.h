@@ -13,7 +13,8 @@
 
 #define TENANT_MAX	64		/* with the NUL */
 #define GUEST_MAX	64
-#define UPSTREAM_MAX	8		/* of the policy; the command gives at most 3 */
+#define UPSTREAM_MAX	8		/* of the policy, and of the host */
+#define UPSTREAM_PATIENCE_MAX	30	/* s; as in resolv.conf(5) */
 
 enum role {
 	ROLE_BROKER = 1, ROLE_FRAME, ROLE_RECORDER, ROLE_PARSER, ROLE_RESOLVER,
@@ -30,6 +31,7 @@ enum keeper_type {
 	KEEPER_DIED,		/* or could not be started */
 	KEEPER_STOP,		/* close every flow, flush the log, then exit 0 */
 	KEEPER_LAW_GONE,	/* struct keeper_law: as the command said it */
+	KEEPER_HOST,		/* struct keeper_host: the same */
 	/* broker -> keeper */
 	KEEPER_HELLO = 160,	/* sealed; struct wire_hello */
 	KEEPER_SPAWN,
@@ -41,6 +43,7 @@ enum keeper_type {
 	KEEPER_LINK = 192,	/* + the tap, or the connected stream client */
 	KEEPER_FINISH,		/* CMD has ended */
 	KEEPER_LAW,		/* before that: a file of the policy is another now */
+	KEEPER_UPSTREAMS,	/* struct keeper_host: the host's resolv.conf changed */
 	/* keeper -> command */
 	KEEPER_UP = 224,	/* CMD may start; + memfd with the policy's files, in
 				   one-guest mode: "DEVICE INODE PATH", NUL-ended */
@@ -48,18 +51,29 @@ enum keeper_type {
 	KEEPER_FAILED		/* it never came up; why is on stderr */
 };
 
+/*
+ * What the host's resolv.conf says: it counts where the policy has no upstream. The
+ * command reads it, and no room ever does.
+ */
+struct host_resolver {
+	uint32_t	n;		/* 0: it names nobody, or is not there */
+	uint32_t	rotate, tcp;	/* `options rotate', `use-vc': 0 or 1 */
+	uint32_t	patience;	/* `options timeout:N', s; 0: not given */
+	uint32_t	scope[UPSTREAM_MAX];	/* the link of an fe80:: address */
+	struct endpoint	upstream[UPSTREAM_MAX];	/* port 53 */
+};
+static_assert(sizeof(struct host_resolver) == 16 + 8 * 24, "host_resolver");
+
 struct keeper_policy {			/* + memfd */
 	struct wire_head head;
 	uint64_t	len;		/* of the blob */
 	char		tenant[TENANT_MAX];	/* "" = the only one there is */
 	uint32_t	audit_mode;	/* durable: enum policy_durable + 1; 0 = the policy's */
-	uint32_t	zero;
-	struct endpoint	upstream[3];	/* the host's own, for a policy without a
-					   resolver: port 53, or ADDR_NONE */
-	uint32_t	quiet;		/* 1: who uses them need not say so */
+	uint32_t	quiet;		/* 1: who uses the host's upstreams need not say so */
+	struct host_resolver host;
 };
-static_assert(sizeof(struct keeper_policy) == 16 + 8 + 64 + 8 + 64,
-    "keeper_policy");
+static_assert(sizeof(struct keeper_policy) == 16 + 8 + 64 + 8 +
+    sizeof(struct host_resolver), "keeper_policy");
 
 struct keeper_guest {
 	struct wire_head head;
@@ -105,6 +119,13 @@ struct keeper_summary {			/* SUMMARY, DOWN */
 	uint32_t	zero;
 };
 static_assert(sizeof(struct keeper_summary) == 56, "keeper_summary");
+
+struct keeper_host {			/* UPSTREAMS, HOST */
+	struct wire_head head;
+	struct host_resolver host;
+};
+static_assert(sizeof(struct keeper_host) == 16 + sizeof(struct host_resolver),
+    "keeper_host");
 
 #define KEEPER_PATH_MAX	128
 struct keeper_law {

@@ -66,6 +66,7 @@ enum record_type {
 	REC_FLOW_DIAL,		/* a connect, before it is known what the flow is */
 	REC_POLICY_REPLACED,	/* detail: a file's path leads to another file now */
 	REC_FAIL_AGG,		/* connects that failed, counted: as REC_DENY_AGG */
+	REC_RESOLVER_CHANGE,	/* detail: the host's upstreams that are asked from now on */
 	REC_TYPE_MAX
 	/* audit.open, audit.rotate, audit.gap are the recorder's own */
 };

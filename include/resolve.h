@@ -25,8 +25,6 @@ enum resolve_type {
 	RESOLVER_ANSWER
 };
 
-#define RESOLVE_PATIENCE_MAX	30	/* s */
-
 /* Asked in their order, or in one of chance each time. */
 struct resolver_config {
 	struct wire_head head;

@@ -109,6 +109,7 @@ broker_start(struct broker *b)
 	record_init(b, NULL, REC_POLICY_LOAD, &r);
 	r.n = policy_rules(b->policy);
 	audit_put(b, &r);
+	resolver_record(b);
 }
 
 /* ---- time -------------------------------------------------------- */

@@ -39,7 +39,6 @@
 #define QUESTIONS_MAX		1024u		/* then more are refused */
 #define QUESTIONS_FAULT		(4u * QUESTIONS_MAX)	/* then it is no honest frame */
 #define FLIGHTS_MAX		(128u * WIRE_FLIGHT_MAX)	/* bytes held of a guest */
-#define HOST_UPSTREAMS		3u		/* keeper_policy.upstream */
 
 /*
  * No flow is connected before it is in the log. One whose first flight is to be seen
@@ -150,7 +149,7 @@ struct question {
 	uint64_t	id;		/* the frame's; 0: that is gone, nobody is told */
 	uint64_t	ask;		/* the log's; 0: there is no dns.ask */
 	uint64_t	number;		/* the resolver's */
-	uint64_t	due;		/* mono */
+	uint64_t	born, due;	/* mono; due: again with each resolver */
 	bool		asked;
 	uint32_t	qtype, verdict, reason, rule;	/* of policy_name() */
 	struct name	name;
@@ -242,7 +241,7 @@ struct broker {
 	struct audit	*audit;
 	struct resolver	*resolver;	/* NULL: the policy has no use for one */
 	struct inspector *inspector;
-	struct endpoint	upstream[HOST_UPSTREAMS];
+	struct host_resolver host;	/* as its resolv.conf is now */
 	bool		quiet;		/* about using them, and about the lease */
 	bool		lease_looked;
 	int		watch;		/* epoll: HUPs of granted sockets */
@@ -365,6 +364,11 @@ void	inspector_free(struct broker *);
 
 /* resolver.c */
 void	resolver_start(struct broker *);
+/* For the log: whom it asks, if those are the host's to say. */
+void	resolver_record(struct broker *);
+/* The host has other upstreams now; and whether what is said of them can be. */
+void	resolver_host(struct broker *, const struct host_resolver *);
+bool	resolver_host_valid(const struct host_resolver *);
 bool	resolver_expected(const struct broker *);
 void	resolver_ask(struct broker *, struct question *);
 void	resolver_forget(struct broker *, struct question *);

@@ -29,17 +29,48 @@ child_want(struct child *c, struct broker *b, enum role role,
 	c->role = role;
 	c->ops = ops;
 	c->state = CHILD_NONE;
-	c->wanted = true;
+	c->wanted = c->there = true;
 	c->hello_due = mono_now() + CHILD_GREETS;
 	keeper_spawn(b, role, 0);
+}
+
+static void
+end_it(struct child *c)
+{
+	keeper_kill(c->broker, c->role, 0);
+	chan_free(c->chan);
+	c->chan = NULL;
+	c->state = CHILD_NONE;
+	c->renewing = true;
+}
+
+void
+child_renew(struct child *c, bool wanted)
+{
+	c->wanted = wanted;
+	if (c->chan != NULL)
+		end_it(c);
+	/* as for the first one */
+	c->begun = false;
+	c->hello_due = mono_now() + CHILD_GREETS;
+	broker_want_tick(c->broker);
+	if (wanted && !c->there) {
+		c->there = true;
+		keeper_spawn(c->broker, c->role, 0);
+	}
 }
 
 void
 child_started(struct child *c, int fd)
 {
-	if (!c->wanted || c->chan != NULL)
+	if (!c->there || c->chan != NULL)
 		fatalx("the keeper started a %s that nobody asked for",
 		    role_name(c->role));
+	if (!c->wanted) {		/* any more */
+		close(fd);
+		end_it(c);
+		return;
+	}
 	c->chan = chan_new(c->broker->base, fd, 0, CHILD_QUEUE, &child_chan, c);
 	if (c->chan == NULL) {
 		close(fd);
@@ -122,12 +153,9 @@ say_death(struct child *c, const struct keeper_died *d)
 	c->failing = !c->greeted;
 }
 
-void
-child_died(struct child *c, const struct keeper_died *d)
+static void
+mourn(struct child *c, const struct keeper_died *d)
 {
-	if (!c->wanted)
-		fatalx("the keeper lost a %s that nobody asked for",
-		    role_name(c->role));
 	if (c->chan != NULL)
 		chan_drain(c->chan);	/* its last answers count */
 	hang_up(c);			/* or it never had a channel */
@@ -135,8 +163,22 @@ child_died(struct child *c, const struct keeper_died *d)
 		return;
 	say_death(c, d);
 	record_death(c, d);
+}
+
+void
+child_died(struct child *c, const struct keeper_died *d)
+{
+	if (!c->there)
+		fatalx("the keeper lost a %s that nobody asked for",
+		    role_name(c->role));
+	c->there = false;
+	if (!c->renewing)
+		mourn(c, d);
 	c->fault = NULL;
-	c->greeted = false;
+	c->greeted = c->renewing = false;
+	if (c->broker->stop != STOP_NO || !c->wanted)
+		return;
+	c->there = true;
 	keeper_spawn(c->broker, c->role, 0);
 }
 

@@ -33,7 +33,9 @@ struct child {
 	const struct child_ops *ops;
 	struct chan	*chan;
 	enum child_state state;
-	bool		wanted;		/* the keeper was asked for one */
+	bool		wanted;
+	bool		there;		/* the keeper was asked, and has not lost it yet */
+	bool		renewing;	/* we ended it, and it is not to blame */
 	bool		begun;		/* one has greeted, or failed to */
 	bool		greeted;	/* this one has */
 	bool		failing;	/* the last one did not; that was said */
@@ -43,6 +45,11 @@ struct child {
 
 void	child_want(struct child *, struct broker *, enum role,
 	    const struct child_ops *);
+/*
+ * What it was told counts no more: it ends, and another is told anew, or is not
+ * wanted at all for now. What waits for it is kept.
+ */
+void	child_renew(struct child *, bool wanted);
 void	child_started(struct child *, int fd);
 void	child_died(struct child *, const struct keeper_died *);
 /* Ends it for what it did; the next one is the keeper's to time. */

@@ -163,6 +163,18 @@ keeper_law(void *room, const void *msg, int fd)
 	return 0;
 }
 
+static int
+keeper_host(void *room, const void *msg, int fd)
+{
+	const struct keeper_host	*m = msg;
+
+	(void)fd;
+	if (!resolver_host_valid(&m->host))
+		return -1;
+	resolver_host(room, &m->host);
+	return 0;
+}
+
 static const struct wire_rule rules[] = {
 	{ KEEPER_GUEST, 1, sizeof(struct keeper_guest), false, keeper_guest, 0 },
 	{ KEEPER_CHILD, 1, sizeof(struct keeper_child), true, keeper_child, 0 },
@@ -171,6 +183,7 @@ static const struct wire_rule rules[] = {
 	{ KEEPER_DIED, 1, sizeof(struct keeper_died), false, keeper_died, 0 },
 	{ KEEPER_STOP, 1, sizeof(struct wire_id), false, keeper_stop, 0 },
 	{ KEEPER_LAW_GONE, 1, sizeof(struct keeper_law), false, keeper_law, 0 },
+	{ KEEPER_HOST, 1, sizeof(struct keeper_host), false, keeper_host, 0 },
 };
 
 static void

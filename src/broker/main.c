@@ -24,24 +24,12 @@
 
 #define SEALS	(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-static bool
-upstreams_valid(const struct keeper_policy *m)
-{
-	unsigned int	i;
-
-	for (i = 0; i < HOST_UPSTREAMS; i++)
-		if (m->upstream[i].family != ADDR_NONE &&
-		    !endpoint_valid(&m->upstream[i]))
-			return false;
-	return true;
-}
-
 static void
 first_message(struct keeper_policy *m, int *fd)
 {
 	if (chan_first(m, sizeof(*m), fd) != (ssize_t)sizeof(*m) || m->head.type != KEEPER_POLICY ||
-	    m->head.zero != 0 || *fd == -1 || m->zero != 0 ||
-	    m->quiet > 1 || !upstreams_valid(m) ||
+	    m->head.zero != 0 || *fd == -1 ||
+	    m->quiet > 1 || !resolver_host_valid(&m->host) ||
 	    memchr(m->tenant, '\0', sizeof(m->tenant)) == NULL)
 		fatalx("the keeper's first message is not a policy");
 }
@@ -94,7 +82,7 @@ prepare(struct event_base *base)
 		fatalx("unknown durability %u", durable);
 	b = broker_new(base, FD_CHANNEL, policy, (unsigned int)tenant,
 	    durable);
-	memcpy(b->upstream, m.upstream, sizeof(b->upstream));
+	b->host = m.host;
 	b->quiet = m.quiet;
 	return b;
 }

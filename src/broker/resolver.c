@@ -104,6 +104,7 @@ resolver_ask(struct broker *b, struct question *q)
 		return;
 	}
 	q->number = ++r->number;
+	q->born = mono_now();
 	q->due = mono_now() + QUESTION_LIFE;
 	bucket = number_bucket(r, q->number);
 	q->chain = *bucket;
@@ -219,22 +220,51 @@ resolver_urgent(const struct broker *b)
 
 /* ---- its life --------------------------------------------------------------------- */
 
+bool
+resolver_host_valid(const struct host_resolver *h)
+{
+	const struct endpoint	*e;
+	uint32_t		 i;
+
+	if (h->n > UPSTREAM_MAX || h->rotate > 1 || h->tcp > 1 ||
+	    h->patience > UPSTREAM_PATIENCE_MAX)
+		return false;
+	for (i = 0; i < h->n; i++) {
+		e = &h->upstream[i];
+		if (!endpoint_valid(e) || e->family == ADDR_NONE ||
+		    e->port != DNS_PORT || (h->scope[i] != 0 &&
+		    (e->family != ADDR_V6 || !addr_is_link_local(e))))
+			return false;
+	}
+	return true;
+}
+
+static bool
+uses_host(const struct broker *b)
+{
+	return policy_resolver(b->policy)->nupstreams == 0;
+}
+
 /* The policy's upstreams, or else the host's own. */
 static void
 upstreams(const struct broker *b, struct resolver_config *m)
 {
 	const struct policy_resolver	*p = policy_resolver(b->policy);
+	const struct host_resolver	*h = &b->host;
 	uint32_t			 i;
 
 	m->dnssec = p->dnssec;
 	m->nupstreams = p->nupstreams;
 	memcpy(m->upstream, p->upstream, sizeof(m->upstream));
-	for (i = 0; p->nupstreams == 0 && i < HOST_UPSTREAMS; i++) {
-		if (b->upstream[i].family == ADDR_NONE)
-			continue;
-		m->upstream[m->nupstreams] = (struct policy_upstream){
-		    .addr = b->upstream[i] };
-		m->upstream[m->nupstreams++].addr.port = DNS_PORT;
+	if (!uses_host(b))
+		return;
+	m->rotate = h->rotate;
+	m->tcp = h->tcp;
+	m->patience = h->patience;
+	m->nupstreams = h->n;
+	for (i = 0; i < h->n; i++) {
+		m->upstream[i].addr = h->upstream[i];
+		m->scope[i] = h->scope[i];
 	}
 }
 
@@ -263,47 +293,121 @@ static const struct child_ops	resolver_ops = {
 	.gone = gone
 };
 
-static void
-say_upstreams(const struct broker *b, const struct resolver_config *m)
+#define LIST_MAX	(UPSTREAM_MAX * (ENDPOINT_STRLEN + 16))
+
+static const char *
+list_host(const struct host_resolver *h, char buf[LIST_MAX])
 {
 	char		text[ENDPOINT_STRLEN];
-	char		all[HOST_UPSTREAMS * (ENDPOINT_STRLEN + 2)] = "";
 	uint32_t	i;
 	size_t		n = 0;
 
-	if (m->nupstreams == 0)
-		log_warnx("names cannot be resolved: the policy has no "
-		    "upstream (see resolver in sallyport.conf(5)), and this "
-		    "host's /etc/resolv.conf no name server that can be used");
-	if (policy_resolver(b->policy)->nupstreams > 0 || b->quiet)
-		return;
-	for (i = 0; i < m->nupstreams; i++)
-		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s%s",
-		    i == 0 ? "" : ", ", addr_print(&m->upstream[i].addr, text));
-	if (i > 0)
-		log_warnx("names are resolved by this host's resolver%s %s",
-		    i == 1 ? "" : "s", all);
+	snprintf(buf, LIST_MAX, "none");
+	for (i = 0; i < h->n; i++) {
+		n += (size_t)snprintf(buf + n, LIST_MAX - n, "%s%s",
+		    i == 0 ? "" : ", ", addr_print(&h->upstream[i], text));
+		if (h->scope[i] != 0)
+			n += (size_t)snprintf(buf + n, LIST_MAX - n, "%%%u",
+			    h->scope[i]);
+	}
+	return buf;
 }
 
-/* If the policy has use for one and there is somebody to ask. */
+/* That there is nobody to ask is no news that could be left out. */
+static void
+say_host(const struct broker *b, bool again)
+{
+	char	all[LIST_MAX];
+
+	if (b->host.n == 0)
+		log_warnx("names cannot be resolved%s: the policy has no "
+		    "upstream (see resolver in sallyport.conf(5)), and this "
+		    "host's /etc/resolv.conf no name server that can be used; "
+		    "they can when it has", again ? " any more" : "");
+	else if (!b->quiet)
+		log_warnx("names are resolved by this host's resolver%s %s%s",
+		    b->host.n == 1 ? "" : "s", list_host(&b->host, all),
+		    again ? " now" : "");
+}
+
+/* Whom questions go to, for they are somebody else's to answer from here on. */
+void
+resolver_record(struct broker *b)
+{
+	char		all[LIST_MAX];
+	struct record	r;
+
+	if (b->resolver == NULL || !uses_host(b))
+		return;
+	record_init(b, NULL, REC_RESOLVER_CHANGE, &r);
+	record_text(r.detail, sizeof(r.detail), list_host(&b->host, all));
+	audit_put(b, &r);
+}
+
+/* If the policy has use for one; as soon as there is somebody to ask. */
 void
 resolver_start(struct broker *b)
 {
-	struct resolver_config	 m;
-	struct resolver		*r;
+	struct resolver	*r;
 
 	if ((policy_needs(b->policy, b->tenant) & NEEDS_RESOLVER) == 0)
-		return;
-	memset(&m, 0, sizeof(m));
-	upstreams(b, &m);
-	say_upstreams(b, &m);
-	if (m.nupstreams == 0)
 		return;
 	if ((r = calloc(1, sizeof(*r))) == NULL)
 		fatal("resolver");
 	TAILQ_INIT(&r->open);
+	r->child.broker = b;
+	r->child.role = ROLE_RESOLVER;
+	r->child.ops = &resolver_ops;
 	b->resolver = r;
+	if (uses_host(b)) {
+		say_host(b, false);
+		if (b->host.n == 0)
+			return;
+	}
 	child_want(&r->child, b, ROLE_RESOLVER, &resolver_ops);
+}
+
+/*
+ * What is under way is asked again, of those who are asked now. What nobody waits for
+ * is not, nor what a guest has given up by now: who changes this again and again shall
+ * not make a question live for ever.
+ */
+static void
+take_back(struct resolver *r)
+{
+	struct question	*q, *next;
+	uint64_t	 now = mono_now();
+
+	for (q = TAILQ_FIRST(&r->open); q != NULL; q = next) {
+		next = TAILQ_NEXT(q, open);
+		r->nasked -= q->asked;
+		q->asked = false;
+		if (q->guest != NULL && now < q->born + RESOLVE_TIMEOUT * SEC) {
+			q->due = now + QUESTION_LIFE;
+			continue;
+		}
+		take_off(r, q);
+		question_failed(q);
+	}
+	r->unsent = TAILQ_FIRST(&r->open);
+}
+
+void
+resolver_host(struct broker *b, const struct host_resolver *h)
+{
+	struct resolver	*r = b->resolver;
+
+	if (memcmp(&b->host, h, sizeof(*h)) == 0)
+		return;
+	b->host = *h;
+	if (r == NULL || !uses_host(b) || b->stop != STOP_NO)
+		return;
+	say_host(b, true);
+	resolver_record(b);
+	take_back(r);
+	child_renew(&r->child, h->n > 0);
+	if (h->n == 0)
+		gone(&r->child);
 }
 
 struct child *

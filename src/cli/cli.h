@@ -15,6 +15,7 @@
 
 #include "addr.h"
 #include "keeper.h"
+#include "name.h"
 #include "log.h"
 
 /* Exit statuses; env(1) and timeout(1) use the same three. */
@@ -83,14 +84,22 @@ int	where_own_audit(const char *given, char *buf, size_t size);
 /* "before-data", "before-connect", "async" */
 bool	durable_word(const char *);
 
-/* upstream.c: the host's name servers */
-#define UPSTREAMS_MAX	3		/* resolv.conf(5) */
-struct upstreams {
-	size_t		n;
-	char		text[UPSTREAMS_MAX][ENDPOINT_STRLEN];
+/* upstream.c: what the host's resolv.conf says */
+#define RESOLV_CONF	"/etc/resolv.conf"
+#define SEARCH_MAX	16
+#define UPSTREAM_STRLEN	(ENDPOINT_STRLEN + 16)
+struct hostconf {
+	struct host_resolver host;
+	size_t		nsearch;
+	struct name	search[SEARCH_MAX];
+	int		ndots;		/* -1: not given */
+	bool		no_aaaa;
 };
-void	upstreams_read(struct upstreams *);
-void	upstreams_parse(const char *, size_t, struct upstreams *);
+void	hostconf_read(struct hostconf *);
+void	hostconf_parse(const char *, size_t, struct hostconf *);
+/* "192.0.2.53", "fe80::1%2" */
+const char *hostconf_upstream(const struct hostconf *, uint32_t,
+	    char buf[UPSTREAM_STRLEN]);
 
 /* machine.c: the keeper and what it starts */
 struct machine_spec {
@@ -99,6 +108,7 @@ struct machine_spec {
 	const char	*address[2], *gateway[2];	/* "A/LEN"; NULL = none */
 	uint32_t	mtu;
 	const char	*ca_bundle;		/* NULL = the system's */
+	const struct hostconf *host;		/* as it is at the start */
 	bool		trust_csum, quiet;
 	int		level;
 	int		listener;		/* -1 on a tap */
@@ -115,6 +125,8 @@ int	machine_link(struct machine *, int tap, uint32_t flags);
 enum machine_news machine_read(struct machine *);
 /* Asks it to end and waits for that. False: it did not end well. */
 bool	machine_finish(struct machine *);
+/* The host has other upstreams. */
+void	machine_upstreams(struct machine *, const struct host_resolver *);
 /* For the log: a file of the policy is another now. Before machine_finish(). */
 void	machine_law(struct machine *, const char *path);
 void	machine_report(const struct machine *, const char *audit);
@@ -223,6 +235,8 @@ struct law_file {
 struct law {
 	struct law_file	*file, *loose;	/* loose: CMD might move or turn them */
 	size_t		n, nloose;
+	const char	*search[SEARCH_MAX];	/* the policy's own */
+	size_t		nsearch;
 };
 /* The parser's list. -1 after saying so. */
 int	law_read(struct law *, int fd);
@@ -250,6 +264,7 @@ struct run {
 	int		log_dir;	/* the log's, held since before CMD */
 	int		learn_dir;	/* --learn FILE's; -1 = none */
 	struct law	law;		/* when the policy is in force */
+	struct hostconf	host;		/* before that */
 	struct mounted {
 		char	dev[32], type[32];
 		char	*root, *at;	/* what of the file system is there */
@@ -293,6 +308,26 @@ struct stat;
 typedef int	above_fn(const char *, const struct stat *, const char *cwd, void *);
 int	vault_above(const struct run *, const char *path, above_fn *, const char *cwd,
 	    void *);
+
+/* CMD could write what is there, or put another in its place. */
+bool	vault_reaches(const struct run *, const char *path);
+
+/* follow.c: the host's resolv.conf, as long as we run */
+struct follow {
+	const struct run *run;		/* NULL: there is no CMD that could write it */
+	struct machine	*machine;
+	struct host_resolver now;
+	int		fd;		/* inotify; -1: it is polled, or not followed */
+	int64_t		due;		/* ms: to be looked at; 0: when something happens */
+	bool		empty;		/* it was, a moment ago */
+	bool		off;
+};
+void	follow_open(struct follow *, const struct run *, struct machine *,
+	    const struct hostconf *);
+void	follow_close(struct follow *);
+int	follow_timeout(const struct follow *);	/* for poll(2) */
+/* After each poll(2). */
+void	follow_work(struct follow *);
 
 /* learn.c: a policy from what CMD did */
 /* Before CMD runs: may FILE be made? Says what is wrong. */
@@ -351,6 +386,7 @@ _Noreturn void init_main(const struct run *, int ctl);
 /* Forks CMD, in a user namespace of its own if it is root's. -1: said why. */
 pid_t	begin_cmd(const struct run *);
 /* inside.c: its network */
+/* Only families that CMD has got are left in v4, v6. */
 int	inside_network(struct run *, int ctl);
 /* CMD's home directory; "/" if nobody knows. */
 const char *run_home(const struct run *);

@@ -20,7 +20,6 @@
 #include "fd.h"
 #include "world.h"
 
-#define RESOLV_CONF	"/etc/resolv.conf"
 #define PASSWD		"/etc/passwd"
 #define RESOLV_SOURCE	SCRATCH "/resolv.conf"
 #define PASSWD_SOURCE	SCRATCH "/passwd"
@@ -44,36 +43,93 @@ dangling(char *buf, size_t size)
 }
 
 void
-etc_resolv(char *buf, size_t size)
+etc_resolv(const struct run *r, char *buf, size_t size)
 {
 	char	real[PATH_MAX];
 
 	if (realpath(RESOLV_CONF, real) != NULL)
 		snprintf(buf, size, "%s", real);
-	else if (!dangling(buf, size))
+	else if (dangling(buf, size))
+		return;
+	else if (overlay_file(r, "/etc", "resolv.conf") == 0)
+		snprintf(buf, size, RESOLV_CONF);
+	else {
+		log_debug("an /etc for CMD: %s", strerror(errno));
 		*buf = '\0';
+	}
+}
+
+static void
+add_word(char *text, size_t size, const char *sep, const char *word)
+{
+	size_t	len = strlen(text);
+
+	if (len + strlen(sep) + strlen(word) < size)
+		snprintf(text + len, size - len, "%s%s", sep, word);
+}
+
+/* The policy's list, or the host's. A name that it leads to needs a rule, too. */
+static void
+search_list(const struct run *r, char *text, size_t size)
+{
+	size_t	i, n = r->law.nsearch > 0 ? r->law.nsearch : r->host.nsearch;
+
+	for (i = 0; i < n; i++)
+		add_word(text, size, i == 0 ? "search " : " ",
+		    r->law.nsearch > 0 ? r->law.search[i] :
+		    r->host.search[i].text);
+	if (n > 0)
+		add_word(text, size, "", "\n");
+}
+
+/* What of the host's options is about names; the rest is about servers. */
+static void
+options(const struct run *r, char *text, size_t size)
+{
+	char	ndots[24];
+
+	add_word(text, size, "", "options attempts:1");
+	if (r->host.ndots >= 0) {
+		snprintf(ndots, sizeof(ndots), "ndots:%d", r->host.ndots);
+		add_word(text, size, " ", ndots);
+	}
+	if (r->host.no_aaaa)
+		add_word(text, size, " ", "no-aaaa");
+	add_word(text, size, "", "\n");
+}
+
+static void
+resolv_text(const struct run *r, char *text, size_t size)
+{
+	snprintf(text, size, "# sallyport: the gateway\n");
+	if (r->v4)
+		add_word(text, size, "nameserver ", r->lease[0].router);
+	if (r->v6)
+		add_word(text, size, r->v4 ? "\nnameserver " : "nameserver ",
+		    r->lease[1].router);
+	add_word(text, size, "", "\n");
+	search_list(r, text, size);
+	options(r, text, size);
 }
 
 static int
 name_server(const struct run *r, const char *target)
 {
-	char	text[256];
-	int	n;
+	char	text[256 + SEARCH_MAX * (NAME_TEXT_MAX + 2)];
 
-	n = snprintf(text, sizeof(text),
-	    "# sallyport: the gateway\n%s%s%s%s%s%soptions attempts:1\n",
-	    r->v4 ? "nameserver " : "", r->v4 ? r->lease[0].router : "",
-	    r->v4 ? "\n" : "", r->v6 ? "nameserver " : "",
-	    r->v6 ? r->lease[1].router : "", r->v6 ? "\n" : "");
+	resolv_text(r, text, sizeof(text));
 	if (private_over(&r->own, target) != NULL)
 		mounts_point(target, false);
+	if (mounts_scratch_file(RESOLV_SOURCE, text, strlen(text)) == -1) {
+		log_warn("a resolv.conf for CMD");
+		return -1;
+	}
 	if (*target == '\0' || access(target, F_OK) == -1) {
-		log_warnx("no " RESOLV_CONF " here, so CMD has none that names "
-		    "the gateway; make an empty file");
+		log_warnx("no " RESOLV_CONF " here, and none can be made for CMD "
+		    "alone; make an empty file");
 		return 0;
 	}
-	if (mounts_scratch_file(RESOLV_SOURCE, text, (size_t)n) == 0 &&
-	    mounts_file_over(RESOLV_SOURCE, target) == 0)
+	if (mounts_file_over(RESOLV_SOURCE, target) == 0)
 		return 0;
 	log_warn("%s: pointing CMD at the gateway", target);
 	return -1;

@@ -99,6 +99,7 @@ inside_network(struct run *r, int ctl)
 	if (tap == -1)
 		return -1;
 	rc = configure(r, &c.families);
+	r->v4 = (c.families & 1) != 0;
 	r->v6 = (c.families & 2) != 0;
 	if (rc == 0 && (rc = fd_send(ctl, &c, sizeof(c), tap)) == -1)
 		log_warn("handing the tap out");

@@ -22,6 +22,7 @@
 #include "world.h"
 
 #define LIST_MAX	(16u << 20)
+#define SEARCH		"search "	/* in front of a name; a file has a number there */
 
 static char *
 read_list(int fd, size_t *len)
@@ -38,6 +39,16 @@ read_list(int fd, size_t *len)
 		return text;
 	free(text);
 	return NULL;
+}
+
+static bool
+take_search(const char *line, struct law *l)
+{
+	if (strncmp(line, SEARCH, sizeof(SEARCH) - 1) != 0 ||
+	    l->nsearch == SEARCH_MAX)
+		return false;
+	l->search[l->nsearch++] = line + sizeof(SEARCH) - 1;
+	return true;
 }
 
 static bool
@@ -62,7 +73,7 @@ law_read(struct law *l, int fd)
 	size_t	len = 0, i, lines = 0;
 	char	*text = read_list(fd, &len);
 
-	l->n = 0;
+	l->n = l->nsearch = 0;
 	for (i = 0; text != NULL && i < len; i++)
 		lines += text[i] == '\0';
 	l->file = text == NULL ? NULL : calloc(lines + 1, sizeof(*l->file));
@@ -72,7 +83,8 @@ law_read(struct law *l, int fd)
 		return -1;
 	}
 	for (i = 0; i < len; i += strlen(text + i) + 1)
-		if (take_line(text + i, &l->file[l->n]))
+		if (!take_search(text + i, l) &&
+		    take_line(text + i, &l->file[l->n]))
 			l->n++;
 	return 0;		/* the text is the list's, to the end */
 }

@@ -28,14 +28,15 @@
 #include "place.h"
 
 #define FIRST_FD	3	/* channel; then the listener */
-#define ARGS_MAX	48
+#define ARGS_MAX	64
 #define FINISH_SECONDS	20	/* the keeper's own deadlines are shorter */
 
 struct args {
 	const char	*v[ARGS_MAX];
 	size_t		 n;
 	char		 mtu[16], level[16];
-	struct upstreams host;
+	struct hostconf	 host;
+	char		 upstream[UPSTREAM_MAX][UPSTREAM_STRLEN], timeout[24];
 };
 
 static void
@@ -45,6 +46,25 @@ add(struct args *a, const char *option, const char *value)
 		return;
 	a->v[a->n++] = option;
 	a->v[a->n++] = value;
+}
+
+static void
+add_host(struct args *a)
+{
+	const struct host_resolver	*h = &a->host.host;
+	uint32_t			 i;
+
+	for (i = 0; i < h->n; i++)
+		add(a, "--upstream", hostconf_upstream(&a->host, i,
+		    a->upstream[i]));
+	if (h->rotate)
+		add(a, "--resolver-option", "rotate");
+	if (h->tcp)
+		add(a, "--resolver-option", "use-vc");
+	if (h->patience == 0)
+		return;
+	snprintf(a->timeout, sizeof(a->timeout), "timeout:%u", h->patience);
+	add(a, "--resolver-option", a->timeout);
 }
 
 static void
@@ -69,9 +89,8 @@ build_args(struct args *a, const struct machine_spec *s)
 		add(a, "--address", s->address[i]);
 		add(a, "--gateway", s->gateway[i]);
 	}
-	upstreams_read(&a->host);
-	for (i = 0; i < a->host.n; i++)
-		add(a, "--upstream", a->host.text[i]);
+	a->host = *s->host;
+	add_host(a);
 	add(a, "--ca-bundle", s->ca_bundle);
 	if (s->trust_csum)
 		a->v[a->n++] = "--trust-csum";
@@ -214,6 +233,16 @@ reap(struct machine *m)
 	fd_drop(&m->pidfd);
 	fd_drop(&m->chan);
 	fd_drop(&m->files);
+}
+
+void
+machine_upstreams(struct machine *m, const struct host_resolver *h)
+{
+	struct keeper_host	u;
+
+	wire_begin(&u, sizeof(u), KEEPER_UPSTREAMS, 0);
+	u.host = *h;
+	(void)fd_send(m->chan, &u, sizeof(u), -1);
 }
 
 void

@@ -22,6 +22,14 @@
 #include "fd.h"
 #include "world.h"
 
+#define BELOW_MAX	32	/* mounts below a directory */
+
+/* What is seen: what is in `lower' shows where `dir' has nothing of that name. */
+struct layers {
+	const char	*lower;
+	int		 dir;
+};
+
 /* The overlay wants one on the same mount. Files are never copied up here. */
 struct work {
 	int	parent, dir;
@@ -89,18 +97,18 @@ string(int fs, const char *key, const char *value)
 }
 
 static int
-configure(int fs, int dir, const struct work *w)
+configure(int fs, const struct layers *l, const struct work *w)
 {
 	char	upper[32], work[32];
 
-	snprintf(upper, sizeof(upper), "/proc/self/fd/%d", dir);
+	snprintf(upper, sizeof(upper), "/proc/self/fd/%d", l->dir);
 	snprintf(work, sizeof(work), "/proc/self/fd/%d", w->dir);
 	/*
 	 * volatile: else the end of each run, like each sync(2), waits for the
 	 * whole file system below to be written; so fsync(2) does nothing here.
 	 * index: two runs may have the same directory, and nothing to index.
 	 */
-	if (string(fs, "lowerdir", SCRATCH_LOWER) == -1 ||
+	if (string(fs, "lowerdir", l->lower) == -1 ||
 	    string(fs, "upperdir", upper) == -1 ||
 	    string(fs, "workdir", work) == -1 ||
 	    string(fs, "index", "off") == -1 ||
@@ -126,39 +134,131 @@ attributes(int dir)
 	return attr;
 }
 
+/* A mount that is nowhere yet; -1 with errno. */
 static int
-overlay_with(int dir, const char *beside)
+overlay_make(const struct layers *l, const char *beside)
 {
 	struct work	w;
-	int		fs, mnt = -1, r = -1;
+	int		fs, mnt = -1;
 
 	if (work_make(&w, beside) == -1)
 		return -1;
 	fs = fsopen("overlay", FSOPEN_CLOEXEC);
-	if (fs != -1 && configure(fs, dir, &w) == 0)
-		mnt = fsmount(fs, FSMOUNT_CLOEXEC, attributes(dir));
-	if (mnt != -1)
-		r = move_mount(mnt, "", dir, "", MOVE_MOUNT_F_EMPTY_PATH |
-		    MOVE_MOUNT_T_EMPTY_PATH);
+	if (fs != -1 && configure(fs, l, &w) == 0)
+		mnt = fsmount(fs, FSMOUNT_CLOEXEC, attributes(l->dir));
 	work_gone(&w);
-	fd_drop(&mnt);
 	fd_drop(&fs);
+	return mnt;
+}
+
+static int
+attach(int *mnt, int dir)
+{
+	int	r = *mnt == -1 ? -1 : move_mount(*mnt, "", dir, "",
+		    MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+	int	error = errno;
+
+	fd_drop(mnt);
+	errno = error;
 	return r;
 }
 
 int
 overlay_over(const char *path, const char *home)
 {
-	char	parent[PATH_MAX];
-	int	dir = mounts_open(path), r;
+	char		parent[PATH_MAX];
+	struct layers	l = { SCRATCH_LOWER, mounts_open(path) };
+	int		mnt, r;
 
-	if (dir == -1)
+	if (l.dir == -1)
 		return -1;
 	snprintf(parent, sizeof(parent), "%s", path);
 	*strrchr(parent, '/') = '\0';
-	r = overlay_with(dir, *parent == '\0' ? "/" : parent);
-	if (r == -1 && strcmp(parent, home) != 0)
-		r = overlay_with(dir, home);
-	fd_drop(&dir);
+	mnt = overlay_make(&l, *parent == '\0' ? "/" : parent);
+	r = attach(&mnt, l.dir);
+	if (r == -1 && strcmp(parent, home) != 0) {
+		mnt = overlay_make(&l, home);
+		r = attach(&mnt, l.dir);
+	}
+	fd_drop(&l.dir);
 	return r;
+}
+
+/* ---- a file more ------------------------------------------------------------------ */
+
+/* For who may not write in there: both are lower, and nothing is upper. */
+static int
+overlay_readonly(const struct layers *l)
+{
+	char	both[128];
+	int	fs = fsopen("overlay", FSOPEN_CLOEXEC), mnt = -1;
+
+	snprintf(both, sizeof(both), "/proc/self/fd/%d:%s", l->dir, l->lower);
+	if (fs != -1 && string(fs, "lowerdir", both) == 0 &&
+	    fsconfig(fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) == 0 &&
+	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+		mnt = fsmount(fs, FSMOUNT_CLOEXEC, attributes(l->dir) |
+		    MOUNT_ATTR_RDONLY);
+	fd_drop(&fs);
+	return mnt;
+}
+
+/* The file is of a tmpfs, which is there only until the overlay holds it. */
+static int
+with_file(const struct run *r, int dir, const char *path, const char *name)
+{
+	char		lower[32];
+	struct layers	l = { lower, dir };
+	int		tmp, mnt = -1;
+
+	if (mounts_tmpfs(path, "mode=0755,size=64k,nr_inodes=8") == -1)
+		return -1;
+	tmp = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	snprintf(lower, sizeof(lower), "/proc/self/fd/%d", tmp);
+	if (tmp != -1 && mknodat(tmp, name, S_IFREG | 0644, 0) == 0)
+		mnt = r->who.uid == 0 ? overlay_make(&l, "/") :
+		    overlay_readonly(&l);
+	if (umount2(path, MNT_DETACH) == -1)
+		fd_drop(&mnt);
+	fd_drop(&tmp);
+	return attach(&mnt, dir);
+}
+
+/* What is mounted below it is taken before, and put back; the outermost is enough. */
+static int
+take_below(const struct run *r, const char *path, struct kept *k, size_t n)
+{
+	size_t	i, j, len = strlen(path), got = 0;
+
+	for (i = 0; i < r->nmounted && got < n; i++) {
+		const char	*at = r->mounted[i].at;
+
+		if (strncmp(at, path, len) != 0 || at[len] != '/')
+			continue;
+		for (j = 0; j < got && !mounts_above(k[j].path, at); j++)
+			;
+		if (j < got || (k[got].tree = mounts_clone(at)) == -1)
+			continue;
+		k[got++].path = r->mounted[i].at;
+	}
+	return (int)got;
+}
+
+int
+overlay_file(const struct run *r, const char *path, const char *name)
+{
+	struct kept	k[BELOW_MAX];
+	int		i, n, rc = -1, dir = mounts_open(path);
+
+	if (dir == -1)
+		return -1;
+	n = take_below(r, path, k, BELOW_MAX);
+	rc = with_file(r, dir, path, name);
+	for (i = 0; i < n; i++)
+		if (rc == -1)
+			fd_drop(&k[i].tree);
+		else if (mounts_put(&k[i].tree, k[i].path) == -1)
+			log_debug("%s: not put back", k[i].path);
+	fd_drop(&dir);
+	return rc;
 }

@@ -195,7 +195,7 @@ start_machine(struct machine *m, const struct run *r, const struct guestns *g)
 				    .durable = r->durable, .guest = "run",
 				    .link = "tap", .mtu = r->mtu,
 				    .ca_bundle = r->ca_bundle,
-				    .quiet = r->quiet,
+				    .quiet = r->quiet, .host = &r->host,
 				    .level = r->level, .listener = -1 };
 	size_t			i;
 
@@ -299,6 +299,7 @@ look_around(struct run *r)
 		log_warnx("--nested: a socket that is made from now on, in a "
 		    "directory of the host's that is not known to hold any, is "
 		    "open to CMD");
+	hostconf_read(&r->host);
 	private_find(r);
 	outside_look(r);
 	etc_remember(r);

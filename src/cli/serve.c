@@ -55,6 +55,7 @@ struct serve {
 	struct lease	 lease[2];
 	int		 ready;		/* -1 = a line on stdout */
 	int		 signals;
+	struct hostconf	 host;
 	char		 policy_path[4096], audit_path[4096];
 	struct stat	 made;		/* our socket */
 };
@@ -294,13 +295,18 @@ take_signals(void)
 static bool
 loop(struct serve *s, struct machine *m)
 {
-	struct pollfd	p[2] = { { .fd = m->chan, .events = POLLIN },
-			    { .fd = s->signals, .events = POLLIN } };
+	struct pollfd	p[3] = { { .fd = m->chan, .events = POLLIN },
+			    { .fd = s->signals, .events = POLLIN },
+			    { .events = POLLIN } };
+	struct follow	f;
 	bool		up = false;
 
+	follow_open(&f, NULL, m, &s->host);
 	for (;;) {
-		if (poll(p, 2, -1) == -1)
+		p[2].fd = f.fd;
+		if (poll(p, 3, follow_timeout(&f)) == -1)
 			continue;
+		follow_work(&f);
 		if (p[1].revents != 0)
 			break;
 		switch (machine_read(m)) {
@@ -355,6 +361,8 @@ cmd_serve(int argc, char **argv)
 		return EXIT_MACHINERY;
 	s.spec.policy = s.policy_path;
 	s.spec.audit = s.audit_path;
+	hostconf_read(&s.host);
+	s.spec.host = &s.host;
 	status = serve(&s);
 	remove_socket(&s);
 	return status;

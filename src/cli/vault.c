@@ -255,6 +255,18 @@ in_reach(const struct run *r, const char *path, const struct stat *st)
 	    stat(dirname(dir), &above) == -1 || renames_in(r, &above);
 }
 
+bool
+vault_reaches(const struct run *r, const char *path)
+{
+	char		dir[PATH_MAX];
+	struct stat	st;
+
+	if (stat(path, &st) == 0)
+		return in_reach(r, path, &st);
+	snprintf(dir, sizeof(dir), "%s", path);
+	return stat(dirname(dir), &st) == 0 && renames_in(r, &st);
+}
+
 /* By another name, which nobody can find, it is a file like others to CMD. */
 static int
 guard_file(const char *path, const struct stat *st)

@@ -192,8 +192,9 @@ from_machine(struct wait *w)
 void
 wait_for(struct wait *w)
 {
-	struct pollfd	p[3] = { { .events = POLLIN }, { .events = POLLIN },
-			    { .events = POLLIN } };
+	struct pollfd	p[4] = { { .events = POLLIN }, { .events = POLLIN },
+			    { .events = POLLIN }, { .events = POLLIN } };
+	struct follow	f;
 	sigset_t	set;
 	size_t		i;
 	int		sfd;
@@ -208,9 +209,12 @@ wait_for(struct wait *w)
 	p[0].fd = w->guest->ctl;
 	p[1].fd = w->machine->chan;
 	p[2].fd = sfd;
+	follow_open(&f, w->run, w->machine, &w->run->host);
 	while (!w->over) {
-		if (poll(p, 3, -1) == -1)
+		p[3].fd = f.fd;
+		if (poll(p, 4, follow_timeout(&f)) == -1)
 			continue;
+		follow_work(&f);
 		if (p[2].revents != 0)
 			relay(w, sfd);
 		if (p[0].revents != 0)
@@ -218,5 +222,6 @@ wait_for(struct wait *w)
 		else if (p[1].revents != 0)
 			from_machine(w);
 	}
+	follow_close(&f);
 	close(sfd);
 }

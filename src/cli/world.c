@@ -80,8 +80,10 @@ steps(struct world *w)
 	const struct run	*r = w->run;
 	char			 resolv[PATH_MAX];
 
-	etc_resolv(resolv, sizeof(resolv));
-	if (start() == -1 || kept_work(w) == -1 || kept_exposed(w) == -1 ||
+	if (start() == -1)
+		return -1;
+	etc_resolv(r, resolv, sizeof(resolv));
+	if (kept_work(w) == -1 || kept_exposed(w) == -1 ||
 	    sockets_find(w) == -1 || vault_find(w) == -1 ||
 	    private_make(r) == -1 || mounts_scratch() == -1 ||
 	    kept_put_work(w) == -1 || sockets_cover(w) == -1 ||

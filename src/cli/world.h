@@ -89,6 +89,9 @@ int	terminals_put(struct terminals *);
 
 /* overlay.c: its files, not its sockets; -1 with errno. */
 int	overlay_over(const char *path, const char *home);
+/* The directory as it is, and in it an empty file more that the host does not have;
+   read-only for who could not write there anyway. -1 with errno. */
+int	overlay_file(const struct run *, const char *path, const char *name);
 /* pieces.c: each file of `from' into the empty directory that is there now. */
 int	pieces_put(const struct identity *, int from, const char *path,
 	    bool *all);
@@ -107,8 +110,9 @@ int	vault_find(struct world *);
 
 /* etc.c: resolv.conf, and CMD's own line of passwd */
 int	etc_make(const struct run *, const char *resolv);
-/* Where /etc/resolv.conf leads; "" if nowhere. */
-void	etc_resolv(char *buf, size_t size);
+/* Where /etc/resolv.conf leads; on a host that has none, into an /etc of CMD's. Before
+   anything is mounted. "": that is not to be had. */
+void	etc_resolv(const struct run *, char *buf, size_t size);
 
 /* aliases.c */
 /* Before CMD's namespaces are made. */

@@ -177,7 +177,7 @@ child_start(struct keeper *k, enum role role)
 	if ((r = bring_up(k, &s, &c->proc)) == -1 ||
 	    (r = watch(k, c)) == -1)
 		goto out;
-	c->killed = false;
+	c->killed = c->renew = false;
 	backoff_started(&c->backoff, now_ms());
 	log_debug("%s is pid %d", role_name(role), (int)c->proc.pid);
 	if (role == ROLE_BROKER) {
@@ -366,7 +366,10 @@ child_end(int fd, short what, void *arg)
 	event_free(c->end);
 	c->end = NULL;
 	fd_drop(&c->proc.pidfd);
-	backoff_died(&c->backoff, now_ms());
+	if (c->killed && c->renew)
+		c->backoff.delay = 0;
+	else
+		backoff_died(&c->backoff, now_ms());
 	if (k->state < KEEPER_S_STOPPING)
 		say_end(c, &d);
 	if (c->role == ROLE_BROKER && k->state < KEEPER_S_STOPPING)

@@ -40,6 +40,24 @@ on_law(void *arg, const void *msg, int fd)
 	return 0;
 }
 
+/*
+ * The broker's to act on. If it has the resolver killed for that, the next one is
+ * not made to wait as after a death.
+ */
+static int
+on_upstreams(void *arg, const void *msg, int fd)
+{
+	struct keeper		*k = arg;
+	struct keeper_host	h;
+
+	(void)fd;
+	memcpy(&h, msg, sizeof(h));
+	k->opt.host = h.host;
+	k->child[ROLE_RESOLVER].renew = true;
+	hatch_host(k, &h);
+	return 0;
+}
+
 static int
 on_finish(void *arg, const void *msg, int fd)
 {
@@ -57,6 +75,8 @@ static const struct wire_rule rules[] = {
 	    sizeof(struct keeper_link), true, on_link, 0 },
 	{ KEEPER_LAW, S_ANY, sizeof(struct keeper_law), false,
 	    on_law, 0 },
+	{ KEEPER_UPSTREAMS, S_ANY, sizeof(struct keeper_host), false,
+	    on_upstreams, 0 },
 	{ KEEPER_FINISH, S_ANY, sizeof(struct wire_head), false, on_finish, 0 },
 };
 

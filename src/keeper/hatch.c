@@ -191,14 +191,12 @@ void
 hatch_policy(struct keeper *k, int memfd, uint64_t len)
 {
 	struct keeper_policy	p;
-	size_t			i;
 
 	wire_begin(&p, sizeof(p), KEEPER_POLICY, 0);
 	p.len = len;
 	p.audit_mode = k->opt.durable;
 	memcpy(p.tenant, k->opt.tenant, strlen(k->opt.tenant));
-	for (i = 0; i < k->opt.nupstreams; i++)
-		p.upstream[i] = k->opt.upstream[i];
+	p.host = k->opt.host;
 	p.quiet = k->opt.quiet;
 	tell(k, &p, sizeof(p), memfd);
 }
@@ -256,6 +254,15 @@ hatch_law(struct keeper *k, const struct keeper_law *m)
 
 	wire_begin(&l.head, sizeof(l.head), KEEPER_LAW_GONE, 0);
 	tell(k, &l, sizeof(l), -1);
+}
+
+void
+hatch_host(struct keeper *k, const struct keeper_host *m)
+{
+	struct keeper_host	h = *m;
+
+	wire_begin(&h.head, sizeof(h.head), KEEPER_HOST, 0);
+	tell(k, &h, sizeof(h), -1);
 }
 
 void

@@ -25,7 +25,6 @@ enum { COMMAND_FD = 3, LISTENER_FD = 4 };
 #define FRAME_LINK_GONE	3	/* a frame's exit status: the client hung up */
 
 /* options.c */
-#define UPSTREAMS	3	/* as many as resolv.conf(5) may have */
 struct options {
 	const char	*policy;
 	const char	*tenant;
@@ -39,8 +38,7 @@ struct options {
 	struct wire_lease v4, v6;
 	enum log_level	 level;
 	const char	*ca_bundle;	/* NULL = the system's */
-	struct endpoint	 upstream[UPSTREAMS];
-	size_t		 nupstreams;
+	struct host_resolver host;
 	bool		 quiet;
 };
 /* Fatal, with words, on anything unknown. Cuts the texts it is given. */
@@ -99,6 +97,7 @@ struct child {
 	struct event	*retry;
 	struct backoff	 backoff;
 	bool		 killed;	/* by us */
+	bool		 renew;		/* what it was told is no more: no fault of its own */
 	bool		 failing;	/* it could not be started; that was said */
 };
 
@@ -178,6 +177,7 @@ void	hatch_child(struct keeper *, enum role, pid_t, int channel, int log);
 void	hatch_died(struct keeper *, const struct keeper_died *);
 void	hatch_stop(struct keeper *);
 void	hatch_law(struct keeper *, const struct keeper_law *);
+void	hatch_host(struct keeper *, const struct keeper_host *);
 
 /* command.c: the channel to the command */
 int	command_open(struct keeper *);

@@ -18,7 +18,7 @@
 
 enum { OPT_ONE = 256, OPT_POLICY, OPT_TENANT, OPT_GUEST, OPT_AUDIT,
 	OPT_DURABLE, OPT_LINK, OPT_MTU, OPT_TRUST, OPT_ADDRESS, OPT_GATEWAY,
-	OPT_LEVEL, OPT_UPSTREAM, OPT_CA, OPT_QUIET, OPT_VERSION };
+	OPT_LEVEL, OPT_UPSTREAM, OPT_RESOLVER, OPT_CA, OPT_QUIET, OPT_VERSION };
 
 static const struct option longopts[] = {
 	{ "one-guest",	no_argument,		NULL, OPT_ONE },
@@ -34,6 +34,7 @@ static const struct option longopts[] = {
 	{ "gateway",	required_argument,	NULL, OPT_GATEWAY },
 	{ "level",	required_argument,	NULL, OPT_LEVEL },
 	{ "upstream",	required_argument,	NULL, OPT_UPSTREAM },
+	{ "resolver-option", required_argument,	NULL, OPT_RESOLVER },
 	{ "ca-bundle",	required_argument,	NULL, OPT_CA },
 	{ "quiet",	no_argument,		NULL, OPT_QUIET },
 	{ "version",	no_argument,		NULL, OPT_VERSION },
@@ -109,18 +110,46 @@ gateway(struct options *o, const char *text)
 	lease_of(o, &e)->gateway = e;
 }
 
-/* One of the host's name servers; 53 is where they all listen (RFC 1035, 4.2). */
+/*
+ * One of the host's name servers, a link-local one with the number of its link; 53 is
+ * where they all listen (RFC 1035, 4.2).
+ */
 static void
-upstream(struct options *o, const char *text)
+upstream(struct host_resolver *h, char *text)
 {
 	struct endpoint	e;
+	char		*link = strchr(text, '%');
+	uint32_t	scope = 0;
 
-	if (addr_parse(text, &e) == -1)
+	if (link != NULL) {
+		*link = '\0';
+		scope = number("upstream", link + 1, 1, INT32_MAX);
+	}
+	if (addr_parse(text, &e) == -1 ||
+	    (link != NULL && (e.family != ADDR_V6 || !addr_is_link_local(&e))))
 		fatalx("--upstream %s: not an address", text);
-	if (o->nupstreams == UPSTREAMS)
-		fatalx("--upstream: more than %d", UPSTREAMS);
+	if (h->n == UPSTREAM_MAX)
+		fatalx("--upstream: more than %d", UPSTREAM_MAX);
 	e.port = 53;
-	o->upstream[o->nupstreams++] = e;
+	h->scope[h->n] = scope;
+	h->upstream[h->n++] = e;
+}
+
+/* What the host's resolv.conf says besides. */
+static void
+resolver_option(struct host_resolver *h, const char *text)
+{
+	static const char	timeout[] = "timeout:";
+
+	if (strcmp(text, "rotate") == 0)
+		h->rotate = 1;
+	else if (strcmp(text, "use-vc") == 0)
+		h->tcp = 1;
+	else if (strncmp(text, timeout, sizeof(timeout) - 1) == 0)
+		h->patience = number("resolver-option", text +
+		    sizeof(timeout) - 1, 1, UPSTREAM_PATIENCE_MAX);
+	else
+		fatalx("--resolver-option %s: unknown", text);
 }
 
 /* A directory to open and a file name for the recorder to open in it. */
@@ -155,10 +184,12 @@ check_lease(const struct wire_lease *l)
 }
 
 static bool
-name_option(struct options *o, int c, const char *arg)
+name_option(struct options *o, int c, char *arg)
 {
 	if (c == OPT_UPSTREAM)
-		upstream(o, arg);
+		upstream(&o->host, arg);
+	else if (c == OPT_RESOLVER)
+		resolver_option(&o->host, arg);
 	else if (c == OPT_CA)
 		o->ca_bundle = arg;
 	else if (c == OPT_QUIET)

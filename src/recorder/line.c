@@ -71,6 +71,7 @@ static const struct shape {
 	    F_FLOW | F_RULE | F_COUNT | F_DETAIL },
 	[REC_CHILD_DIED] = { "child.died", F_DEATH | F_DETAIL,
 	    F_POL | F_PID | F_ERRNO },
+	[REC_RESOLVER_CHANGE] = { "resolver.change", F_DETAIL, F_POL },
 	[REC_POLICY_REPLACED] = { "policy.replaced", F_DETAIL, F_POL },
 	[REC_FAIL_AGG] = { "fail.agg", F_WHO | F_COUNT,
 	    F_TUPLE | F_POL | F_DETAIL },

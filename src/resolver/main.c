@@ -167,7 +167,7 @@ check_config(const struct resolver_config *c)
 
 	if (c->head.type != RESOLVER_CONFIG || c->head.zero != 0 ||
 	    c->dnssec > 1 || c->rotate > 1 || c->tcp > 1 || c->zero != 0 ||
-	    c->patience > RESOLVE_PATIENCE_MAX || c->nupstreams == 0 ||
+	    c->patience > UPSTREAM_PATIENCE_MAX || c->nupstreams == 0 ||
 	    c->nupstreams > UPSTREAM_MAX)
 		fatalx("the broker's first message is no configuration");
 	for (i = 0; i < c->nupstreams; i++)

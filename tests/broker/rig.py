@@ -26,6 +26,7 @@ VERSION = 2
 HELLO, OPEN, ACK, CLOSE, DROPS, PONG, RESOLVE, FLIGHT, MUTE = range(1, 10)
 CONFIG, GRANT, DENY, REVOKE, PING, PEEK, ANSWER = range(64, 71)
 K_POLICY, K_GUEST, K_CHILD, K_CHILD_LOG, K_DIED, K_STOP = range(128, 134)
+K_HOST = 135
 K_HELLO, K_SPAWN, K_KILL, K_READY, K_SUMMARY, K_LOGGING = range(160, 166)
 R_START, R_WRITE, R_END, R_NAMED = 300, 301, 302, 303
 R_HELLO, R_READY, R_DURABLE, R_FAILED, R_RECOVERED = range(330, 335)
@@ -46,7 +47,7 @@ BEFORE_DATA, BEFORE_CONNECT, ASYNC = 0, 1, 2
 TYPES = ("?", "daemon.start", "daemon.stop", "policy.load", "guest.attach",
          "guest.detach", "flow.open", "flow.deny", "flow.close", "deny.agg",
          "limit", "ipc.violation", "frame.died", "dns", "child.died", "dns.ask",
-         "flow.dial", "policy.replaced", "fail.agg")
+         "flow.dial", "policy.replaced", "fail.agg", "resolver.change")
 INFLIGHT_MAX = 16
 GUEST, GATEWAY = "10.0.2.100", "10.0.2.2"
 GUEST6, GATEWAY6 = "fd53:616c:6c79::100", "fd53:616c:6c79::2"
@@ -342,7 +343,10 @@ class Resolver:
         self.bench, self.chan = bench, chan
         data = self.take(R_CONFIG)
         assert len(data) == 40 + 8 * 284, len(data)
-        n, self.dnssec = struct.unpack_from("<II", data, 16)
+        n, self.dnssec, self.rotate, self.tcp, self.patience = \
+            struct.unpack_from("<5I", data, 16)
+        self.scopes = list(struct.unpack_from("<8I", data, 36))[:n]
+        assert data[68:72] == bytes(4)
         self.upstreams = [endpoint_text(data[72 + 280 * i:92 + 280 * i])
                           for i in range(n)]
 
@@ -413,6 +417,12 @@ class Inspector(Resolver):
         self.bench.died(ROLE_INSPECTOR, 0, sig, status)
 
 
+def host_resolver(upstream=(), rotate=0, tcp=0, patience=0, scopes=()):
+    return struct.pack("<12I", len(upstream), rotate, tcp, patience,
+                       *(list(scopes) + [0] * 8)[:8]) + b"".join(
+        endpoint(*u) for u in upstream).ljust(160, b"\0")
+
+
 class Bench:
     """The keeper and the recorder. `hold`: records are not acknowledged."""
 
@@ -433,10 +443,8 @@ class Bench:
         os.write(memfd, blob)
         fcntl.fcntl(memfd, 1033, 0x2 | 0x4 | 0x8)
         self.keeper.send(head(K_POLICY) + struct.pack(
-            "<Q64sII", len(blob), tenant, audit_mode, 0) + b"".join(
-                endpoint(*u) for u in upstream) +
-            bytes(20 * (3 - len(upstream))) + struct.pack("<I", quiet),
-            [memfd])
+            "<Q64sII", len(blob), tenant, audit_mode, quiet) +
+            host_resolver(upstream), [memfd])
         os.close(memfd)
         data, _ = self.keeper.recv()
         assert data and struct.unpack_from("<I", data)[0] == K_HELLO, \
@@ -589,6 +597,11 @@ class Bench:
         if greet:
             self.greets(i.chan, I_HELLO)
         return i
+
+    def host(self, *upstream, **settings):
+        """The host's resolv.conf says something else."""
+        self.keeper.send(head(K_HOST) + host_resolver(
+            [(u, 53) for u in upstream], **settings))
 
     def kill_recorder(self):
         self.recorder.close()

@@ -274,6 +274,22 @@ border_stops_signals(void **state)
 }
 
 static void
+conf(struct hostconf *c, const char *text)
+{
+	hostconf_parse(text, strlen(text), c);
+}
+
+static void
+is_upstream(const struct hostconf *c, uint32_t i, const char *want)
+{
+	char	buf[UPSTREAM_STRLEN];
+
+	assert_true(i < c->host.n);
+	assert_string_equal(hostconf_upstream(c, i, buf), want);
+	assert_int_equal(c->host.upstream[i].port, 53);
+}
+
+static void
 resolv_conf_is_read(void **state)
 {
 	static const char	text[] =
@@ -288,43 +304,115 @@ resolv_conf_is_read(void **state)
 		"nameserver dns.example\n"
 		"nameserver 192.0.2\n"
 		"nameserver 0x7f000001\n"
-		"nameserver fe80::1%eth0\n"
+		"nameserver fe80::1%no-such-link\n"
+		"nameserver fe80::1\n"
+		"nameserver 192.0.2.9%lo\n"
+		"nameserver 224.0.0.1\n"
 		"nameserver [2001:db8::1]:53\n"
 		"nameserver 192.0.2.1#53\n"
-		"nameserver 127.0.0.53\n"
+		"nameserver 127.0.0.53\r\n"
 		"options edns0\n"
 		"nameserver\t 2001:DB8:0::1 \t# the second\n"
+		"nameserver 127.0.0.53\n"
 		"\n"
 		"nameserver 192.0.2.3";
-	struct upstreams	u;
-	char			more[256];
-	size_t			len;
+	struct hostconf	c;
+	char		more[512];
+	size_t		len;
 
 	(void)state;
-	upstreams_parse(text, sizeof(text) - 1, &u);
-	assert_int_equal(u.n, 3);
-	assert_string_equal(u.text[0], "127.0.0.53");
-	assert_string_equal(u.text[1], "2001:db8::1");
-	assert_string_equal(u.text[2], "192.0.2.3");
+	hostconf_parse(text, sizeof(text) - 1, &c);
+	assert_int_equal(c.host.n, 4);
+	is_upstream(&c, 0, "192.0.2.1");
+	is_upstream(&c, 1, "127.0.0.53");
+	is_upstream(&c, 2, "2001:db8::1");
+	is_upstream(&c, 3, "192.0.2.3");
+	assert_int_equal(c.ndots, -1);
+	assert_int_equal(c.host.rotate + c.host.tcp + c.host.patience, 0);
 	for (len = 0; len < sizeof(text); len++)
-		upstreams_parse(text, len, &u);		/* for the sanitizer */
-	snprintf(more, sizeof(more), "nameserver ::1\nnameserver ::2\n"
-	    "nameserver ::3\nnameserver ::4\n");
-	upstreams_parse(more, strlen(more), &u);
-	assert_int_equal(u.n, 3);
-	assert_string_equal(u.text[2], "::3");
-	upstreams_parse("nameserver ::1\0nameserver\n", 26, &u);
-	assert_int_equal(u.n, 0);
-	upstreams_parse("nameserver "
-	    "1111111111111111111111111111111111111111111111111111111111111111",
-	    75, &u);
-	assert_int_equal(u.n, 0);
-	snprintf(more, sizeof(more), "nameserver ::ffff:192.0.2.1\n");
-	upstreams_parse(more, strlen(more), &u);
-	assert_int_equal(u.n, 1);
-	assert_string_equal(u.text[0], "192.0.2.1");
-	upstreams_parse("", 0, &u);
-	assert_int_equal(u.n, 0);
+		hostconf_parse(text, len, &c);		/* for the sanitizer */
+	for (len = 1, *more = '\0'; len <= 9; len++)
+		snprintf(more + strlen(more), sizeof(more) - strlen(more),
+		    "nameserver ::%zu\n", len);
+	conf(&c, more);
+	assert_int_equal(c.host.n, UPSTREAM_MAX);
+	is_upstream(&c, 7, "::8");
+	hostconf_parse("nameserver ::1\0nameserver\n", 26, &c);
+	assert_int_equal(c.host.n, 0);
+	conf(&c, "nameserver "
+	    "1111111111111111111111111111111111111111111111111111111111111111");
+	assert_int_equal(c.host.n, 0);
+	conf(&c, "nameserver ::ffff:192.0.2.1\nnameserver 0.0.0.0\n"
+	    "nameserver ::\n");
+	assert_int_equal(c.host.n, 3);
+	is_upstream(&c, 0, "192.0.2.1");
+	is_upstream(&c, 1, "127.0.0.1");
+	is_upstream(&c, 2, "::1");
+	conf(&c, "");
+	assert_int_equal(c.host.n, 0);
+}
+
+/* The loopback link is the first one in every network namespace. */
+static void
+resolv_conf_has_scopes(void **state)
+{
+	struct hostconf	c;
+
+	(void)state;
+	conf(&c, "nameserver fe80::1%lo\nnameserver fe80::1%7\n"
+	    "nameserver fe80::1%1\nnameserver fe80::1%0\nnameserver fe80::1%\n"
+	    "nameserver fe80::1%7x\nnameserver 2001:db8::1%lo\n");
+	assert_int_equal(c.host.n, 2);
+	is_upstream(&c, 0, "fe80::1%1");
+	is_upstream(&c, 1, "fe80::1%7");
+}
+
+static void
+resolv_conf_has_a_list(void **state)
+{
+	struct hostconf	c;
+	char		many[1024] = "search";
+	int		i;
+
+	(void)state;
+	conf(&c, "domain a.example b.example\n");
+	assert_int_equal(c.nsearch, 1);
+	assert_string_equal(c.search[0].text, "a.example");
+	conf(&c, "domain a.example\nsearch\tb.example. \tC.Example 1.2.3.4 "
+	    "x..y\r\n");
+	assert_int_equal(c.nsearch, 2);
+	assert_string_equal(c.search[0].text, "b.example");
+	assert_string_equal(c.search[1].text, "c.example");
+	conf(&c, "search a.example\nsearch .\n");
+	assert_int_equal(c.nsearch, 0);
+	conf(&c, "search a.example\nsearch");
+	assert_int_equal(c.nsearch, 0);
+	for (i = 0; i < 40; i++)
+		snprintf(many + strlen(many), sizeof(many) - strlen(many),
+		    " n%d.example", i);
+	conf(&c, many);
+	assert_int_equal(c.nsearch, SEARCH_MAX);
+}
+
+static void
+resolv_conf_has_options(void **state)
+{
+	struct hostconf	c;
+
+	(void)state;
+	conf(&c, "options edns0 trust-ad rotate\toptions ndots:2 ndots: ndots:x "
+	    "timeout:\noptions use-vc timeout:3 attempts:7 no-aaaa\n");
+	assert_int_equal(c.host.rotate, 1);
+	assert_int_equal(c.host.tcp, 1);
+	assert_int_equal(c.host.patience, 3);
+	assert_int_equal(c.ndots, 2);
+	assert_true(c.no_aaaa);
+	conf(&c, "options timeout:99999999999999999999 ndots:99\n");
+	assert_int_equal(c.host.patience, 30);
+	assert_int_equal(c.ndots, 15);
+	conf(&c, "options timeout:0 timeout:-1\nrotate\n");
+	assert_int_equal(c.host.patience, 0);
+	assert_int_equal(c.host.rotate, 0);
 }
 
 int
@@ -332,6 +420,9 @@ main(void)
 {
 	const struct CMUnitTest	tests[] = {
 		cmocka_unit_test(resolv_conf_is_read),
+		cmocka_unit_test(resolv_conf_has_scopes),
+		cmocka_unit_test(resolv_conf_has_a_list),
+		cmocka_unit_test(resolv_conf_has_options),
 		cmocka_unit_test(netlink_is_laid_out),
 		cmocka_unit_test(netlink_never_overflows),
 		cmocka_unit_test(netlink_brings_errors_back),

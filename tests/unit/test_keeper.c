@@ -62,6 +62,8 @@ parse(struct options *o, const char *const *argv)
 	options_parse(o, n, copy);
 }
 
+#define UP3	"--upstream", "::1", "--upstream", "::2", "--upstream", "::3"
+
 static void
 options_are_taken(void **state)
 {
@@ -70,6 +72,9 @@ options_are_taken(void **state)
 			    "1500", "--trust-csum", "--level", "2",
 			    "--address", "fd00::2/64", "--gateway", "fd00::1",
 			    "--upstream", "192.0.2.53", "--upstream", "::1",
+			    "--upstream", "fe80::1%7", "--resolver-option",
+			    "rotate", "--resolver-option", "use-vc",
+			    "--resolver-option", "timeout:3",
 			    "--ca-bundle", "ca.pem", "--quiet", NULL };
 	struct options	o;
 	char		buf[ENDPOINT_STRLEN];
@@ -90,11 +95,19 @@ options_are_taken(void **state)
 	assert_int_equal(o.v4.prefix_len, 24);
 	assert_string_equal(addr_print(&o.v6.gateway, buf), "fd00::1");
 	assert_int_equal(o.v6.prefix_len, 64);
-	assert_int_equal(o.nupstreams, 2);
-	assert_string_equal(endpoint_print(&o.upstream[0], buf),
+	assert_int_equal(o.host.n, 3);
+	assert_string_equal(endpoint_print(&o.host.upstream[0], buf),
 	    "192.0.2.53:53");
-	assert_string_equal(endpoint_print(&o.upstream[1], buf), "[::1]:53");
-	assert_int_equal(o.upstream[2].family, ADDR_NONE);
+	assert_string_equal(endpoint_print(&o.host.upstream[1], buf),
+	    "[::1]:53");
+	assert_string_equal(endpoint_print(&o.host.upstream[2], buf),
+	    "[fe80::1]:53");
+	assert_int_equal(o.host.scope[1], 0);
+	assert_int_equal(o.host.scope[2], 7);
+	assert_int_equal(o.host.upstream[3].family, ADDR_NONE);
+	assert_int_equal(o.host.rotate, 1);
+	assert_int_equal(o.host.tcp, 1);
+	assert_int_equal(o.host.patience, 3);
 	assert_string_equal(o.ca_bundle, "ca.pem");
 	assert_true(o.quiet);
 }
@@ -113,7 +126,8 @@ options_have_defaults(void **state)
 	assert_int_equal(o.mtu, 65520);
 	assert_int_equal(o.durable, 0);
 	assert_int_equal(o.v6.guest.family, ADDR_NONE);
-	assert_int_equal(o.nupstreams, 0);
+	assert_int_equal(o.host.n, 0);
+	assert_int_equal(o.host.patience, 0);
 	assert_null(o.ca_bundle);
 	assert_false(o.quiet);
 }
@@ -138,7 +152,7 @@ status_of(const char *const *argv)
 static void
 options_are_refused(void **state)
 {
-	const char	*bad[][20] = {
+	const char	*bad[][40] = {
 		{ "sallyportd", NULL },
 		{ BASE, NULL },				/* no address */
 		{ BASE, V4, "more", NULL },
@@ -154,8 +168,13 @@ options_are_refused(void **state)
 		{ BASE, V4, "--upstream", "dns.example", NULL },
 		{ BASE, V4, "--upstream", "fe80::1%eth0", NULL },
 		{ BASE, V4, "--upstream", "192.0.2.1:53", NULL },
-		{ BASE, V4, "--upstream", "::1", "--upstream", "::2",
-		    "--upstream", "::3", "--upstream", "::4", NULL },
+		{ BASE, V4, "--upstream", "192.0.2.1%7", NULL },
+		{ BASE, V4, "--upstream", "fe80::1%0", NULL },
+		{ BASE, V4, "--upstream", "2001:db8::1%7", NULL },
+		{ BASE, V4, "--resolver-option", "edns0", NULL },
+		{ BASE, V4, "--resolver-option", "timeout:0", NULL },
+		{ BASE, V4, "--resolver-option", "timeout:31", NULL },
+		{ BASE, V4, UP3, UP3, UP3, NULL },
 		{ BASE, "--address", "10.0.2.100", NULL },
 		{ BASE, "--address", "10.0.2/24", NULL },
 		{ BASE, "--address", "10.0.2.1/33", NULL },
