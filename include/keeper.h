@@ -115,10 +115,11 @@ struct keeper_summary {			/* SUMMARY, DOWN */
 	struct wire_head head;
 	uint64_t	allowed, denied;	/* flows; denied counts every attempt */
 	uint64_t	up, down;		/* payload bytes */
+	uint64_t	tried;		/* flows of neither kind: no byte, and no refusal */
 	uint32_t	failed;			/* DOWN: 1 = a part of the machinery died */
 	uint32_t	zero;
 };
-static_assert(sizeof(struct keeper_summary) == 56, "keeper_summary");
+static_assert(sizeof(struct keeper_summary) == 64, "keeper_summary");
 
 struct keeper_host {			/* UPSTREAMS, HOST */
 	struct wire_head head;

@@ -38,6 +38,8 @@ struct policy_limits {
 	uint32_t	conns;		/* live flows */
 	uint32_t	pending;	/* connects under way */
 	uint32_t	pending_dst;	/* of those, to one address */
+	uint32_t	unproven;	/* connected, and yet to show their first bytes */
+	uint32_t	unproven_dst;	/* of those, to one address */
 	uint32_t	rate, burst;	/* opens per second; bucket size */
 	uint32_t	idle;		/* seconds, 0 = none */
 	uint32_t	half_closed;	/* seconds idle, when one side has ended */
@@ -50,7 +52,7 @@ struct policy_limits {
 };
 /* flows.md, 6: what holds without a `limits` line. */
 #define POLICY_LIMITS_DEFAULT \
-	{ 4096, 512, 128, 1000, 4000, 0, 600, 0, 100, 1000, 500, 600, \
+	{ 4096, 512, 128, 256, 64, 1000, 4000, 0, 600, 0, 100, 1000, 500, 600, \
 	    524288, 128, 131072 }
 const struct policy_limits *policy_limits(const struct policy *,
 	    unsigned int tenant);

@@ -39,6 +39,7 @@ struct account {
 	struct drops	drops[REASON_MAX];
 	bool		dropped;	/* one of them is not yet told */
 	uint64_t	limit_told[REASON_MAX], starved_told;
+	bool		limit_said[REASON_MAX];
 };
 
 struct accounts {

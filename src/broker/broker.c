@@ -26,6 +26,7 @@
 
 static void	broker_tick(int, short, void *);
 static void	broker_watch(int, short, void *);
+static void	broker_hold(int, short, void *);
 
 /* How many flows this process has file descriptors for. */
 static uint32_t
@@ -80,6 +81,7 @@ broker_new(struct event_base *base, int keeper, struct policy *policy,
 	if ((b->watch = epoll_create1(EPOLL_CLOEXEC)) == -1)
 		fatal("epoll");
 	b->tick = event_for(b, -1, 0, broker_tick);
+	b->holding = event_for(b, -1, 0, broker_hold);
 	b->watching = event_for(b, b->watch, EV_READ | EV_PERSIST,
 	    broker_watch);
 	if ((b->changes = changes_new(b)) == NULL)
@@ -168,6 +170,14 @@ broker_watch(int fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	ledger_watch(arg);
+}
+
+static void
+broker_hold(int fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	hold_turn(arg);
 }
 
 /* ---- the end --------------------------------------------------------------------- */
@@ -317,6 +327,7 @@ broker_free(struct broker *b)
 	resolver_free(b);
 	inspector_free(b);
 	event_free(b->tick);
+	event_free(b->holding);
 	event_free(b->watching);
 	changes_free(b->changes);
 	childlog_free(b->childlog);

@@ -46,6 +46,7 @@
  * and, after FLOW_PEEK and FLOW_INSPECT, until its flow.open is.
  */
 enum flow_state {
+	FLOW_HELD,	/* not begun: waits for a slot of `pending` */
 	FLOW_RECORD,	/* before-connect: waits for its record */
 	FLOW_CONNECT,	/* connect under way */
 	FLOW_RECORDED,	/* connected, waits for its record */
@@ -109,12 +110,13 @@ struct flow {
 	bool		durable;	/* the last of them */
 	bool		watched, owes_revoke;
 	bool		lenient;	/* PEEK_LOOK: it goes on without a flight, if there
-					   is none; else it is charged as pending until it
+					   is none; else it is charged as unproven until it
 					   is sent */
 	bool		late;		/* its flow.open waits for the connect */
 	bool		crossing;	/* it did; the flight may be under way */
 	enum reason	judged;		/* audit mode: what it would be denied for */
 	enum reason	revoked;	/* why, in FLOW_REVOKED */
+	enum reason	waits;		/* the limit that it waits for (hold.c), or none */
 	uint32_t	proto, epoch, rule, verdict;
 	struct endpoint	g_src, g_dst, h_src, dial;
 	uint32_t	local_ok;	/* as the verdict's */
@@ -196,6 +198,7 @@ struct guest {
 	struct flow	**table;
 	uint32_t	table_mask;
 	struct flow_list flows, ready, hup, revoked;
+	struct flow_list held;		/* in the order of their coming */
 	struct flow_list drains;	/* over, but for what the kernel has to send */
 	struct flow_list unpeeked;	/* PEEK is not yet told */
 	struct flow_list peeking;	/* told; by the time it was */
@@ -224,7 +227,7 @@ enum broker_stop { STOP_NO, STOP_GRACEFUL, STOP_COUNT, STOP_FLUSH, STOP_DONE };
 
 struct broker {
 	struct event_base *base;
-	struct event	*tick, *watching;
+	struct event	*tick, *watching, *holding;
 	bool		tick_soon;	/* it comes within TICK */
 	struct chan	*keeper;
 	struct policy	*policy;
@@ -251,7 +254,8 @@ struct broker {
 	struct childlog	*childlog;
 	uint64_t	flow_number;
 	uint32_t	nflows;		/* of all guests */
-	uint64_t	allowed, denied, up, down;
+	uint32_t	nheld;		/* of those: not begun */
+	uint64_t	allowed, tried, denied, up, down;
 	enum broker_stop stop;
 	bool		orphan;		/* the keeper is gone */
 	uint64_t	stop_due;
@@ -338,11 +342,20 @@ void	open_name(struct named *, const struct verdict *,
 enum reason open_ahead(struct flow *, enum deny_code *);
 void	open_record(struct flow *);
 void	open_connected(struct flow *);
+void	open_held(struct flow *);
+void	open_judged(struct flow *, const struct verdict *);
+
+/* hold.c */
+void	hold_flow(struct flow *, enum reason limit);
+void	hold_wake(struct guest *);
+void	hold_turn(struct broker *);
+void	hold_tick(struct guest *, uint64_t mono);
 
 /* peek.c */
 enum reason peek_begin(struct flow *, const struct verdict *,
 	    enum deny_code *);
 void	peek_ask(struct flow *);
+void	peek_turn(struct flow *);
 void	peek_flush(struct guest *);
 bool	peek_is_told(const struct flow *);
 int	peek_take(struct guest *, const struct wire_flight *);

@@ -26,10 +26,36 @@ static bool
 is_limit(enum reason why)
 {
 	return why == REASON_RATE || why == REASON_CONNS ||
-	    why == REASON_PENDING || why == REASON_RESOURCE ||
+	    why == REASON_PENDING || why == REASON_UNPROVEN ||
+	    why == REASON_RESOURCE ||
 	    why == REASON_DNS_BUDGET || why == REASON_KERNEL_MEMORY ||
 	    why == REASON_PINS || why == REASON_PINS_NAME ||
 	    why == REASON_PINS_ADDRESS || why == REASON_AUDIT_RATE;
+}
+
+/* To whoever runs this, once for each guest and limit. REASON_RESOURCE has its own. */
+static void
+say_limit(struct guest *g, enum reason why)
+{
+	static const char *const	words[REASON_MAX] = {
+		[REASON_RATE] = "new flows beyond it are refused",
+		[REASON_CONNS] = "new flows are refused until others end",
+		[REASON_PENDING] = "new flows wait until others are connected",
+		[REASON_UNPROVEN] = "new flows wait until others have shown a "
+		    "name",
+		[REASON_DNS_BUDGET] = "questions for names are refused",
+		[REASON_KERNEL_MEMORY] = "new flows are refused until data is "
+		    "taken, and the largest ended",
+		[REASON_AUDIT_RATE] = "the log has sums in the place of lines"
+	};
+
+	if (g->account->limit_said[why] || why == REASON_RESOURCE)
+		return;
+	g->account->limit_said[why] = true;
+	log_warnx("guest %s is at its limit \"%s\"%s%s; see limits in "
+	    "sallyport.conf(5)", g->conf.name, reason_name(why),
+	    words[why] != NULL ? ": " : "",
+	    words[why] != NULL ? words[why] : "");
 }
 
 /* The transition only: what was denied or ended has records of its own. */
@@ -39,6 +65,7 @@ deny_limit(struct guest *g, enum reason why)
 	uint64_t	last = g->account->limit_told[why], mono = mono_now();
 	struct record	r;
 
+	say_limit(g, why);
 	g->account->limit_told[why] = mono;
 	if (last != 0 && mono - last < LIMIT_QUIET)
 		return;
@@ -206,7 +233,7 @@ deny_failed(const struct flow *f, enum reason why)
 	if (aggregate_deny(g->account->failed, why, f->proto, &f->g_dst,
 	    record_time(), how(g)))
 		return true;
-	g->broker->allowed++;
+	g->broker->tried++;
 	return false;
 }
 

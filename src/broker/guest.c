@@ -88,6 +88,7 @@ guest_take(struct broker *b, const struct keeper_guest *conf)
 	TAILQ_INIT(&g->ready);
 	TAILQ_INIT(&g->hup);
 	TAILQ_INIT(&g->revoked);
+	TAILQ_INIT(&g->held);
 	TAILQ_INIT(&g->drains);
 	TAILQ_INIT(&g->unpeeked);
 	TAILQ_INIT(&g->peeking);
@@ -444,6 +445,7 @@ guest_urgent(const struct guest *g)
 	    aggregate_busy(g->account->failed) || !TAILQ_EMPTY(&g->peeking) ||
 	    kmem_urgent(g) ||
 	    !TAILQ_EMPTY(&g->hup) || !TAILQ_EMPTY(&g->revoked) ||
+	    !TAILQ_EMPTY(&g->held) ||
 	    (g->nflows > 0 && limits(g->broker)->lifetime != 0);
 }
 
@@ -470,6 +472,7 @@ guest_tick(struct guest *g, uint64_t mono)
 		guest_untested(g);
 	else {
 		peek_tick(g, mono);
+		hold_tick(g, mono);
 		kmem_tick(g, mono);
 		silent_tick(g, mono);
 		ledger_tick(g, mono);

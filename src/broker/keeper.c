@@ -61,6 +61,7 @@ keeper_summary(struct broker *b)
 
 	wire_begin(&m, sizeof(m), KEEPER_SUMMARY, 0);
 	m.allowed = b->allowed;
+	m.tried = b->tried;
 	m.denied = b->denied;
 	m.up = b->up;
 	m.down = b->down;

@@ -97,6 +97,8 @@ ledger_add(struct guest *g, const struct wire_open *m,
 	TAILQ_INSERT_TAIL(&g->broker->walk, f, walk);
 	g->nflows++;
 	g->broker->nflows++;
+	f->state = FLOW_HELD;
+	g->broker->nheld++;
 	return f;
 }
 
@@ -142,6 +144,7 @@ leave(struct flow *f)
 	TAILQ_REMOVE(&g->flows, f, all);
 	TAILQ_REMOVE(&g->broker->walk, f, walk);
 	g->nflows--;
+	g->broker->nheld -= f->state == FLOW_HELD;
 	ledger_move(f, NULL);
 	audit_forget(g->broker, &f->wait);
 	connect_drop(f);
@@ -160,6 +163,7 @@ ledger_free(struct flow *f)
 	fd_drop(&f->fd);
 	g->broker->nflows--;
 	quota_refund(g->quota, &f->charge);
+	hold_wake(g);
 	free(f);
 }
 
@@ -236,7 +240,7 @@ connect_time(const struct flow *f, uint64_t now)
 static bool
 is_verdict(const struct flow *f, enum reason reason)
 {
-	return (reason > REASON_NONE && reason <= REASON_PENDING) ||
+	return (reason > REASON_NONE && reason <= REASON_UNPROVEN) ||
 	    reason == REASON_AUDIT_UNAVAILABLE ||
 	    reason == REASON_INTERNAL_MISMATCH ||
 	    (reason == REASON_RESOURCE && f->connected != 0);
@@ -280,6 +284,8 @@ finish(struct flow *f, enum reason reason, int error,
 			return true;
 		}
 	}
+	if (f->state == FLOW_HELD && !is_verdict(f, reason))
+		reason = f->waits;	/* that is why it came to nothing */
 	if (!f->opened && (!f->dialled || is_verdict(f, reason))) {
 		(f->dialled ? finish_judged : finish_denied)(f, reason);
 		return true;
@@ -297,6 +303,7 @@ finish(struct flow *f, enum reason reason, int error,
 	if (fin && f->proto == PROTO_TCP && setsockopt(f->fd, SOL_SOCKET,
 	    SO_LINGER, &orderly, sizeof(orderly)) == -1)
 		log_warn("linger: flow %llu", (unsigned long long)f->number);
+	*(granted(f) || f->written > 0 ? &b->allowed : &b->tried) += 1;
 	record_put(f->guest, f->named, f->names, &r);
 	if (fin && f->proto == PROTO_TCP && drain_wanted(f)) {
 		leave(f);
@@ -339,7 +346,6 @@ ledger_refuse(struct flow *f)
 	(f->opened ? record_flow : record_undecided)(f, REC_FLOW_DENY, &r);
 	r.verdict = VERDICT_DENY;
 	r.reason = REASON_AUDIT_UNAVAILABLE;
-	g->broker->allowed -= f->opened;
 	g->broker->denied++;
 	g->crossing += f->crossing;
 	record_put(g, f->named, f->names, &r);
@@ -369,7 +375,8 @@ ledger_ready(struct flow *f)
 	struct guest	*g = f->guest;
 
 	f->state = FLOW_READY;
-	quota_connected(g->quota, &f->charge);
+	quota_proven(g->quota, &f->charge);
+	hold_wake(g);
 	ledger_move(f, &g->ready);
 	answer_flush(g);
 }
@@ -404,6 +411,7 @@ ledger_connected(struct flow *f)
 	f->late = false;
 	if (f->opened || f->lenient)
 		quota_connected(f->guest->quota, &f->charge);
+	hold_wake(f->guest);
 	if (f->durable)
 		go_on(f);
 	else

@@ -1,6 +1,6 @@
 /*
- * From a frame's OPEN to a connect that has begun: quota, law, record; where the law
- * wants to see a first flight, peek.c goes on when it is done.
+ * From a frame's OPEN to a connect that has begun: limits, law, a slot, record; where
+ * the law wants to see a first flight, peek.c goes on when it is done.
  *
  * Trusts: the verdict. Must not: begin a connect that has neither flow.open nor
  * flow.dial on its way to the log, unless it is of a kind that fails again and again
@@ -49,7 +49,6 @@ open_record(struct flow *f)
 {
 	struct record	r;
 
-	f->guest->broker->allowed++;
 	f->opened = true;
 	record_flow(f, REC_FLOW_OPEN, &r);
 	r.reason = f->judged;
@@ -143,10 +142,10 @@ open_go(struct flow *f, enum deny_code *code)
 }
 
 static bool
-echo_works(struct broker *b, const struct wire_open *m)
+echo_works(struct broker *b, const struct flow *f)
 {
-	if (m->proto != PROTO_ECHO ||
-	    (m->dst.family == ADDR_V4 ? b->echo4 : b->echo6))
+	if (f->proto != PROTO_ECHO ||
+	    (f->g_dst.family == ADDR_V4 ? b->echo4 : b->echo6))
 		return true;
 	if (!b->echo_warned)
 		log_warnx("this host has no ping sockets, so icmp echo is "
@@ -199,60 +198,109 @@ open_name(struct named *n, const struct verdict *v, const struct bound *bound)
 		memset(&n->name, 0, sizeof(n->name));
 }
 
-/* REASON_NONE: the flow lives, or has been denied, or its end recorded. */
+/* What it needs beside the law's word and a slot. */
 static enum reason
-admit(struct guest *g, const struct wire_open *m, const struct verdict *v,
-    const struct named *named, const struct charge *charge)
+wanting(struct flow *f)
 {
-	enum deny_code	 code = deny_code(m->proto);
-	enum reason	 why;
-	struct flow	*f;
+	struct guest	*g = f->guest;
+	struct broker	*b = g->broker;
 
-	if (g->broker->nflows + g->broker->accounts.nleftovers >=
-	    g->broker->conns_max ||
-	    (f = ledger_add(g, m, v, named, charge)) == NULL)
+	if (b->stop != STOP_NO)
+		return REASON_SHUTDOWN;
+	if (!echo_works(b, f))
+		return REASON_ICMP_UNAVAILABLE;
+	if (!audit_up(b))
+		return REASON_AUDIT_UNAVAILABLE;
+	if (!kmem_room(g))
+		return REASON_KERNEL_MEMORY;
+	if (!volume_has(&g->account->volume, VOLUME_MUST, FLOW_LINES,
+	    mono_now()))
+		return REASON_AUDIT_RATE;
+	if (b->nflows - b->nheld + b->accounts.nleftovers > b->conns_max)
 		return REASON_RESOURCE;
-	why = v->peek != PEEK_NONE ? peek_begin(f, v, &code) :
-	    open_go(f, &code);
-	if (why != REASON_NONE)
-		ledger_failed(f, why, code, 0);
 	return REASON_NONE;
 }
 
-/* Quota, then law: what is not allowed leaves no charge behind. */
+/* It lives afterwards, or has been denied, or its end recorded. */
+static void
+begin(struct flow *f, const struct verdict *v)
+{
+	enum deny_code	 code = deny_code(f->proto);
+	enum reason	 why;
+
+	f->state = FLOW_RECORD;
+	f->guest->broker->nheld--;
+	why = wanting(f);
+	if (why == REASON_NONE)
+		why = v->peek != PEEK_NONE ? peek_begin(f, v, &code) :
+		    open_go(f, &code);
+	if (why != REASON_NONE)
+		ledger_failed(f, why, code, 0);
+}
+
+void
+open_judged(struct flow *f, const struct verdict *v)
+{
+	f->epoch = f->guest->broker->epoch;
+	f->rule = v->rule;
+	f->verdict = v->kind;
+	f->judged = v->reason;
+	f->local_ok = v->local_ok;
+	f->dial = v->dial;
+}
+
+/* It has its slot at last; policy and host may have changed since it came. */
+void
+open_held(struct flow *f)
+{
+	struct bound	bound;
+	struct verdict	v;
+
+	open_bound(f, &bound);
+	v = guest_decide(f->guest, f->proto, &f->g_dst, &bound, NULL);
+	open_judged(f, &v);
+	if (v.kind == VERDICT_DENY)
+		ledger_failed(f, v.reason, deny_code(f->proto), 0);
+	else
+		begin(f, &v);
+}
+
+/* Limits, then law, then a slot. REASON_NONE: it is the ledger's. */
 static enum reason
 judge(struct guest *g, const struct wire_open *m, struct verdict *v,
     struct named *named)
 {
-	struct charge	charge;
-	struct bound	bound;
-	enum reason	why;
+	struct charge	 charge;
+	struct bound	 bound;
+	struct flow	*f;
 
 	if (g->broker->stop != STOP_NO)
 		return REASON_SHUTDOWN;
 	if (!quota_rate(g->quota, mono_now()))
 		return REASON_RATE;
-	if ((why = quota_charge(g->quota, &m->dst, &charge)) != REASON_NONE)
-		return why;
+	if (!quota_conn(g->quota, &charge))
+		return REASON_CONNS;
 	pins_bound(g->pins, &m->dst, boot_now(), &bound);
 	*v = guest_decide(g, m->proto, &m->dst, &bound, NULL);
 	open_name(named, v, &bound);
-	if (v->kind == VERDICT_DENY)
-		why = v->reason;
-	else if (!echo_works(g->broker, m))
-		why = REASON_ICMP_UNAVAILABLE;
-	else if (!audit_up(g->broker))
-		why = REASON_AUDIT_UNAVAILABLE;
-	else if (!kmem_room(g))
-		why = REASON_KERNEL_MEMORY;
-	else if (!volume_has(&g->account->volume, VOLUME_MUST, FLOW_LINES,
-	    mono_now()))
-		why = REASON_AUDIT_RATE;
-	else
-		why = admit(g, m, v, named, &charge);
-	if (why != REASON_NONE)
+	if (v->kind == VERDICT_DENY ||
+	    (f = ledger_add(g, m, v, named, &charge)) == NULL) {
 		quota_refund(g->quota, &charge);
-	return why;
+		return v->kind == VERDICT_DENY ? v->reason : REASON_RESOURCE;
+	}
+	if (quota_connecting(g->quota, &f->dial, &f->charge, f))
+		begin(f, v);
+	else
+		hold_flow(f, REASON_PENDING);
+	return REASON_NONE;
+}
+
+/* Too many at once may be fewer in a second, when the guest's kernel tries again. */
+static enum deny_code
+refusal(uint32_t proto, enum reason why)
+{
+	return why == REASON_RATE && proto == PROTO_TCP ? DENY_SILENT :
+	    deny_code(proto);
 }
 
 int
@@ -269,7 +317,7 @@ open_take(struct guest *g, const struct wire_open *m)
 	memset(&named, 0, sizeof(named));
 	if ((why = judge(g, m, &v, &named)) != REASON_NONE) {
 		deny_open(g, m, why, v.rule, &named);
-		answer_deny(g, m->head.id, deny_code(m->proto));
+		answer_deny(g, m->head.id, refusal(m->proto, why));
 	}
 	guest_pause(g);
 	return 0;

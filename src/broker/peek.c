@@ -7,7 +7,7 @@
  * The guest's handshake is completed when the server's is, so a server that is not
  * there is seen as in any other flow. One that speaks before the guest has shown a
  * name ends the wait: what it says cannot be let through. Until then it has been
- * sent nothing, and the flow is charged as a connect under way.
+ * sent nothing, and the flow is charged as unproven.
  *
  * What was shown, or that nothing was, is for the law to judge: some flows have to
  * prove what they are, others only not to be what is denied.
@@ -70,8 +70,20 @@ peek_ask(struct flow *f)
 		ledger_failed(f, REASON_RESOURCE, DENY_RESET, ENOSPC);
 		return;
 	}
-	ledger_move(f, &g->unpeeked);
-	answer_flush(g);
+	if (f->lenient || quota_proving(g->quota, &f->dial, &f->charge, f))
+		peek_turn(f);
+	else
+		hold_flow(f, REASON_UNPROVEN);
+}
+
+/* It is charged as what it is. */
+void
+peek_turn(struct flow *f)
+{
+	quota_connected(f->guest->quota, &f->charge);
+	hold_wake(f->guest);
+	ledger_move(f, &f->guest->unpeeked);
+	answer_flush(f->guest);
 }
 
 /* As many as the channel takes; their time runs from now on. */
@@ -237,17 +249,6 @@ show(struct named *n, const struct inspect_result *m)
 	n->hint = m->hint;
 }
 
-static void
-judged_again(struct flow *f, const struct verdict *v)
-{
-	f->epoch = f->guest->broker->epoch;
-	f->rule = v->rule;
-	f->verdict = v->kind;
-	f->judged = v->reason;
-	f->local_ok = v->local_ok;
-	f->dial = v->dial;
-}
-
 /*
  * The frame of one that is to prove itself has given its bytes away: it cannot go on
  * without them, even if it were allowed to by now.
@@ -277,7 +278,7 @@ judge(struct flow *f)
 		return f->named->shown.why;
 	if (!endpoint_equal(&v.dial, &f->dial))
 		return REASON_POLICY_REVOKED;
-	judged_again(f, &v);
+	open_judged(f, &v);
 	if (g->broker->stop != STOP_NO)
 		return REASON_SHUTDOWN;
 	if (!audit_up(g->broker))

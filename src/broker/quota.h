@@ -7,6 +7,7 @@
 #define SALLYPORT_BROKER_QUOTA_H
 
 #include "policy.h"
+#include "slots.h"
 
 /* A token bucket on any clock in nanoseconds. */
 struct bucket {
@@ -26,8 +27,8 @@ bool	bucket_full(const struct bucket *, uint64_t now);
 struct quota;
 
 struct charge {
-	bool		conn, pending;
-	struct endpoint	dst;		/* what `pending` was charged for */
+	bool		conn;
+	struct slot	pending, unproven;
 };
 
 /* conns_max: what this process has fds for. NULL: no memory. */
@@ -37,20 +38,30 @@ void		 quota_free(struct quota *);
 uint32_t	 quota_conns_max(const struct quota *);
 uint32_t	 quota_conns(const struct quota *);
 uint32_t	 quota_pending(const struct quota *);
+uint32_t	 quota_unproven(const struct quota *);
 
 /* Nothing is charged, and nothing of the rate used up. */
 bool		 quota_at_rest(const struct quota *, uint64_t now);
 
 /* One OPEN: false = over the rate. */
 bool		 quota_rate(struct quota *, uint64_t now);
-/* REASON_NONE, or the limit that was met; then nothing is charged. */
-enum reason	 quota_charge(struct quota *, const struct endpoint *dst,
-		    struct charge *);
-/* The same of a flow whose connect was put off by quota_connected(). */
-enum reason	 quota_connecting(struct quota *, const struct endpoint *dst,
-		    struct charge *);
-/* The connect is over, or is not yet to begin; the flow goes on. */
+/* False: the limit is met, and nothing is charged. */
+bool		 quota_conn(struct quota *, struct charge *);
+/*
+ * A slot of those that connect to this address; then, instead of it, one of those
+ * that have yet to show something. False: it waits for it, with what it has, until
+ * it is quota_next()'s or gives up.
+ */
+bool		 quota_connecting(struct quota *, const struct endpoint *,
+		    struct charge *, void *owner);
+bool		 quota_proving(struct quota *, const struct endpoint *,
+		    struct charge *, void *owner);
+/* The owner of the next that waited: it has its slot now. NULL: there is none. */
+void		*quota_next(struct quota *);
+bool		 quota_due(const struct quota *);	/* it would not be NULL */
+/* The connect is over; it has shown what it had to. The flow goes on. */
 void		 quota_connected(struct quota *, struct charge *);
+void		 quota_proven(struct quota *, struct charge *);
 void		 quota_refund(struct quota *, struct charge *);
 
 #endif

@@ -277,10 +277,15 @@ machine_finish(struct machine *m)
 void
 machine_report(const struct machine *m, const char *audit)
 {
-	log_warnx("flows: %llu allowed, %llu denied; bytes: %llu up, "
+	char	tried[48] = "";
+
+	if (m->summary.tried > 0)
+		snprintf(tried, sizeof(tried), ", %llu tried",
+		    (unsigned long long)m->summary.tried);
+	log_warnx("flows: %llu allowed, %llu denied%s; bytes: %llu up, "
 	    "%llu down; audit log: %s",
 	    (unsigned long long)m->summary.allowed,
-	    (unsigned long long)m->summary.denied,
+	    (unsigned long long)m->summary.denied, tried,
 	    (unsigned long long)m->summary.up,
 	    (unsigned long long)m->summary.down, audit);
 }

@@ -44,6 +44,7 @@ static const char *const names[] = {
 	[REASON_RATE] = "rate",
 	[REASON_CONNS] = "conns",
 	[REASON_PENDING] = "pending",
+	[REASON_UNPROVEN] = "unproven",
 	[REASON_LIFETIME] = "lifetime",
 	[REASON_IDLE] = "idle",
 	[REASON_RESOURCE] = "resource",

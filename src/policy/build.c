@@ -280,12 +280,30 @@ build_limits(struct parse *p, const struct item *name)
 	p->limits = &p->m->limits.v[p->m->limits.n - 1];
 }
 
+/* Those that are numbers of flows. */
+static uint32_t *
+of_flows(struct policy_limits *l, unsigned int which)
+{
+	switch (which) {
+	case SET_CONNS:
+		return &l->conns;
+	case SET_PENDING:
+		return &l->pending;
+	case SET_PENDING_DST:
+		return &l->pending_dst;
+	case SET_UNPROVEN:
+		return &l->unproven;
+	default:
+		return &l->unproven_dst;
+	}
+}
+
 void
 build_setting(struct parse *p, unsigned int which, const struct item *w)
 {
 	static const char *const names[] = { "conns", "pending",
-	    "pending-per-destination", "rate", "burst", "idle", "half-closed",
-	    "lifetime", "dns",
+	    "pending-per-destination", "unproven", "unproven-per-destination",
+	    "rate", "burst", "idle", "half-closed", "lifetime", "dns",
 	    "burst of dns", "names", "per", "kernel-memory", "audit",
 	    "burst of audit" };
 	struct policy_limits	*l = &p->limits->l;
@@ -296,13 +314,11 @@ build_setting(struct parse *p, unsigned int which, const struct item *w)
 	p->limits->seen |= 1u << which;
 	switch (which) {
 	case SET_CONNS:
-		value_count(p, w, 65536, &l->conns);
-		break;
 	case SET_PENDING:
-		value_count(p, w, 65536, &l->pending);
-		break;
 	case SET_PENDING_DST:
-		value_count(p, w, 65536, &l->pending_dst);
+	case SET_UNPROVEN:
+	case SET_UNPROVEN_DST:
+		value_count(p, w, 65536, of_flows(l, which));
 		break;
 	case SET_RATE:
 		if (value_rate(p, w, &l->rate) == 0)

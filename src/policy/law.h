@@ -16,7 +16,7 @@
  * blob does not leave the machine.
  */
 #define BLOB_MAGIC	UINT32_C(0x4c4f5053)	/* "SPOL" */
-#define BLOB_VERSION	5u
+#define BLOB_VERSION	6u
 #define BLOB_NONE	UINT32_MAX
 #define BLOB_COUNT_MAX	(1u << 24)		/* of anything */
 
@@ -57,7 +57,7 @@ struct blob_tenant {
 	uint32_t	rule, nrules;
 	uint32_t	except, nexcepts;
 };
-static_assert(sizeof(struct blob_tenant) == 84, "blob_tenant");
+static_assert(sizeof(struct blob_tenant) == 92, "blob_tenant");
 
 struct blob_rule {
 	struct blob_match match;

@@ -86,6 +86,8 @@ static const struct keyword	keywords[] = {
 	{ "ticket", TICKET },
 	{ "to", TO },
 	{ "udp", UDP },
+	{ "unproven", UNPROVEN },
+	{ "unproven-per-destination", UNPROVEN_DST },
 	{ "until", UNSUPPORTED },
 	{ "up", UNSUPPORTED },
 	{ "upstream", UPSTREAM },

@@ -241,6 +241,8 @@ limits_ok(const struct policy_limits *l)
 	return l->conns > 0 && l->pending > 0 && l->pending_dst > 0 &&
 	    l->rate > 0 && l->burst > 0 && l->conns <= UNIT_MAX &&
 	    l->pending <= UNIT_MAX && l->pending_dst <= UNIT_MAX &&
+	    l->unproven > 0 && l->unproven <= UNIT_MAX &&
+	    l->unproven_dst > 0 && l->unproven_dst <= UNIT_MAX &&
 	    l->rate <= UNIT_MAX && l->burst <= UNIT_MAX &&
 	    l->idle <= UNIT_MAX && l->half_closed > 0 &&
 	    l->half_closed <= UNIT_MAX && l->lifetime <= UNIT_MAX &&

@@ -81,7 +81,8 @@ marked(const char *text, struct where at, bool table)
 %token PORT "port" RATE "rate" RESOLVER "resolver" ROTATE "rotate"
 %token SEARCH "search"
 %token TABLE "table" TCP "tcp" TENANT "tenant" TICKET "ticket" TO "to"
-%token UDP "udp" UPSTREAM "upstream" VERIFY "verify" VERSION "version"
+%token UDP "udp" UNPROVEN "unproven" UNPROVEN_DST "unproven-per-destination"
+%token UPSTREAM "upstream" VERIFY "verify" VERSION "version"
 /* which file is read; the lexer gives one of them first */
 %token MAIN "a policy" INCLUDED "an included file"
 
@@ -208,6 +209,8 @@ setting		: setting_word word		{ build_setting(p, $1, &$2); }
 setting_word	: CONNS				{ $$ = SET_CONNS; }
 		| PENDING			{ $$ = SET_PENDING; }
 		| PENDING_DST			{ $$ = SET_PENDING_DST; }
+		| UNPROVEN			{ $$ = SET_UNPROVEN; }
+		| UNPROVEN_DST			{ $$ = SET_UNPROVEN_DST; }
 		| IDLE				{ $$ = SET_IDLE; }
 		| HALF_CLOSED			{ $$ = SET_HALF_CLOSED; }
 		| LIFETIME			{ $$ = SET_LIFETIME; }
@@ -419,6 +422,8 @@ word_means(int before)
 	case CONNS:
 	case PENDING:
 	case PENDING_DST:
+	case UNPROVEN:
+	case UNPROVEN_DST:
 	case BURST:
 		return "a number";
 	case NAMES:

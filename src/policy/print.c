@@ -205,8 +205,10 @@ static void
 print_limits(struct text *t, const struct limits *l)
 {
 	text_add(t, "limits %s { conns %u pending %u "
-	    "pending-per-destination %u rate %u/s burst %u", l->name,
-	    l->l.conns, l->l.pending, l->l.pending_dst, l->l.rate, l->l.burst);
+	    "pending-per-destination %u unproven %u "
+	    "unproven-per-destination %u rate %u/s burst %u", l->name,
+	    l->l.conns, l->l.pending, l->l.pending_dst, l->l.unproven,
+	    l->l.unproven_dst, l->l.rate, l->l.burst);
 	if (l->l.idle > 0)
 		print_duration(t, "idle", l->l.idle);
 	print_duration(t, "half-closed", l->l.half_closed);

@@ -152,8 +152,9 @@ void	build_pin(struct parse *, const struct items *);
 void	build_search(struct parse *, const struct item *);
 void	build_resolver_end(struct parse *, const struct where *);
 
-enum setting { SET_CONNS, SET_PENDING, SET_PENDING_DST, SET_RATE, SET_BURST,
-	SET_IDLE, SET_HALF_CLOSED, SET_LIFETIME, SET_DNS, SET_DNS_BURST, SET_NAMES,
+enum setting { SET_CONNS, SET_PENDING, SET_PENDING_DST, SET_UNPROVEN,
+	SET_UNPROVEN_DST, SET_RATE, SET_BURST, SET_IDLE, SET_HALF_CLOSED,
+	SET_LIFETIME, SET_DNS, SET_DNS_BURST, SET_NAMES,
 	SET_NAMES_PER, SET_MEMORY, SET_AUDIT, SET_AUDIT_BURST };
 enum audit_setting { AUDIT_DURABLE, AUDIT_ROTATE, AUDIT_FAILURE, AUDIT_KEEP };
 

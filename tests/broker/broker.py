@@ -288,8 +288,10 @@ def test_rate(b):
     f = b.guest()
     for _ in range(50):
         f.open("192.0.2.1", 1)
-    for i in range(50):
-        assert f.expect(DENY, i + 1) == RESET
+    codes = [f.expect(DENY, i + 1) for i in range(50)]
+    # over the rate a SYN is as good as lost: who repeats it has its turn
+    assert codes == sorted(codes) and set(codes) == {RESET, SILENT}, codes
+    assert 5 <= codes.count(RESET) <= 6
     rate = b.of("flow.deny", reason="rate")
     assert len(rate) == 10, "told in full"
     assert len(b.of("flow.deny", reason="default-deny")) in (5, 6)
@@ -322,36 +324,6 @@ def test_reconnects(b):
     assert len(b.of("guest.attach")) == len(b.of("guest.detach")) == 20
     assert len(b.of("limit", reason="rate")) == 1
     assert b.stop() == 0
-
-
-@needs(pending=8, pending_dst=4)
-def test_pending(b):
-    """before-data with the log held: connects are over at once, so they do
-    not count as pending; a full backlog does."""
-    f = b.guest()
-    srv, port = listener(backlog=0)
-    filler = []
-    for _ in range(4):
-        s = socket.socket()
-        s.setblocking(False)
-        s.connect_ex((LO, port))
-        filler.append(s)
-    time.sleep(0.1)
-    ids = [f.open(LO, port) for _ in range(6)]
-    codes = {}
-    while True:
-        kind, ident, code, _ = f.recv(0.3)
-        if kind is None:
-            break
-        assert kind == DENY
-        codes[ident] = code
-    assert sorted(codes) == ids[4:], codes
-    assert {r.reason for r in b.of("flow.deny")} == {"pending"}
-    for ident in ids[:4]:
-        f.close(ident, HOW_CANCEL, "guest-cancel")
-    other, oport = listener()
-    f.granted(LO, oport)
-    assert len(b.of("flow.close", reason="guest-cancel")) == 4
 
 
 @needs(nofile=48)

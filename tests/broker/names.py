@@ -1206,7 +1206,7 @@ def test_many_flights(b):
         assert got == first * 2048, len(got)
 
 
-@needs(pending_dst=200)
+@needs(unproven=200, unproven_dst=200)
 def test_flights_are_bounded(b):
     """Bytes held of one guest: 2 MiB, then refused; others are served."""
     f = world(b)
@@ -1238,10 +1238,10 @@ def test_flights_are_bounded(b):
     os.close(f.expect(GRANT, ident))
 
 
-@needs(conns=4, pending=2)
+@needs(conns=4, pending=1, unproven=2)
 def test_peek_charges(b):
-    """A flow that is peeked at is one of `conns`, and of `pending` until it has
-    shown what it is to show."""
+    """A flow that is peeked at is one of `conns`, and of `unproven` until it has
+    shown what it is to show; of `pending` no more."""
     f = world(b)
     srv, port = listener(NAMED_NET)
     resolve(b, f, "sni.test", [NAMED_NET])
@@ -1249,13 +1249,13 @@ def test_peek_charges(b):
         ids = [f.open(NAMED_NET, port) for _ in range(2)]
         for ident in ids:
             f.expect(PEEK, ident)
-        f.expect(DENY, f.open(NAMED_NET, port))
         for ident in ids:
             f.flight(ident, b"hello")
             b.ins.result(b.ins.flight()[0], "sni.test")
             os.close(f.expect(GRANT, ident))
             f.ack(ident)
-    assert [r.reason for r in b.of("flow.deny")] == ["pending", "conns"]
+    f.expect(DENY, f.open(NAMED_NET, port))
+    assert [r.reason for r in b.of("flow.deny")] == ["conns"]
 
 
 def ended(b, port, reason, addr=NAMED_NET):

@@ -226,13 +226,14 @@ def pair():
     return a, b
 
 
-def limits(conns=4096, pending=512, pending_dst=128, rate=1000, burst=4000,
-           idle=0, half_closed=600, lifetime=0, dns_rate=0, dns_burst=0,
-           names=500, names_per=600, kernel_memory=524288, audit_rate=128,
-           audit_burst=131072):
-    return struct.pack("<15I", conns, pending, pending_dst, rate, burst, idle,
-                       half_closed, lifetime, dns_rate, dns_burst, names, names_per,
-                       kernel_memory, audit_rate, audit_burst)
+def limits(conns=4096, pending=512, pending_dst=128, unproven=256,
+           unproven_dst=64, rate=1000, burst=4000, idle=0, half_closed=600,
+           lifetime=0, dns_rate=0, dns_burst=0, names=500, names_per=600,
+           kernel_memory=524288, audit_rate=128, audit_burst=131072):
+    return struct.pack("<17I", conns, pending, pending_dst, unproven,
+                       unproven_dst, rate, burst, idle, half_closed, lifetime,
+                       dns_rate, dns_burst, names, names_per, kernel_memory,
+                       audit_rate, audit_burst)
 
 
 class Frame:
@@ -508,7 +509,7 @@ class Bench:
         elif kind == K_LOGGING:
             self.logging += 1
         elif kind == K_SUMMARY:
-            self.summary = struct.unpack_from("<4QI", data, 16)
+            self.summary = struct.unpack_from("<5QI", data, 16)
         else:
             raise AssertionError(f"keeper message {kind}")
 
@@ -759,10 +760,12 @@ class Bench:
                         r.type == "dns" and r.verdict == 2])
             told += sum(r.n for r in self.records
                         if r.type == "deny.agg" and r.csrc == 0)
-            done = len(closes) + sum(r.n for r in self.records
-                                     if r.type == "fail.agg")
-            assert self.summary[:2] == (done, told), (
+            done = len(closes) + len(undecided) + sum(
+                r.n for r in self.records if r.type == "fail.agg")
+            allowed, denied, _, _, tried, _ = self.summary
+            assert (allowed + tried, denied) == (done, told), (
                 self.summary, done, told)
+            assert tried >= len(undecided)
 
     def end(self):
         if self.pid is not None:

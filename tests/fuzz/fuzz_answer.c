@@ -268,7 +268,8 @@ begin(void)
 {
 	struct double_blob	blob;
 	struct policy_limits	limits = { .conns = 40, .pending = 10,
-				    .pending_dst = 8, .rate = 1000,
+				    .pending_dst = 8, .unproven = 6,
+				    .unproven_dst = 4, .rate = 1000,
 				    .burst = 500, .lifetime = 100,
 				    .dns_rate = 1000, .dns_burst = 500,
 				    .names = 20, .names_per = 60 };

@@ -145,6 +145,44 @@ def op_at_once(dst, port, count, size=1000):
     return failed
 
 
+def op_burst(dst, port, count, flight):
+    """`count` connections at once; each sends this as soon as it can and wants it
+    back. How they ended, and seconds until the last of them had."""
+    start, flight = time.monotonic(), bytes.fromhex(flight)
+    poll, socks, found = select.epoll(), {}, {}
+    for _ in range(count):
+        sock = socket.socket(family(dst), socket.SOCK_STREAM)
+        sock.setblocking(False)
+        sock.connect_ex((dst, port))
+        socks[sock.fileno()] = [sock, b""]
+        poll.register(sock, select.EPOLLOUT)
+
+    def end(fd, how):
+        found[how] = found.get(how, 0) + 1
+        socks.pop(fd)[0].close()
+
+    while socks:
+        ready = poll.poll(TIMEOUT)
+        if not ready:
+            return {"outcomes": {**found, "timeout": len(socks)},
+                    "seconds": time.monotonic() - start}
+        for fd, what in ready:
+            sock = socks[fd][0]
+            try:
+                if what & select.EPOLLOUT:
+                    sock.sendall(flight)
+                    poll.modify(fd, select.EPOLLIN)
+                    continue
+                data = sock.recv(65536)
+            except OSError as error:
+                end(fd, name(error))
+                continue
+            socks[fd][1] += data
+            if not data or len(socks[fd][1]) >= len(flight):
+                end(fd, "ok" if socks[fd][1] == flight else "short")
+    return {"outcomes": found, "seconds": time.monotonic() - start}
+
+
 def wait_connected(sock):
     poll = select.poll()
     poll.register(sock, select.POLLOUT)

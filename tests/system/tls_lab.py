@@ -77,7 +77,8 @@ class VhostServer(servers.TcpServer):
     serve(connection, path) makes the body; without it: which host answered.
     """
 
-    def __init__(self, lab, names, port=443, h2=False, serve=None):
+    def __init__(self, lab, names, port=443, h2=False, serve=None,
+                 netns=None):
         made = Certificates.of(lab)
         self.ca = made.ca
         self.serve = serve or (lambda c, path: f"this is {c.sni}\n".encode())
@@ -90,7 +91,7 @@ class VhostServer(servers.TcpServer):
             self.contexts[name] = context
         self.first = self.contexts[names[0]]
         self.first.sni_callback = self._choose
-        super().__init__(lab.internet, self._talk, port=port)
+        super().__init__(netns or lab.internet, self._talk, port=port)
 
     def _choose(self, engine, name, _context):
         self.by_engine[id(engine)].sni = name

@@ -149,6 +149,7 @@ law(void)
 	memset(&blob, 0, sizeof(blob));
 	memcpy(blob.magic, DOUBLE_MAGIC, 8);
 	limits.pending = limits.pending_dst = 1024;
+	limits.unproven = limits.unproven_dst = 1024;
 	blob.limits = limits;
 	blob.needs = NEEDS_RESOLVER | NEEDS_INSPECTOR;
 	blob.pin_min = 60;
@@ -809,7 +810,8 @@ revoked_in_peek(void **state)
 	(void)state;
 	assert_int_equal(f->state, FLOW_PEEK);
 	assert_int_equal(quota_conns(rig.g->quota), 1);
-	assert_int_equal(quota_pending(rig.g->quota), 1);
+	assert_int_equal(quota_pending(rig.g->quota), 0);
+	assert_int_equal(quota_unproven(rig.g->quota), 1);
 	assert_int_equal(told(id, NULL), WIRE_PEEK);
 	ledger_revoke(f, REASON_KILLED);
 	turn();
@@ -817,7 +819,7 @@ revoked_in_peek(void **state)
 	assert_int_equal(last_record()->type, REC_FLOW_CLOSE);
 	assert_int_equal(last_record()->reason, REASON_KILLED);
 	assert_int_equal(last_record()->verdict, VERDICT_NONE);
-	assert_int_equal(quota_pending(rig.g->quota), 0);
+	assert_int_equal(quota_unproven(rig.g->quota), 0);
 	assert_int_equal(rig.g->crossing, 1);
 	assert_int_equal(quota_conns(rig.g->quota), 0);
 }
