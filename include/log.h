@@ -18,6 +18,7 @@ enum log_level { LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 
 void	log_init(const char *name, int fd, enum log_level);
 void	log_set_level(enum log_level);
+enum log_level log_get_level(void);
 /*
  * For a child of the keeper: its fd 5, at the level in argv[1], "0" to "2".
  * -1: there is none, and it is WARN.

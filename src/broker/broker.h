@@ -223,6 +223,11 @@ struct childlog;
 struct inspector;
 struct resolver;
 
+struct tell {				/* tell.c */
+	uint64_t	at, untold;
+	uint32_t	left;
+};
+
 enum broker_stop { STOP_NO, STOP_GRACEFUL, STOP_COUNT, STOP_FLUSH, STOP_DONE };
 
 struct broker {
@@ -247,6 +252,7 @@ struct broker {
 	struct host_resolver host;	/* as its resolv.conf is now */
 	bool		quiet;		/* about using them, and about the lease */
 	bool		lease_looked;
+	struct tell	tell;
 	int		watch;		/* epoll: HUPs of granted sockets */
 	bool		echo4, echo6, echo_warned;
 	struct guest	*guest[GUESTS_MAX];
@@ -299,6 +305,10 @@ struct verdict guest_decide(const struct guest *, uint32_t proto,
 	    const struct endpoint *dst, const struct bound *,
 	    const struct policy_shown *);
 void	guest_detach(struct guest *, enum reason);
+/* tell.c: a denial as it happens, if that is wanted */
+void	tell_flow(struct guest *, uint32_t proto, const struct endpoint *dst,
+	    const struct named *, enum reason, uint32_t rule);
+void	tell_question(struct guest *, const struct name *, enum reason);
 /* lease.c: an address of the guest's own? */
 bool	lease_has(const struct guest *, const struct endpoint *);
 /* Says, once, which of its link's the policy may mean at the host. */

@@ -146,6 +146,7 @@ deny_open(struct guest *g, const struct wire_open *m, enum reason why,
 	struct record		r;
 	char			*names;
 
+	tell_flow(g, m->proto, &m->dst, named, why, rule);
 	if (aggregate_deny(g->account->denied, why, m->proto, &m->dst,
 	    record_time(), h)) {
 		record_init(g->broker, g, REC_FLOW_DENY, &r);
@@ -170,6 +171,8 @@ void
 deny_flow(const struct flow *f, struct record *r)
 {
 	(void)denied(f->guest, (enum reason)r->reason);
+	tell_flow(f->guest, f->proto, &f->g_dst, f->named, (enum reason)r->reason,
+	    POLICY_NO_RULE);
 	record_put(f->guest, f->named, f->names, r);
 }
 
@@ -182,6 +185,7 @@ deny_question(struct guest *g, struct record_named *r)
 {
 	enum aggregate_how	h = denied(g, (enum reason)r->r.reason);
 
+	tell_question(g, &r->name, (enum reason)r->r.reason);
 	if (r->r.flow != 0 || aggregate_name(g->account->unresolved,
 	    (enum reason)r->r.reason, &r->name, record_time(), h))
 		record_write_named(g, r);

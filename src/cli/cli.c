@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,25 +19,18 @@ static int	cmd_help(int, char **);
 
 static const struct command commands[] = {
 	{ "run", cmd_run,
-	    "[-46qv] [-p POLICY] [--tenant NAME] [--audit FILE]\n"
-	    "           [--durable before-data|before-connect|async] [--mtu N]\n"
-	    "           [--user NAME] [--keep-fd N [--unsafe-fd]] [--expose PATH]\n"
-	    "           [--ca-bundle FILE] [--no-offload] [--no-userns]\n"
-	    "           [--] CMD [ARGUMENT ...]\n"
-	    "       sallyport run --learn FILE [OPTION ...] [--] CMD [ARGUMENT ...]",
+	    "[OPTION ...] [-p POLICY] [--] CMD [ARGUMENT ...]\n"
+	    "       sallyport run --learn FILE [OPTION ...] [--] CMD "
+	    "[ARGUMENT ...]",
 	    "run one command with the network that a policy allows" },
-	{ "serve", cmd_serve,
-	    "-p POLICY --stream SOCKET [-qv] [--tenant NAME]\n"
-	    "           [--audit FILE] [--durable WORD] [--guest NAME]\n"
-	    "           [--guest-address ADDRESS/LENGTH] [--gateway ADDRESS]\n"
-	    "           [--mtu N] [--ca-bundle FILE] [--checksum verify|trust]\n"
-	    "           [--ready-fd N]",
+	{ "serve", cmd_serve, "-p POLICY --stream SOCKET [OPTION ...]",
 	    "the same for a virtual machine on a stream socket" },
 	{ "check", cmd_check, "[-npq] FILE",
 	    "read a policy and say what is wrong with it" },
 	{ "explain", cmd_explain,
 	    "FILE TENANT tcp|udp|icmp ADDRESS[:PORT]\n"
-	    "           [--name NAME]... [--sni NAME [--ech] | --host NAME]\n"
+	    "           [--name NAME]... [--sni NAME [--ech] | --host NAME | "
+	    "--nothing |\n           --undecided]\n"
 	    "       sallyport explain FILE TENANT dns NAME",
 	    "show, step by step, what a policy says of one destination" },
 	{ "demo", cmd_demo, "",
@@ -81,8 +75,16 @@ cmd_help(int argc, char **argv)
 	if ((c = find(argv[1])) == NULL)
 		return usage_error(EXIT_USAGE, "help", "no command %s",
 		    argv[1]);
-	printf("usage: sallyport %s %s\n", c->name, c->usage);
+	help_print(c);
 	return 0;
+}
+
+/* Of a command that found -h among its options. */
+void
+help_and_exit(const char *name)
+{
+	help_print(find(name));
+	exit(fflush(stdout) == 0 ? 0 : EXIT_USAGE);
 }
 
 /* A program that is started without 0, 1 or 2 would take them for its own. */
@@ -131,15 +133,15 @@ main(int argc, char **argv)
 		printf("sallyport %s\n", PACKAGE_VERSION);
 		return 0;
 	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+	if (help_wanted(argv[1]))
 		return cmd_help(1, argv);
 	if ((c = find(argv[1])) == NULL) {
 		log_warnx("no %s %s; `sallyport help' lists the commands",
 		    *argv[1] == '-' ? "option" : "command", argv[1]);
 		return EXIT_USAGE;
 	}
-	if (argc > 2 && strcmp(argv[2], "--help") == 0) {
-		printf("usage: sallyport %s %s\n", c->name, c->usage);
+	if (help_wanted(argv[2])) {
+		help_print(c);
 		return 0;
 	}
 	return c->main(argc - 1, argv + 1);

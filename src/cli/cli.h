@@ -33,6 +33,10 @@ struct command {
 	const char	*usage;		/* behind "sallyport NAME" */
 	const char	*what;		/* one line for `sallyport help` */
 };
+/* help.c: how a command is called, and what its options are. */
+void	help_print(const struct command *);
+bool	help_wanted(const char *arg);
+_Noreturn void help_and_exit(const char *command);
 int	cmd_run(int argc, char **argv);
 int	cmd_serve(int argc, char **argv);
 int	cmd_demo(int argc, char **argv);
@@ -78,6 +82,9 @@ int	where_policy(const char *given, char *buf, size_t size);
 int	where_audit(const char *given, char *buf, size_t size);
 /* Where `run' keeps its logs without --audit. False: nobody knows. */
 bool	where_state(char *buf, size_t size);
+/* prune.c: the old ones of the logs in a directory of where_state()'s */
+void	prune_logs(const char *path);
+bool	prune_is_log(const char *name);
 /* The same for `run': in a directory that is the log's alone, made if need be. */
 int	where_own_audit(const char *given, char *buf, size_t size);
 

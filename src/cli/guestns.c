@@ -10,12 +10,15 @@
  * Must not: leave init behind when it is no longer wanted.
  */
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -49,24 +52,52 @@ ctl_wait(int fd, struct ctl *c, int *passed)
 	return n == (ssize_t)sizeof(*c) ? 0 : -1;
 }
 
+/*
+ * The kernel gives no namespace to who is in a chroot. Either nothing is mounted at
+ * our root, or process 1 has another one; an ordinary user may not ask about that.
+ */
+static bool
+in_chroot(void)
+{
+	FILE		*f = fopen("/proc/self/mountinfo", "re");
+	struct statx	 ours, first;
+	char		 line[1024], at[8];
+	bool		 root = f == NULL;
+
+	while (f != NULL && !root && fgets(line, sizeof(line), f) != NULL)
+		root = sscanf(line, "%*s %*s %*s %*s %7s", at) == 1 &&
+		    strcmp(at, "/") == 0;
+	if (f != NULL)
+		fclose(f);
+	return !root || (statx(AT_FDCWD, "/", 0, STATX_INO | STATX_MNT_ID,
+	    &ours) == 0 && statx(AT_FDCWD, "/proc/1/root/.", 0,
+	    STATX_INO | STATX_MNT_ID, &first) == 0 &&
+	    (ours.stx_mnt_id != first.stx_mnt_id || ours.stx_ino != first.stx_ino));
+}
+
 /* What to do about it depends on who said no. */
 static void
 say_no_namespace(void)
 {
 	const char	*todo = "allow user namespaces here, or run as root";
+	int		 error = errno;
 
-	if (errno == ENOSPC || errno == EUSERS)
+	if (error == ENOSPC || error == EUSERS)
 		todo = "raise the limit (as root: sysctl "
 		    "user.max_user_namespaces=10000)";
-	else if (errno == EPERM)
+	else if (error == EPERM && in_chroot())
+		todo = "in a chroot the kernel gives none: use a container, or "
+		    "another way that ends in pivot_root(2)";
+	else if (error == EPERM)
 		todo = "allow unprivileged user namespaces (as root: sysctl "
 		    "kernel.unprivileged_userns_clone=1, or give the "
 		    "container a seccomp profile that has them)";
-	else if (errno == EAGAIN)
+	else if (error == EAGAIN)
 		todo = "the user's limit of processes (ulimit -u) is used up";
-	else if (errno == EINVAL)
+	else if (error == EINVAL)
 		todo = "this kernel needs CONFIG_USER_NS, CONFIG_PID_NS and "
 		    "CONFIG_NET_NS";
+	errno = error;
 	log_warn("no namespaces for CMD; %s", todo);
 }
 

@@ -2,7 +2,7 @@
  * Who CMD runs as: the caller, or, when root asks for it, another user; and what it
  * may do as that.
  *
- * Trusts: getpwnam(3). Must not: keep a group of root's for another user.
+ * Trusts: getpwnam(3), getpwuid(3). Must not: keep a group of root's for another user.
  */
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -33,10 +33,47 @@ find_groups(struct identity *who)
 	return 0;
 }
 
+/* All digits, and an id: -1 is none (setresuid(2)). */
+static bool
+is_uid(const char *text, uid_t *uid)
+{
+	char		*end;
+	unsigned long	 n;
+
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	if (strspn(text, "0123456789") != strlen(text) || end == text ||
+	    errno != 0 || n >= UINT32_MAX)
+		return false;
+	*uid = (uid_t)n;
+	return true;
+}
+
+/* A number that nobody has as a name: its own group, no others, home is /. */
+static int
+take(struct identity *who, const struct passwd *pw, const char *user)
+{
+	who->other = true;
+	who->root = false;
+	who->name = strdup(pw != NULL ? pw->pw_name : user);
+	who->home = strdup(pw != NULL ? pw->pw_dir : "/");
+	if (who->name == NULL || who->home == NULL) {
+		log_warnx("no memory");
+		return -1;
+	}
+	if (pw == NULL) {
+		who->gid = (gid_t)who->uid;
+		return 0;
+	}
+	who->gid = pw->pw_gid;
+	return find_groups(who);
+}
+
 int
 identity_find(struct identity *who, const char *user)
 {
 	struct passwd	*pw;
+	uid_t		 uid;
 
 	memset(who, 0, sizeof(*who));
 	who->uid = geteuid();
@@ -44,28 +81,27 @@ identity_find(struct identity *who, const char *user)
 	who->root = idmap_privileged();
 	if (user == NULL)
 		return 0;
-	if ((pw = getpwnam(user)) == NULL) {
+	if ((pw = getpwnam(user)) != NULL)
+		uid = pw->pw_uid;
+	else if (is_uid(user, &uid))
+		pw = getpwuid(uid);
+	else {
 		log_warnx("--user %s: no such user", user);
 		return -1;
 	}
-	if (pw->pw_uid == who->uid)
+	if (uid == who->uid)
 		return 0;
 	if (!who->root) {
 		log_warnx("--user %s: only root can run CMD as another user",
 		    user);
 		return -1;
 	}
-	who->other = true;
-	who->root = false;
-	who->uid = pw->pw_uid;
-	who->gid = pw->pw_gid;
-	who->name = strdup(pw->pw_name);
-	who->home = strdup(pw->pw_dir);
-	if (who->name == NULL || who->home == NULL) {
-		log_warnx("no memory");
+	if (!idmap_has_uid(uid)) {
+		log_warnx("--user %s: there is no such id here", user);
 		return -1;
 	}
-	return find_groups(who);
+	who->uid = uid;
+	return take(who, pw, user);
 }
 
 /* In CMD's process, while it still has its namespace's capabilities. */

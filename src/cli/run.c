@@ -174,6 +174,8 @@ parse(struct run *r, int argc, char **argv)
 		if (c == ':')
 			return usage_error(-1, "run", "%s needs a value",
 			    argv[optind - 1]);
+		if (c == '?' && help_wanted(argv[optind - 1]))
+			help_and_exit("run");
 		if (c == '?')
 			return usage_error(-1, "run", "no option %s",
 			    argv[optind - 1]);

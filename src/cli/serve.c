@@ -58,6 +58,7 @@ struct serve {
 	struct hostconf	 host;
 	char		 policy_path[4096], audit_path[4096];
 	struct stat	 made;		/* our socket */
+	bool		 up;
 };
 
 static int
@@ -163,6 +164,8 @@ parse(struct serve *s, int argc, char **argv)
 		if (c == ':')
 			return usage_error(-1, "serve", "%s needs a value",
 			    argv[optind - 1]);
+		if (c == '?' && help_wanted(argv[optind - 1]))
+			help_and_exit("serve");
 		if (c == '?')
 			return usage_error(-1, "serve", "no option %s",
 			    argv[optind - 1]);
@@ -291,7 +294,7 @@ take_signals(void)
 	return fd;
 }
 
-/* Until a signal, or the keeper's end. True: it was up, and we were asked. */
+/* Until a signal, at whatever time, or the keeper's end. True: we were asked. */
 static bool
 loop(struct serve *s, struct machine *m)
 {
@@ -299,7 +302,6 @@ loop(struct serve *s, struct machine *m)
 			    { .fd = s->signals, .events = POLLIN },
 			    { .events = POLLIN } };
 	struct follow	f;
-	bool		up = false;
 
 	follow_open(&f, NULL, m, &s->host);
 	for (;;) {
@@ -308,21 +310,20 @@ loop(struct serve *s, struct machine *m)
 			continue;
 		follow_work(&f);
 		if (p[1].revents != 0)
-			break;
+			return true;
 		switch (machine_read(m)) {
 		case MACHINE_NOTHING:
 			break;
 		case MACHINE_UP:
-			up = true;
+			s->up = true;
 			say_ready(s);
 			break;
 		default:
-			if (up)
+			if (s->up)
 				log_warnx("a part of Sallyport died");
 			return false;
 		}
 	}
-	return up;
 }
 
 static int
@@ -337,7 +338,7 @@ serve(struct serve *s)
 	asked = loop(s, &m);
 	if (!machine_finish(&m) || !asked)
 		return EXIT_MACHINERY;
-	if (!s->spec.quiet)
+	if (s->up && !s->spec.quiet)
 		machine_report(&m, s->audit_path);
 	return 0;
 }

@@ -126,6 +126,7 @@ default_audit(char *buf, size_t size)
 
 	if (state_dir(dir, sizeof(dir)) == -1)
 		return -1;
+	prune_logs(dir);
 	gmtime_r(&now, &tm);
 	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", &tm);
 	n = snprintf(buf, size, "%s/%s-%d.jsonl", dir, when, (int)getpid());
@@ -140,6 +141,8 @@ default_audit(char *buf, size_t size)
 static const char *
 unfit(const char *path, const struct stat *st)
 {
+	if (S_ISDIR(st->st_mode))
+		return "a directory, and the log is a file in one";
 	if (S_ISLNK(st->st_mode))
 		return "a symbolic link, and not the log itself";
 	if (!S_ISREG(st->st_mode))
@@ -276,6 +279,11 @@ where_audit(const char *given, char *buf, size_t size)
 	char	cwd[PATH_MAX];
 	int	n;
 
+	if (given != NULL && strcmp(given, "-") == 0) {
+		log_warnx("--audit -: the log is a file that can be continued, and "
+		    "is not written to standard output (./- is a name)");
+		return -1;
+	}
 	if (given == NULL && default_audit(buf, size) == -1)
 		return -1;
 	if (given != NULL && *given == '/' && copy(buf, size, given) == -1)

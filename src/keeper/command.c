@@ -61,9 +61,12 @@ on_upstreams(void *arg, const void *msg, int fd)
 static int
 on_finish(void *arg, const void *msg, int fd)
 {
+	struct keeper	*k = arg;
+
 	(void)msg;
 	(void)fd;
-	life_stop(arg);
+	k->asked = true;
+	life_stop(k);
 	return 0;
 }
 
@@ -139,7 +142,8 @@ command_end(struct keeper *k)
 
 	if (k->command == NULL)
 		return;
-	if (!k->was_ready) {
+	/* who was asked to end before it was up has not failed */
+	if (!k->was_ready && (k->failed || !k->asked)) {
 		wire_begin(&failed, sizeof(failed), KEEPER_FAILED, 0);
 		chan_send(k->command, &failed, sizeof(failed), -1);
 		return;

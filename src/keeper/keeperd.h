@@ -157,6 +157,8 @@ struct keeper {
 	struct event	*deadline;
 	struct keeper_summary summary;
 	bool		 was_ready, failed;
+	bool		 asked;		/* to end, by the command */
+	bool		 unborn;	/* the broker was ended before it greeted */
 	bool		 killed;	/* all, because a deadline was missed */
 };
 

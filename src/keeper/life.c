@@ -36,16 +36,19 @@ life_stop(struct keeper *k)
 		return;
 	k->state = KEEPER_S_STOPPING;
 	life_deadline(k, STOP_SECONDS);
-	if (was == KEEPER_S_START)	/* it has nothing to close yet */
+	if (was == KEEPER_S_START) {	/* it has nothing to close yet */
+		k->unborn = true;
 		child_kill(k, ROLE_BROKER);
-	else
+		chan_free(k->broker);	/* what it may have said is too late */
+		k->broker = NULL;
+	} else
 		hatch_stop(k);
 }
 
 void
 life_broker_gone(struct keeper *k, bool clean)
 {
-	if (!clean || k->state != KEEPER_S_STOPPING)
+	if (!k->unborn && (!clean || k->state != KEEPER_S_STOPPING))
 		k->failed = true;
 	k->state = KEEPER_S_ENDING;
 	chan_free(k->broker);

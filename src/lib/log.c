@@ -43,6 +43,12 @@ log_set_level(enum log_level level)
 	log_level = level;
 }
 
+enum log_level
+log_get_level(void)
+{
+	return log_level;
+}
+
 int
 log_init_child(const char *name, int argc, char *argv[])
 {

@@ -361,6 +361,7 @@ def default_log(t):
     code, _, err = place.run("run", "-p", place.policy, "true")
     t.equal(code, 0, f"exit status ({err!r})")
     found = os.listdir(os.path.join(place.path, ".local/state/sallyport"))
+    found = [name for name in found if name != ".pruned"]
     t.check(len(found) == 1 and found[0].endswith(".jsonl"), f"{found}")
     t.check(found[0] in err, f"{found[0]} is not in {err!r}")
 

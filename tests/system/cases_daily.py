@@ -1,0 +1,273 @@
+"""The command's day: logs of earlier runs, what is said as it happens, help, the
+programs that people use in a sandbox, and sandboxes in the sandbox.
+"""
+import fcntl
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import gateway
+import lab
+import nspace
+from cases_run import MACHINERY, Place, quiet
+from trial import OURS, case
+
+DAY = 24 * 3600
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def tool(t, name):
+    """The program's path, or the case is skipped."""
+    found = shutil.which(name, path=PATH)
+    if not found:
+        t.skip(f"no {name} on this machine")
+    return found
+
+
+# ---- logs of earlier runs -----------------------------------------------------------
+
+class State:
+    """The directory where runs keep their logs by themselves."""
+
+    def __init__(self, t, place):
+        self.t = t
+        self.place = place
+        self.path = place.path
+        for part in (".local", "state", "sallyport"):
+            self.path = os.path.join(self.path, part)
+            os.mkdir(self.path, 0o700)
+            place.own(self.path, 0o700)
+
+    def log(self, number, days, *rest):
+        """A log that was last written to so many days ago, and its segments."""
+        name = f"20250101T000000Z-{number}.jsonl"
+        for path in (name, *(name + r for r in rest)):
+            path = os.path.join(self.path, path)
+            with open(path, "w", encoding="ascii"):
+                pass
+            self.place.own(path, 0o600)
+            when = time.time() - days * DAY
+            os.utime(path, (when, when))
+        return name
+
+    def names(self):
+        return set(os.listdir(self.path))
+
+    def run(self):
+        code, _, err = self.place.run("run", "-q", "-p", self.place.policy, "true")
+        self.t.equal((code, err), (0, ""))
+
+
+@case(quick=True, gateways=OURS)
+def old_logs(t):
+    """Old ones go, and of very many those of more than a day; none that is in use, is
+    linked, is somebody's own, or is of another name."""
+    place = t.keep(Place(t))
+    state = State(t, place)
+    old = state.log(1, 31, ".000000000001", ".000000000900", ".reserve")
+    kept = {state.log(2, 29), state.log(3, 0)}
+    used, linked = state.log(4, 60, ".000000000001"), state.log(5, 60)
+    os.link(os.path.join(state.path, linked), os.path.join(state.path, "link"))
+    target = place.write("target", "")
+    symlink = "20250101T000000Z-6.jsonl"
+    os.symlink(target, os.path.join(state.path, symlink))
+    others = ["mine.jsonl", old + ".bak", "20250101T000000Z-.jsonl", "x" + old,
+              "20250101T000000Z-8.jsonl2"]
+    for name in others:
+        path = os.path.join(state.path, name)
+        with open(path, "w", encoding="ascii"):
+            pass
+        os.utime(path, (0, 0))
+    kept |= {used, used + ".000000000001", linked, "link", symlink, *others}
+    with open(os.path.join(state.path, used), "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        state.run()
+    left = state.names()
+    t.equal(kept - left, set(), "removed, and should not be")
+    t.equal({n for n in left if n.startswith(old)}, {old + ".bak"}, "the old one's")
+    more = state.log(7, 40)
+    state.run()
+    t.check(more in state.names(), "looked at twice within an hour")
+
+
+@case(quick=True, gateways=OURS)
+def many_logs(t):
+    """Two thousand of more than a day, and however many younger ones."""
+    place = t.keep(Place(t))
+    state = State(t, place)
+    older = [state.log(i, 2 + i / 10000) for i in range(2050)]
+    young = {state.log(10000 + i, 0.5) for i in range(50)}
+    state.run()
+    left = state.names()
+    t.equal(young - left, set(), "younger than a day")
+    t.equal(set(older[:2000]) - left, set(), "the newer ones")
+    t.equal(set(older[2000:]) & left, set(), "the oldest ones")
+
+
+@case(quick=True, gateways=OURS)
+def log_has_a_name(t):
+    place = t.keep(Place(t))
+    os.mkdir(os.path.join(place.path, "logs"), 0o700)
+    place.own(os.path.join(place.path, "logs"), 0o700)
+    for name, words in (("logs", "a directory"), ("-", "standard output")):
+        code, _, err = place.run("run", "-p", place.policy, "--audit", name, "true")
+        t.check(code == MACHINERY and words in err and err.count("\n") == 1, err)
+    t.check(not os.path.exists(os.path.join(place.path, "-.d")), "a log named -")
+
+
+# ---- what is said -----------------------------------------------------------------------
+
+ASKS = """
+import socket, sys, time
+def tcp(where, port):
+    try:
+        socket.create_connection((where, port), 5).close()
+    except OSError:
+        pass
+tcp("203.0.114.10", 26)
+tcp("10.9.9.9", 80)
+try:
+    socket.getaddrinfo("evil.example", 443)
+except OSError:
+    pass
+for i in range(int(sys.argv[1])):
+    tcp("203.0.114.10", 26)
+"""
+
+
+@case(quick=True, gateways=OURS)
+def denials_told(t):
+    """-v: each denial as it happens, and no more than a terminal can take."""
+    place = t.keep(Place(t))
+    place.policy = place.write("policy.conf", gateway.policy_text(
+        'allow to name "good.example" port tcp 443\n'
+        f'deny to net {lab.LIVE4} port tcp 26 label "mail"\n'))
+    for count in (0, 300):
+        argv = quiet(place)
+        argv[1:2] = ["-q", "-v"]
+        code, _, err = place.run(*argv, "python3", "-I", "-S", "-c", ASKS,
+                                 str(count))
+        t.equal(code, 0, err)
+        for words in (f"denied: tcp {lab.LIVE4}:26 (deny-rule), ",
+                      "denied: tcp 10.9.9.9:80 (floor-special)",
+                      'denied: name "evil.example" (name-not-allowed)'):
+            t.check(words in err, f"no {words!r} in {err!r}")
+        t.check(err.count("denied: ") < 200, f"{err.count('denied: ')} lines")
+    _, _, err = place.run(*quiet(place), "python3", "-I", "-S", "-c", ASKS, "0")
+    t.equal(err, "", "without -v")
+
+
+@case(quick=True, gateways=OURS)
+def help_of_every_command(t):
+    """The three ways are one; each option of the manual page is there, and taken."""
+    place = t.keep(Place(t))
+    page = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(
+        os.path.abspath(__file__)))), "man", "sallyport.1")
+    with open(page, encoding="utf-8") as file:
+        synopsis = file.read().split(".Sh DESCRIPTION")[0]
+    parts = re.split(r"^\.Nm sallyport\n", synopsis, flags=re.M)[1:]
+    for name in ("run", "serve", "check", "explain", "demo", "help"):
+        said = {place.run(*words)[:2] for words in (
+            ("help", name), (name, "-h"), (name, "--help"))}
+        t.equal(len(said), 1, f"{name}: one text")
+        code, text = said.pop()
+        text = text.decode()
+        t.equal(code, 0, name)
+        t.check(text.startswith(f"usage: sallyport {name}")
+                and max(map(len, text.splitlines())) < 81, f"{name}: its text")
+        wanted = set()
+        for part in parts:
+            if part.startswith(f".Cm {name}\n"):
+                wanted |= {"-" + w for w in re.findall(r"Fl (-[a-z0-9-]+)", part)}
+        wanted.discard("--")
+        found = set(re.findall(r"(--[a-z][a-z0-9-]+)", text))
+        t.equal(wanted - found, set(), f"{name}: not in its help")
+        for option in found if name in ("run", "serve") else ():
+            _, _, err = place.run(name, option)
+            t.check("no option" not in err, f"{name} {option}: {err}")
+    t.equal(place.run("run", "-p", "x", "--help")[:2], place.run("help", "run")[:2])
+    t.equal(place.run("serve", "-q", "-h")[:2], place.run("help", "serve")[:2])
+    # after CMD it is CMD's
+    _, out, _ = place.run(*quiet(place), "echo", "-h")
+    t.equal(out, b"-h\n")
+
+
+# ---- users, chroots, signals ------------------------------------------------------------
+
+@case(quick=True, gateways=OURS)
+def user_by_number(t):
+    """--user takes a number, whether or not it has a name."""
+    place = t.keep(Place(t))
+    head = quiet(place)[:-1]
+    if t.lab.user:
+        code, _, err = place.run(*head, "--user", "4242", "true")
+        t.check(code == MACHINERY and "only root" in err, err)
+        t.equal(place.run(*head, "--user", str(t.lab.uid), "true")[0], 0, "itself")
+        return
+    for who, wanted in (("4242", b"4242 4242 4242 /\n"),
+                        ("65534", b"65534 65534 65534 /nonexistent\n")):
+        code, out, err = place.run(*head, "--user", who, "sh", "-c",
+                                   "echo $(id -u) $(id -g) $(id -G) $HOME; "
+                                   "grep -q nameserver /etc/resolv.conf")
+        t.equal((code, out, err), (0, wanted, ""), who)
+    for who in ("4294967295", "99999999999999999999", "-1", "4242x", ""):
+        code, _, err = place.run(*head, "--user", who, "true")
+        t.check(code == MACHINERY and "no such user" in err, f"{who}: {err}")
+
+
+@case(quick=True, gateways=OURS, root=True)
+def chroot_is_named(t):
+    """No namespace in a chroot: that is the kernel's word, and is said so."""
+    place = t.keep(Place(t))
+    os.chmod(place.path, 0o755)
+    for mounted in (False, True):
+        root = os.path.join(place.path, f"root{mounted:d}")
+        os.mkdir(root)
+        try:
+            if mounted:
+                nspace.mount("/", root, "none", nspace.MS_BIND | nspace.MS_REC)
+            else:
+                for name in ("usr", "bin", "lib", "lib64", "sbin", "etc", "proc",
+                             "dev", t.lab.scratch[1:]):
+                    if os.path.islink("/" + name):
+                        os.symlink(os.readlink("/" + name), f"{root}/{name}")
+                    elif os.path.isdir("/" + name):
+                        os.makedirs(f"{root}/{name}")
+                        nspace.mount("/" + name, f"{root}/{name}", "none",
+                                     nspace.MS_BIND | nspace.MS_REC)
+            done = subprocess.run(
+                ["chroot", root, os.path.join(t.bindir, "sallyport"), "run", "-q",
+                 "-p", place.policy, "--audit", os.path.join(place.path, "log"),
+                 "true"], capture_output=True, timeout=20, check=False,
+                env={"PATH": PATH, "HOME": place.path})
+            t.equal(done.returncode, MACHINERY, done.stderr)
+            t.check(b"in a chroot" in done.stderr and b"sysctl" not in done.stderr,
+                    done.stderr)
+        finally:
+            with open("/proc/self/mountinfo", encoding="utf-8") as file:
+                under = [line.split()[4] for line in file]
+            for path in reversed([p for p in under if p.startswith(root)]):
+                nspace.umount(path)
+
+
+@case(quick=True, gateways=("sallyport",))
+def serve_ended_early(t):
+    """SIGTERM at any time after the socket is there is an end in order."""
+    place = t.keep(Place(t))
+    path = os.path.join(place.path, "sock")
+    for step in range(t.scale(30, 10)):
+        process = subprocess.Popen(
+            [*t.lab.as_user(), os.path.join(t.bindir, "sallyport"), "serve", "-q",
+             "-p", place.policy, "--audit", os.path.join(place.path, f"log{step}"),
+             "--stream", path], stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        if not lab.wait_until(lambda: os.path.exists(path), 5, 0.0002):
+            t.fail("no socket")
+        time.sleep(step * 0.02 / t.scale(30, 10))
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+        t.equal((process.returncode, err), (0, b""), f"step {step}")
+        t.check(not os.path.exists(path), "the socket is left")
