@@ -44,6 +44,7 @@ class Client:
     rules: str = BY_NAME                # what each rule that is learnt has to match
     known: dict = dataclasses.field(default_factory=dict)
     root: bool = False                  # not as an ordinary user
+    never_root: bool = False            # also where all others run as root (--root)
     timeout: int = 60                   # seconds of one run
 
     def programs(self):
@@ -157,7 +158,7 @@ client("java", "java", "web java", "java -Djava.net.preferIPv6Addresses=system "
 client("chromium", "chromium", "web", "chromium --headless --no-first-run "
        "--disable-gpu --user-data-dir=$PWD/p --ignore-certificate-errors-spki-list=@spki@ "
        "--dump-dom https://@api@/page.html", re.compile(
-           r"<title>script ran</title>.*a page", re.S), timeout=120)
+           r"<title>script ran</title>.*a page", re.S), timeout=120, never_root=True)
 
 # ---- servers that are no web --------------------------------------------------------
 

@@ -49,6 +49,8 @@ def options():
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--packages", action="store_true",
                         help="print which packages are missing, and end")
+    parser.add_argument("--root", action="store_true",
+                        help="as root, and not as an ordinary user")
     parser.add_argument("--play", nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -62,19 +64,19 @@ def selected(wanted):
 
 # ---- one case, in a process of its own -----------------------------------------------
 
-def play(bindir, name, kind):
+def play(bindir, root, name, kind):
     """Its last line is the result; what servers say of themselves is before it."""
     nspace.die_with_parent()            # the thread that waits for it
     chosen = next(c for c in catalog.CLIENTS if c.name == name)
     try:
-        result = stage.play(chosen, kind, bindir, backends)
+        result = stage.play(chosen, kind, bindir, backends, root)
     except OSError as error:
         result = ["nolab", str(error), {}, []]
     print("\n" + json.dumps(result), flush=True)
     os._exit(0)                         # daemon threads of servers
 
 
-def case(bindir, chosen, kind):
+def case(bindir, root, chosen, kind):
     """[verdict, why, seconds, rules]; whatever it does, it ends."""
     missing = chosen.missing()
     if missing:
@@ -82,7 +84,7 @@ def case(bindir, chosen, kind):
             catalog.packages(missing)), {}, []]
     child = subprocess.Popen(
         [sys.executable, os.path.join(HERE, "clients.py"), "--bindir", bindir,
-         "--play", chosen.name, kind], stdin=subprocess.DEVNULL,
+         *(["--root"] if root else []), "--play", chosen.name, kind], stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, process_group=0)
     try:
         said = child.communicate(timeout=60 + 8 * chosen.timeout)[0]
@@ -105,11 +107,12 @@ def say(chosen, kind, verdict, why, seconds, _rules=()):
     print(f"{verdict:6} {chosen.name} {kind}{spent}{text}", flush=True)
 
 
-def run(cases, bindir, jobs):
+def run(cases, bindir, root, jobs):
     """{(name, kind): result}; each is said as it ends."""
     results = {}
     pool = concurrent.futures.ThreadPoolExecutor(jobs)
-    todo = {pool.submit(case, bindir, c, kind): (c, kind) for c, kind in cases}
+    todo = {pool.submit(case, bindir, root, c, kind): (c, kind)
+            for c, kind in cases}
     for done in concurrent.futures.as_completed(todo):
         chosen, kind = todo[done]
         results[chosen.name, kind] = done.result()
@@ -173,7 +176,7 @@ def main():
     wanted = options()
     bindir = os.path.abspath(wanted.bindir)
     if wanted.play:
-        play(bindir, *wanted.play)
+        play(bindir, wanted.root, *wanted.play)
     cases = selected(wanted)
     if wanted.packages:
         print(*catalog.packages({p for c, _ in cases for p in c.missing()}))
@@ -187,7 +190,7 @@ def main():
               f"no sallyport in {bindir}: build it, or give --bindir",
               file=sys.stderr)
         return 2
-    results = run(cases, bindir, wanted.jobs)
+    results = run(cases, bindir, wanted.root, wanted.jobs)
     if isinstance(results, str):
         print(f"skip: no lab on this machine: {results}")
         return SKIPPED

@@ -408,13 +408,14 @@ def serve(stage, backends):
         stage.words.update(getattr(backends, name)(stage) or {})
 
 
-def play(client, kind, bindir, backends):
+def play(client, kind, bindir, backends, root):
     """[verdict, why, {step: seconds}, rules] of one client on one host."""
     here = os.path.dirname(os.path.abspath(__file__))
     scratch = lablib.scratch_dir([here, bindir])
     nspace.enter(scratch)
-    lab = lablib.Lab(scratch, not client.root)
-    if client.root and not lab.root:
+    root = client.root or (root and not client.never_root)
+    lab = lablib.Lab(scratch, not root)
+    if root and not lab.root:
         return ["skip", "needs root", {}, []]
     lablib.raise_limits()
     stage = Stage(lab, lab.install(bindir, []), client, kind)
