@@ -41,7 +41,8 @@ shrink(struct tcp_flow *f, const struct gate_segment *s, uint32_t window)
 
 	pcb->snd_wnd = window;
 	if (s->len > 0)
-		return GATE_PASS;
+		return TCP_SEQ_GT(s->seq, pcb->rcv_nxt) ? GATE_AHEAD :
+		    GATE_PASS;
 	pcb->tmr = tcp_ticks;		/* as tcp_process() does: it lives */
 	pcb->keep_cnt_sent = pcb->persist_probe = 0;
 	relay_dirty(f);
@@ -85,7 +86,8 @@ gate_check(struct tcp_flow *f, const struct gate_segment *s)
 	if (window < pcb->snd_wnd && s->seq == pcb->snd_wl1 &&
 	    s->ack == pcb->snd_wl2)
 		return shrink(f, s, window);
-	return GATE_PASS;
+	return s->len > 0 && TCP_SEQ_GT(s->seq, pcb->rcv_nxt) ? GATE_AHEAD :
+	    GATE_PASS;
 }
 
 /*

@@ -1,10 +1,11 @@
 /*
- * The chunks. All memory that a guest can fill with payload is here and in
- * link.c's buffers; both are of fixed size, so a frame cannot grow.
+ * The chunks. All memory that a guest can fill with payload is here, in
+ * link.c's buffers and in ahead.c's; all are of fixed size, so a frame cannot grow.
  *
  *	link.c		256 x 64 KB	17 MB	(small buffers: 2048 x 1.6 KB)
  *	large chunks	256 x 64 KB	17 MB
  *	small chunks	18432 x 1 KB	19 MB
+ *	ahead.c		576 x 1.6 KB	 1 MB	(static)
  *	flows, lwIP	8 000 flows	 8 MB	(malloc)
  *
  * which is below the 64 MB of flows.md 6. What was never used costs nothing: an

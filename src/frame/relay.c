@@ -128,6 +128,7 @@ end_far(struct tcp_flow *f, enum wire_how how, enum reason reason)
 		f->flow.fd = -1;
 	}
 	half_leave(f);
+	ahead_discard(f);
 	up_discard(f);
 	flow_close(&f->flow, how, reason);
 	flow_set_timeout(&f->flow, 0);
@@ -156,6 +157,7 @@ destroy(struct tcp_flow *f)
 {
 	not_later(f);
 	peek_forget(f);
+	ahead_discard(f);
 	up_discard(f);
 	down_discard(f);
 	up_recount(f);

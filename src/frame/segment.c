@@ -182,6 +182,7 @@ syn_new(const struct segment *s)
 	parse_syn(&syn, s);
 	if (f != NULL) {
 		TAILQ_INIT(&f->up);
+		TAILQ_INIT(&f->ahead);
 		TAILQ_INIT(&f->down);
 		f->syn = syn;
 		room = dns_is_service(&s->key.dst) ? dnstcp_open(f, &s->key) :
@@ -288,19 +289,37 @@ trim(struct tcp_flow *f, struct packet *p, struct segment *s)
 	return true;
 }
 
-/* True: it may go to lwIP. */
+/*
+ * What lwIP would do with it, but for its text, for which it is too early. True:
+ * its buffer is kept.
+ */
 static bool
-passes(struct tcp_flow *f, const struct segment *s)
+keep_ahead(struct tcp_flow *f, struct packet *p, const struct gate_segment *g)
+{
+	stack_acknowledgment(f, p->l4);
+	stack_duplicate_ack(f);
+	return f->pcb != NULL && ahead_keep(f, p, g->seq, g->len);
+}
+
+/* PASS: to lwIP. AHEAD: its buffer is kept. Else it is done with. */
+static enum gate
+judge(struct tcp_flow *f, struct packet *p, const struct segment *s)
 {
 	const struct gate_segment	g = {
 		.seq = get32(s->tcp + 4), .ack = get32(s->tcp + 8),
 		.len = s->payload + ((s->flags & FIN) != 0),
 		.window = get16(s->tcp + 14), .flags = s->flags,
 	};
+	enum gate			verdict = gate_check(f, &g);
 
-	switch (gate_check(f, &g)) {
+	switch (verdict) {
 	case GATE_PASS:
-		return true;
+	case GATE_DROP:
+		break;
+	case GATE_AHEAD:
+		if (!keep_ahead(f, p, &g))
+			return GATE_DROP;
+		break;
 	case GATE_ACK:
 		challenge(f);
 		break;
@@ -310,25 +329,14 @@ passes(struct tcp_flow *f, const struct segment *s)
 	case GATE_END:
 		stack_abort(f);
 		break;
-	case GATE_DROP:
-		break;
 	}
-	return false;
+	return verdict;
 }
 
-/* True: lwIP has the buffer now. */
+/* One that is in its turn. True: lwIP has the buffer now. */
 static bool
-handle_known(struct tcp_flow *f, struct packet *p, struct segment *s)
+take(struct tcp_flow *f, struct packet *p, struct segment *s)
 {
-	if (f->phase == TCP_HELD && (s->flags & RST) != 0) {
-		flow_close(&f->flow, HOW_CANCEL, REASON_GUEST_CANCEL);
-		relay_bury(f);
-	}
-	if (f->pcb == NULL)
-		return false;
-	f->spoke_ms = frame.now_ms;
-	if (!passes(f, s))
-		return false;
 	if ((s->flags & RST) != 0)
 		p->l4_len = s->hlen;		/* what it says is for people */
 	else if (s->payload > 0 && !trim(f, p, s))
@@ -336,6 +344,55 @@ handle_known(struct tcp_flow *f, struct packet *p, struct segment *s)
 	memset(s->tcp + TCP_HLEN, OPT_NOP, s->hlen - TCP_HLEN);
 	f->flow.pup++;
 	stack_input(f, p);
+	return true;
+}
+
+static void
+view(struct segment *s, struct packet *p)
+{
+	s->tcp = p->l4;
+	s->hlen = (p->l4[12] >> 4) * 4u;
+	s->payload = p->l4_len - s->hlen;
+	s->flags = p->l4[13];
+}
+
+/* Nothing is missing any more before some that have come already. */
+static void
+catch_up(struct tcp_flow *f)
+{
+	struct packet	p;
+	struct segment	s;
+
+	while (f->pcb != NULL && !f->guest_fin &&
+	    ahead_next(f, stack_rcv_nxt(f), &p)) {
+		view(&s, &p);
+		if (!take(f, &p, &s))
+			rxbuf_release(p.buf);
+	}
+	if (f->pcb == NULL || f->guest_fin)
+		ahead_discard(f);
+}
+
+/* True: the buffer is kept. */
+static bool
+handle_known(struct tcp_flow *f, struct packet *p, struct segment *s)
+{
+	enum gate	verdict;
+
+	if (f->phase == TCP_HELD && (s->flags & RST) != 0) {
+		flow_close(&f->flow, HOW_CANCEL, REASON_GUEST_CANCEL);
+		relay_bury(f);
+	}
+	if (f->pcb == NULL)
+		return false;
+	f->spoke_ms = frame.now_ms;
+	verdict = judge(f, p, s);
+	if (verdict != GATE_PASS)
+		return verdict == GATE_AHEAD;
+	if (!take(f, p, s))
+		return false;
+	if (!TAILQ_EMPTY(&f->ahead))
+		catch_up(f);
 	return true;
 }
 
@@ -362,8 +419,7 @@ tcp_segment(struct packet *p)
 		ask_drop(REASON_MALFORMED);
 		return false;
 	}
-	s.payload = p->l4_len - s.hlen;
-	s.flags = p->l4[13];
+	view(&s, p);
 	s.key.guest = p->src;
 	s.key.dst = p->dst;
 	s.key.proto = PROTO_TCP;

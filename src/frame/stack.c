@@ -18,10 +18,12 @@
  *  2. Options outside a SYN become NOPs (segment.c).
  *  3. No tcp_write() before snd_wnd_max >= 2.
  *  4. After each segment the persist timer's invariant is restored.
- *  5. No out-of-order queue (lwipopts.h).
+ *  5. No out-of-order queue (lwipopts.h): ahead.c keeps what is early, and each
+ *     segment comes here in order.
  */
 #include <string.h>
 
+#include "bytes.h"
 #include "log.h"
 #include "tcp.h"
 
@@ -450,6 +452,38 @@ stack_input(struct tcp_flow *f, struct packet *p)
 	pb = pbuf_alloced_custom(PBUF_RAW, (u16_t)p->l4_len, PBUF_REF, &rx->pc,
 	    p->l4, (u16_t)p->l4_len);
 	input_flow(f, pb);
+}
+
+/*
+ * Nothing for an acknowledgment that is known: without its text the segment would
+ * be a duplicate ACK to lwIP.
+ */
+void
+stack_acknowledgment(struct tcp_flow *f, const uint8_t *tcp)
+{
+	struct tcp_hdr	*h;
+	struct pbuf	*p;
+
+	if (!TCP_SEQ_GT(get32(tcp + 8), f->pcb->lastack) ||
+	    (p = pbuf_alloc(PBUF_RAW, TCP_HLEN, PBUF_RAM)) == NULL)
+		return;
+	h = p->payload;
+	memcpy(h, tcp, TCP_HLEN);
+	TCPH_HDRLEN_FLAGS_SET(h, TCP_HLEN / 4, TCP_ACK);
+	input_flow(f, p);
+}
+
+void
+stack_duplicate_ack(struct tcp_flow *f)
+{
+	if (f->pcb != NULL)
+		tcp_send_empty_ack(f->pcb);
+}
+
+uint32_t
+stack_rcv_nxt(const struct tcp_flow *f)
+{
+	return f->pcb->rcv_nxt;
 }
 
 /* ---- for relay.c ---- */

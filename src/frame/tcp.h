@@ -14,6 +14,8 @@
 #include "pool.h"
 
 struct tcp_pcb;
+struct held;
+TAILQ_HEAD(held_queue, held);
 
 enum tcp_phase {
 	TCP_HELD,	/* the SYN waits for the broker's answer */
@@ -68,6 +70,9 @@ struct tcp_flow {
 	uint32_t		 window;	/* what we are ready to hold */
 	uint32_t		 promised;	/* this flow's share of up.c's sum */
 	uint32_t		 npinned;
+	struct held_queue	 ahead;		/* ahead.c: before their turn */
+	TAILQ_ENTRY(tcp_flow)	 holders;
+	uint64_t		 ahead_ms;
 
 	/* host to guest: read, not yet acknowledged */
 	struct chunk_queue	 down;
@@ -127,6 +132,7 @@ struct gate_segment {
 };
 enum gate {
 	GATE_PASS,	/* lwIP may have it */
+	GATE_AHEAD,	/* ... but not yet: something is missing before it */
 	GATE_ACK,	/* an ACK says what would be in order; it is dropped */
 	GATE_RESET,	/* a RST at its acknowledgment number */
 	GATE_END,	/* the connection ends without another word */
@@ -137,6 +143,14 @@ enum gate gate_check(struct tcp_flow *, const struct gate_segment *);
 /* In TIME-WAIT: is a SYN of that number a new connection's? */
 bool	gate_may_reopen(const struct tcp_flow *, uint32_t seq);
 
+/* ---- ahead.c ---- */
+/* A segment that is ahead of the next may be kept; true: its buffer is, too. */
+bool	ahead_keep(struct tcp_flow *, struct packet *, uint32_t seq,
+	    uint32_t len);
+/* The one that `next` is in, if there is one: the buffer is the caller's again. */
+bool	ahead_next(struct tcp_flow *, uint32_t next, struct packet *);
+void	ahead_discard(struct tcp_flow *);
+
 /* ---- stack.c ---- */
 void	stack_init(void);
 /* The held SYN into lwIP: SYN|ACK goes out. -1: no memory. */
@@ -144,6 +158,11 @@ int	stack_replay(struct tcp_flow *);
 void	stack_repeat_syn_ack(struct tcp_flow *);
 /* One segment for a flow with a pcb; takes the packet's buffer. */
 void	stack_input(struct tcp_flow *, struct packet *);
+/* The acknowledgment of a segment alone: 20 bytes of header are looked at. */
+void	stack_acknowledgment(struct tcp_flow *, const uint8_t *tcp);
+/* An ACK at once, which says what is missing. */
+void	stack_duplicate_ack(struct tcp_flow *);
+uint32_t stack_rcv_nxt(const struct tcp_flow *);
 /* RST to the guest; there is no pcb afterwards. */
 void	stack_abort(struct tcp_flow *);
 void	stack_fin(struct tcp_flow *);

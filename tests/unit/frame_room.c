@@ -23,9 +23,10 @@
 #include "bytes.h"
 #include "fd.h"
 #include "frame_room.h"
+#include "link.h"
 #include "log.h"
 
-#define RX_BUFFERS	160
+#define RX_BUFFERS	256
 
 struct frame	 frame;
 void		(*room_on_segment)(const struct room_seg *);
@@ -66,6 +67,20 @@ rxbuf_release(struct rxbuf *b)
 	b->next = free_list;
 	free_list = b;
 	free_count++;
+}
+
+struct rxbuf *
+rxbuf_get(void)
+{
+	struct rxbuf	*b = free_list;
+
+	if (b == NULL)
+		return NULL;
+	free_list = b->next;
+	free_count--;
+	b->needs_csum = b->csum_valid = false;
+	b->gso_size = 0;
+	return b;
 }
 
 unsigned int
@@ -143,16 +158,12 @@ link_send(const struct iovec *iov, unsigned int n,
 void
 room_guest_frame(const uint8_t *data, size_t len)
 {
-	struct rxbuf	*b = free_list;
+	struct rxbuf	*b = rxbuf_get();
 
 	if (b == NULL || len > FRAME_MAX)
 		errx(1, "no buffer left");
-	free_list = b->next;
-	free_count--;
 	memcpy(rxbuf_eth(b), data, len);
 	b->len = (uint32_t)len;
-	b->needs_csum = b->csum_valid = false;
-	b->gso_size = 0;
 	frame_clock();
 	packet_input(b);
 }

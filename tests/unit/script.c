@@ -11,7 +11,7 @@
 #include "fd.h"
 #include "script.h"
 
-#define ISS	4000000000u	/* wraps around 300 MB later */
+#define ISS	0xffffff00u	/* wraps around soon */
 #define SEEN	4096
 
 /* One script on one family. */

@@ -219,11 +219,64 @@ static const struct step duplicates[] = {
 	GUEST(P | A, 51, 10, 1, ALL), SEES(A, 1, 0, 101),
 	GUEST(P | A, 51, 100, 1, ALL), SEES(A, 1, 0, 151), READS(50), END
 };
-/* One loses a segment of three: told at once, three times is enough. */
+/* Told at once of each that is ahead (RFC 5681 4.2); only what is missing comes again. */
 static const struct step out_of_order[] = {
 	HANDSHAKE, GUEST(A, 101, 100, 1, ALL), SEES(A, 1, 0, 1),
+	GUEST(P | A, 201, 100, 1, ALL), SEES(A, 1, 0, 1), READS(0),
+	GUEST(A, 1, 100, 1, ALL), SEES(A, 1, 0, 301), READS(300),
+	GUEST(P | A, 301, 10, 1, ALL), SEES(A, 1, 0, 311), READS(10), END
+};
+static const struct step out_of_order_backwards[] = {
+	HANDSHAKE, GUEST(A, 401, 100, 1, ALL), SEES(A, 1, 0, 1),
+	GUEST(A, 301, 100, 1, ALL), SEES(A, 1, 0, 1),
+	GUEST(A, 301, 100, 1, ALL), SEES(A, 1, 0, 1),
+	GUEST(A, 101, 100, 1, ALL), SEES(A, 1, 0, 1),
 	GUEST(A, 201, 100, 1, ALL), SEES(A, 1, 0, 1),
-	GUEST(P | A, 1, 300, 1, ALL), SEES(A, 1, 0, 301), READS(300), END
+	GUEST(A, 1, 100, 1, ALL), SEES(A, 1, 0, 501), READS(500), END
+};
+/* Pieces that overlap, cut differently when they come again. */
+static const struct step out_of_order_overlap[] = {
+	HANDSHAKE, GUEST(A, 51, 100, 1, ALL), SEES(A, 1, 0, 1),
+	GUEST(A, 101, 200, 1, ALL), SEES(A, 1, 0, 1),
+	GUEST(A, 101, 50, 1, ALL), SEES(A, 1, 0, 1),
+	GUEST(A, 351, 50, 1, ALL), SEES(A, 1, 0, 1),
+	GUEST(A, 1, 60, 1, ALL), SEES(A, 1, 0, 301), READS(300),
+	GUEST(A, 301, 75, 1, ALL), SEES(A, 1, 0, 401), READS(100), END
+};
+static const struct step out_of_order_fin[] = {
+	HANDSHAKE, GUEST(F | A, 201, 0, 1, ALL), SEES(A, 1, 0, 1),
+	GUEST(F | A, 101, 100, 1, ALL), SEES(A, 1, 0, 1),
+	GUEST(A, 1, 100, 1, ALL), SEES(A, 1, 0, 202), READS(200), READS_EOF, END
+};
+/* What one that is ahead acknowledges is acknowledged, and its window holds. */
+static const struct step out_of_order_ack[] = {
+	HANDSHAKE_WITH(TWO), WRITES(3000), SEES_ALL(1, 2800),
+	GUEST(A, 101, 100, 2801, ALL), SEES(A, 2801, 200, 1),
+	SEES(A, 3001, 0, 1), GUEST(A, 101, 100, 3001, ALL), SEES(A, 3001, 0, 1),
+	WAIT(5000), NONE, GUEST(A, 1, 100, 3001, ALL), SEES(A, 3001, 0, 201),
+	READS(200), END
+};
+/* They count as no duplicate ACKs of ours. */
+static const struct step out_of_order_no_dupacks[] = {
+	HANDSHAKE, WRITES(7000), SEES_ALL(1, 7000),
+	GUEST(A, 101, 100, 1, ALL), SEES(A, 7001, 0, 1),
+	GUEST(A, 201, 100, 1, ALL), SEES(A, 7001, 0, 1),
+	GUEST(A, 301, 100, 1, ALL), SEES(A, 7001, 0, 1),
+	GUEST(A, 401, 100, 1, ALL), SEES(A, 7001, 0, 1), NONE, END
+};
+static const struct step out_of_order_rst[] = {
+	HANDSHAKE, GUEST(A, 101, 100, 1, ALL), SEES(A, 1, 0, 1),
+	GUEST(R, 201, 0, 0, 0), SEES(A, 1, 0, 1),
+	GUEST(R, 1, 0, 0, 0), NONE, CLOSED(HOW_RST, REASON_GUEST_RST), END
+};
+/* During the handshake, and after the server has closed. */
+static const struct step out_of_order_early[] = {
+	GUEST(S, 0, 0, 0, ALL), GRANT, SEES(S | A, 0, 0, 1),
+	GUEST(A, 101, 100, 1, ALL), SEES(A, 1, 0, 1),
+	GUEST(A, 1, 100, 1, ALL), SEES(A, 1, 0, 101),
+	GUEST(A, 101, 100, 1, ALL), SEES(A, 1, 0, 201), READS(200), SERVER_SHUT,
+	SEES(F | A, 1, 0, 201), GUEST(A, 301, 100, 2, ALL), SEES(A, 2, 0, 201),
+	GUEST(A, 201, 100, 2, ALL), SEES(A, 2, 0, 401), READS(200), END
 };
 /* A guest's own keep-alives, and its probes of our window. */
 static const struct step keepalive[] = {
@@ -259,6 +312,13 @@ static const struct script scripts[] = {
 	{ "refused", refused },
 	{ "refused silently", refused_silently },
 	{ "out of order", out_of_order },
+	{ "out of order, backwards", out_of_order_backwards },
+	{ "out of order, overlapping", out_of_order_overlap },
+	{ "out of order, FIN", out_of_order_fin },
+	{ "out of order, acknowledging", out_of_order_ack },
+	{ "out of order is no duplicate ACK", out_of_order_no_dupacks },
+	{ "out of order, RST", out_of_order_rst },
+	{ "out of order, early and late", out_of_order_early },
 	{ "duplicates", duplicates },
 	{ "guest RST", guest_rst },
 	{ "RTO", rto },

@@ -906,6 +906,79 @@ test_short_memory(void **state)
 	assert_memory_equal(got, data, sizeof(data));
 }
 
+/* What is ahead of its turn: so many segments, and then as if they were lost. */
+static void
+test_ahead_bound(void **state)
+{
+	static uint8_t	data[10], got[10000];
+	unsigned int	i;
+
+	(void)state;
+	handshake();
+	for (i = 1; i <= 700; i++)
+		send_raw(S_ACK, seq + 10 * i, ack, data, 10);
+	turn();
+	send_flags(S_PSH, data, 10);
+	assert_int_equal(seen.ack, ISS + 1 + 10 + 576 * 10);
+	assert_int_equal(server_reads(got, sizeof(got)), 577 * 10);
+	/* All of them are free again. */
+	seq = seen.ack;
+	for (i = 1; i <= 576; i++)
+		send_raw(S_ACK, seq + 10 * i, ack, data, 10);
+	send_flags(S_PSH, data, 10);
+	assert_int_equal(seen.ack, seq + 576 * 10);
+}
+
+/* Large ones keep their buffers, but never the link's last. */
+static void
+test_ahead_large(void **state)
+{
+	static uint8_t	data[30000];
+	unsigned int	before = rxbuf_free_count(), i;
+
+	(void)state;
+	handshake();
+	for (i = 1; i <= 2; i++)
+		send_raw(S_ACK, seq + 30000 * i, ack, data, 30000);
+	assert_int_equal(rxbuf_free_count(), before - 2);
+	for (i = 0; i < 2000; i++)
+		send_raw(S_ACK, seq + 20000 + i, ack, data, 5000 + i);
+	assert_int_equal(rxbuf_free_count(), 161);	/* and the one that came */
+	send_raw(S_RST, seq, 0, NULL, 0);
+	turn();
+	assert_int_equal(rxbuf_free_count(), before);
+}
+
+/* A guest that does not fill its gap holds up no other flow. */
+static void
+test_ahead_stale(void **state)
+{
+	static uint8_t	data[10], got[100];
+	unsigned int	i;
+	uint64_t	first;
+
+	(void)state;
+	handshake();
+	for (i = 1; i <= 600; i++)
+		send_raw(S_ACK, seq + 10 * i, ack, data, 10);
+	turn();
+	first = id;
+	fd_drop(&server);
+	reset_all(NULL);
+	handshake();
+	send_raw(S_ACK, seq + 10, ack, data, 10);
+	send_flags(S_PSH, data, 10);
+	assert_int_equal(seen.ack, seq);	/* no room */
+	room_wait(2100);
+	send_raw(S_ACK, seq + 10, ack, data, 10);
+	send_flags(S_PSH, data, 10);
+	assert_int_equal(seen.ack, seq + 10);
+	assert_int_equal(server_reads(got, sizeof(got)), 30);
+	room_revoke(first);
+	turn();
+	ncloses = 0;
+}
+
 #define T(x)	cmocka_unit_test_setup_teardown(x, reset_all, end_all)
 
 int
@@ -941,6 +1014,9 @@ main(void)
 		T(test_draining_bound),
 		T(test_draining_and_waiting),
 		T(test_short_memory),
+		T(test_ahead_bound),
+		T(test_ahead_large),
+		T(test_ahead_stale),
 	};
 
 	room_on_segment = on_segment;
