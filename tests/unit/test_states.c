@@ -80,7 +80,8 @@ struct event {
 
 static const struct event events[] = {
 	{ "SYN above the window's left edge", S, 1000, 0, 0, "AAAAANAAN" },
-	{ "SYN below it", S, LESS(1000), 0, 0, "AAAAAAAAN" },
+	{ "SYN just below it", S, LESS(1), 0, 0, "SAAAAAAAN" },
+	{ "SYN far below it", S, LESS(1000), 0, 0, "AAAAAAAAN" },
 	{ "SYN beyond the window", S, 70000, 0, 0, "AAAAANAAN" },
 	{ "SYN with data", S, 1000, 10, 0, "AAAAANAAN" },
 	{ "SYN,FIN", S | F, 1000, 0, 0, "AAAAANAAN" },

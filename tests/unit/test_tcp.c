@@ -399,6 +399,36 @@ test_back_pressure(void **state)
 	assert_true(((uint32_t)seen.window << 7) >= 1400);
 }
 
+/* A window that is shut shuts out neither a RST nor an acknowledgment. */
+static void
+test_shut_window(void **state)
+{
+	static uint8_t	data[1400];
+	uint32_t	n;
+
+	(void)state;
+	handshake();
+	while ((n = (uint32_t)seen.window << 7) > 0) {
+		send_flags(S_PSH, data, n < 1400 ? n : 1400);
+		assert_true(seq - ISS < 20000000);
+	}
+	assert_int_equal(write(server, "abc", 3), 3);
+	turn();
+	assert_int_equal(down_len, 3);
+	n = nsegs;
+	send_raw(S_ACK, seq, down_next, "x", 1);	/* a probe, and an ACK */
+	turn();
+	assert_int_equal(nsegs, n + 1);
+	assert_in_range(seen.ack, seq, seq + 1);	/* 128s are told of */
+	assert_int_equal(seen.len, 0);
+	seq = seen.ack;
+	room_wait(5000);
+	assert_int_equal(nsegs, n + 1);			/* nothing is repeated */
+	send_raw(S_RST, seq, 0, NULL, 0);
+	turn();
+	assert_int_equal(closed.reason, REASON_GUEST_RST);
+}
+
 /* Duplicates, the past and the future change nothing. */
 static void
 test_odd_segments(void **state)
@@ -993,6 +1023,7 @@ main(void)
 		T(test_up),
 		T(test_down),
 		T(test_back_pressure),
+		T(test_shut_window),
 		T(test_odd_segments),
 		T(test_end_guest_first),
 		T(test_end_host_first),
