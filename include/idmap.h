@@ -26,7 +26,7 @@ bool	idmap_may_name_root(void);
 bool	idmap_many(const char *map);
 /* True if this namespace knows the id. */
 bool	idmap_has_uid(uid_t);
-/* True if it knows no uid 0: root's files then show IDMAP_NOBODY. */
+/* True if it knows no uid 0, or calls us so: root's files then show IDMAP_NOBODY. */
 bool	idmap_lacks_root(void);
 #define IDMAP_NOBODY	65534	/* the kernel's default, sysctl kernel.overflowuid */
 

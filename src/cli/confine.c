@@ -134,7 +134,10 @@ put(const char *what, const char *name, uint64_t n)
 	/* The kernel takes no more than an int. */
 	snprintf(text, sizeof(text), "%" PRIu64, n > INT_MAX ? INT_MAX : n);
 	rc = fd == -1 ? -1 : fd_write_all(fd, text, strlen(text));
-	if (rc == -1)
+	if (rc == -1 && errno == EROFS)
+		log_warnx("%s is read-only, as within a run of root's: there is no "
+		    "other in it; give that one --user", path);
+	else if (rc == -1)
 		log_warn("%s: a limit of CMD's", path);
 	fd_drop(&fd);
 	return rc;

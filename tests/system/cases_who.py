@@ -417,7 +417,11 @@ def policy_of_an_unmapped_root(t):
         file.write(gateway.policy_text(DENY_ALL))
     inside = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups",
               "unshare", "-U", "--map-user=54321", "--map-group=54321"]
+    alone = [*inside[:4], "unshare", "-Ur"]
     for owner, mode, prefix, good in (
+            (0, 0o644, alone, True), (0, 0o664, alone, False),
+            (54321, 0o644, alone, True), (0, 0o644, ["unshare", "-Ur"], True),
+            (54321, 0o644, ["unshare", "-Ur"], False),
             (0, 0o644, inside, True), (0, 0o666, inside, False),
             (0, 0o664, inside, False), (54321, 0o644, inside, True),
             (65534, 0o644, inside[:4], False),
