@@ -64,6 +64,7 @@ enum reason {
 	REASON_GUEST_REFUSED,
 	REASON_GUEST_DETACH,
 	REASON_PEER_RESET,
+	REASON_UNANSWERED,	/* UDP, echo: nothing came back, ever */
 	REASON_PEER_TIMEOUT,	/* nothing came back, for minutes */
 	REASON_KILLED,
 	REASON_SHUTDOWN,

@@ -186,6 +186,7 @@ try_write(struct dgram_flow *d, const struct dgram *g)
 static void
 earlier_failed(struct dgram_flow *d, int error)
 {
+	d->refused = true;
 	switch (error) {
 	case ECONNREFUSED:
 		icmp_port_unreachable(d->last, d->last_len);
@@ -375,10 +376,14 @@ flow_revoked(struct flow *f)
 	flow_end(d, HOW_RST, REASON_KILLED);
 }
 
+/* Whoever asks why a program gets no answer finds it by the reason. */
 static void
 flow_idle(struct flow *f)
 {
-	flow_end((struct dgram_flow *)f, HOW_FIN, REASON_IDLE);
+	struct dgram_flow	*d = (struct dgram_flow *)f;
+
+	flow_end(d, HOW_FIN, f->pup > 0 && f->pdown == 0 && !d->refused ?
+	    REASON_UNANSWERED : REASON_IDLE);
 }
 
 static void

@@ -46,6 +46,7 @@ struct dgram_flow {
 	struct flow			flow;	/* must be first */
 	struct event			event;
 	bool				listening;	/* event is added */
+	bool				refused;	/* an error came back */
 	STAILQ_HEAD(, held)		held;
 	unsigned int			nheld;
 	TAILQ_ENTRY(dgram_flow)		entry;	/* free, or open by last use */

@@ -61,6 +61,7 @@ static const char *const names[] = {
 	[REASON_GUEST_REFUSED] = "guest-refused",
 	[REASON_GUEST_DETACH] = "guest-detach",
 	[REASON_PEER_RESET] = "peer-reset",
+	[REASON_UNANSWERED] = "unanswered",
 	[REASON_PEER_TIMEOUT] = "peer-timeout",
 	[REASON_KILLED] = "killed",
 	[REASON_SHUTDOWN] = "shutdown",
@@ -113,6 +114,7 @@ reason_from_frame_close(unsigned int reason)
 	case REASON_GUEST_TIMEOUT:
 	case REASON_PEER_RESET:
 	case REASON_PEER_TIMEOUT:
+	case REASON_UNANSWERED:
 	case REASON_IDLE:
 	case REASON_CONNS:		/* it has made room */
 	case REASON_RESOURCE:

@@ -10,6 +10,8 @@
 
 #include "read.h"
 
+#define PORT_TFTP	69		/* RFC 1350 */
+
 /* ---- containment ------------------------------------------------------------- */
 
 static bool
@@ -490,6 +492,27 @@ check_unused(struct parse *p)
 			    p->m->except.v[i].tenant.text);
 }
 
+/*
+ * The one well-known service whose server answers from a port of its choice; a range
+ * that has the port in it is not written for that.
+ */
+static void
+check_tftp(struct parse *p, const struct rule *r)
+{
+	size_t	i;
+
+	for (i = 0; i < r->services.range.n; i++)
+		if (r->services.range.v[i].proto == PROTO_UDP &&
+		    r->services.range.v[i].lo == PORT_TFTP &&
+		    r->services.range.v[i].hi == PORT_TFTP) {
+			report_warning(p, &r->services.at, "a TFTP server answers "
+			    "from another port than 69, and a guest gets only "
+			    "answers of the address and port that it has sent to: "
+			    "transfers will not begin (W150)");
+			return;
+		}
+}
+
 static void
 check_labels(struct parse *p, const struct tenant *t, size_t which)
 {
@@ -531,6 +554,7 @@ review(struct parse *p)
 			check_allow_nets(p, (uint32_t)i, &t->rule.v[k]);
 			use_for_own(m, (uint32_t)i, &t->rule.v[k]);
 			check_allow_ports(p, (uint32_t)i, &t->rule.v[k]);
+			check_tftp(p, &t->rule.v[k]);
 			review_public_resolvers(p, &t->rule.v[k]);
 		}
 	}

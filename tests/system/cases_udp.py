@@ -1,4 +1,6 @@
 """Datagrams and echo: acceptance 2 of the main job."""
+import socket
+
 import dnswire
 import gateway
 import lab
@@ -153,3 +155,29 @@ def udp_idle_ends(t):
         t.check(gone, "the association is still there after 260 s")
     closes = t.records("flow.close")
     t.equal([r["reason"] for r in closes], ["idle"])
+
+
+@case(quick=True, gateways=OURS)
+def udp_unanswered(t):
+    """An answer from another port does not arrive, and the log says that none did."""
+    def answer_elsewhere(data):
+        elsewhere.sendto(b"from another port", server.log[-1][0])
+        return None
+
+    with t.lab.internet:
+        elsewhere = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    elsewhere.bind((lab.LIVE4, 0))
+    server = t.serve_udp(lab.LIVE4, answer=answer_elsewhere)
+    good = t.serve_udp(lab.LIVE4)
+    with t.guest(policy=gateway.policy_text(
+            head="limits l { idle 2s }\n", tenant="limits l\n")) as guest:
+        number = guest.start("udp", lab.LIVE4, server.port, [10], timeout=0.5,
+                             tries=1)
+        t.equal(guest.finish(number), [[10, "timeout"]])
+        t.equal(guest.call("udp", lab.LIVE4, good.port, [10]), [])
+        t.equal(guest.call("udp_error", lab.LIVE4, 9)[0], "ECONNREFUSED")
+        t.check(lab.wait_until(
+            lambda: len(t.records("flow.close")) == 3, 10), "no end")
+    elsewhere.close()
+    t.equal({r["g.dp"]: r["reason"] for r in t.records("flow.close")},
+            {server.port: "unanswered", good.port: "idle", 9: "idle"})

@@ -107,7 +107,7 @@ test_udp_held_in_order(void **state)
 	assert_int_equal(f->timeout_s, 30);
 	end_flow(f);
 	assert_int_equal(fake_how, HOW_FIN);
-	assert_int_equal(fake_reason, REASON_IDLE);
+	assert_int_equal(fake_reason, REASON_UNANSWERED);
 }
 
 static void
