@@ -221,8 +221,13 @@ def host_with_ipv4_alone(t):
 
 @case(quick=True, gateways=OURS)
 def host_with_ipv6_alone(t):
-    """The guest has both, and would try IPv4 first: no A is told."""
-    names_lab.World(t)
+    """The guest has both, and would try IPv4 first: no A is told. What a DNS64 makes of
+    one is, unless the floor holds what is in it back."""
+    names_lab.World(t, liar={
+        "site.lie.example.net": {A: (60, [SITE4]),
+                                 AAAA: (60, ["64:ff9b::" + SITE4])},
+        "inner.lie.example.net": {A: (60, ["10.1.2.3"]),
+                                  AAAA: (60, ["64:ff9b::10.1.2.3"])}})
     t.serve(servers.http(b"hello"), port=80)
     t.keep(Host(4))
     with t.guest(policy=policy(upstreams=(f"[{names_lab.FORWARDER6}]:53",)
@@ -232,7 +237,13 @@ def host_with_ipv6_alone(t):
             t.equal((none.rcode, none.addresses()), (0, []), name)
             t.equal(ask(guest, name, AAAA).addresses(), [SITE6], name)
             fetches(t, guest, name, 4)
-    t.equal({r[2:] for r in reasons(t, A)}, {("no-route", ())})
+        for name, wanted in ("site", ["64:ff9b::cb00:720b"]), ("inner", []):
+            name += ".lie.example.net"
+            t.equal(ask(guest, name, A).addresses(), [], name)
+            t.equal(ask(guest, name, AAAA).addresses(), wanted, name)
+    t.equal({r[2] for r in reasons(t, A)} - {"rebinding-stripped"}, {"no-route"})
+    t.equal({r[:3] for r in reasons(t, AAAA) if r[2]},
+            {("inner", "deny", "rebinding-stripped")})
     t.equal(t.records("flow.deny"), [])
 
 
