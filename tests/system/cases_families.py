@@ -11,7 +11,9 @@ import dnswire
 import gateway
 import lab
 import names_lab
+import packets
 import servers
+import stream
 import tls_lab
 from cases_names import dns
 from cases_run import Place
@@ -131,6 +133,34 @@ def family_of_the_guest(t):
         t.equal(reasons(t, other), {
             ("no", "deny", "name-not-allowed", ()),
             *((n, "allow", "no-family", ()) for n in ("api", "both", "x"))})
+
+
+class ServeOne(stream.Serve):
+    """A machine that is given an address of IPv4 alone."""
+
+    def command(self):
+        argv = super().command()
+        at = argv.index(f"{self.address[2]}/{self.lengths[1]}") - 1
+        del argv[at:at + 4]
+        return argv
+
+
+@case(quick=True, gateways=("sallyport",))
+def family_of_the_machine(t):
+    """The same under serve, whose machine may have its addresses from elsewhere."""
+    names_lab.World(t)
+    with ServeOne(t, policy=policy()) as link:
+        guest = link.attach()
+        for number, (qtype, wanted) in enumerate(((AAAA, []), (A, [SITE4]))):
+            guest.send_udp(gateway.GATEWAY4, 4000 + number, 53,
+                           dnswire.query(API, qtype))
+            back = guest.expect(lambda f: f.proto == packets.UDP
+                                and f.dport == 4000 + number)
+            t.check(back is not None, "no answer")
+            got = dnswire.Message(back.data)
+            t.equal((got.rcode, got.addresses()), (0, wanted))
+        guest.close()
+    t.equal(reasons(t, AAAA), {("api", "allow", "no-family", ())})
 
 
 PRELOAD = r"""
@@ -273,7 +303,9 @@ def address_is_nobodys_name(t):
             t.equal((got.rcode, got.ede), (dnswire.NXDOMAIN, 15), name)
         if shutil.which("nmap"):
             begun = time.monotonic()
-            guest.call("run", ["nmap", "-sn", "-PS80", SITE4])
+            code, out, err = guest.call("run", [
+                "nmap", "-sT", "--unprivileged", "-p80", SITE4])
+            t.check(code == 0 and "1 host up" in out, out + err)
             t.check(time.monotonic() - begun < 5, "nmap waits for a name")
     t.equal(set(r["reason"] for r in dns(t)), {"type-not-allowed"})
 
