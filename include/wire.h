@@ -227,7 +227,8 @@ enum answer_code {			/* what the frame makes of it */
 	ANSWER_DENIED,			/* NXDOMAIN and EDE 15, Blocked (RFC 8914) */
 	ANSWER_WITHHELD,		/* as NODATA, and EDE 15: there are some */
 	ANSWER_SERVFAIL,
-	ANSWER_REFUSED			/* a limit: try later */
+	ANSWER_REFUSED,			/* a limit: try later */
+	ANSWER_UNREACHED		/* SERVFAIL, and EDE 22: no upstream helped */
 };
 #define ANSWER_MAX	256		/* addresses */
 

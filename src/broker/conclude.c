@@ -217,7 +217,8 @@ fill_empty(const struct resolver_answer *m, struct wire_answer *a,
     struct record_named *r)
 {
 	a->code = m->status == RESOLVE_NODATA ? ANSWER_NODATA :
-	    m->status == RESOLVE_NXDOMAIN ? ANSWER_NXDOMAIN : ANSWER_SERVFAIL;
+	    m->status == RESOLVE_NXDOMAIN ? ANSWER_NXDOMAIN :
+	    m->status == RESOLVE_FAILED ? ANSWER_UNREACHED : ANSWER_SERVFAIL;
 	if (m->status == RESOLVE_BOGUS)
 		r->r.reason = REASON_DNS_BOGUS;
 	else if (m->status == RESOLVE_FAILED)
@@ -267,7 +268,8 @@ conclude_answer(struct question *q, const struct resolver_answer *m)
 		a.ttl = UNROUTED_TTL;
 	} else {
 		fill_empty(m, &a, &r);
-		a.ttl = a.code == ANSWER_SERVFAIL ? 0 :
+		a.ttl = a.code == ANSWER_SERVFAIL ||
+		    a.code == ANSWER_UNREACHED ? 0 :
 		    clamp(m->ttl, 0, p->pin_max);
 	}
 	r.ttl = a.ttl;

@@ -30,7 +30,6 @@ enum { QR = 0x80, OPCODE = 0x78, TC = 0x02, RD = 0x01, RA = 0x80, CD = 0x10 };
 #define DO_BIT		0x80		/* RFC 3225, 3 */
 #define EDE_LEN		6		/* an option with nothing but its code */
 #define EDE		15		/* RFC 8914, 5.1 */
-#define EDE_BLOCKED	15
 #define RR_LEN		12		/* a pointer to the question, up to its data */
 #define TTL_MAX		0x7fffffffu	/* RFC 2181, 8 */
 
@@ -149,7 +148,7 @@ opt_length(const struct dns_query *q, const struct dns_answer *a)
 {
 	if (!q->edns)
 		return 0;
-	return a->blocked ? OPT_LEN + EDE_LEN : OPT_LEN;
+	return a->ede != 0 ? OPT_LEN + EDE_LEN : OPT_LEN;
 }
 
 static size_t
@@ -165,10 +164,10 @@ put_opt(const struct dns_query *q, const struct dns_answer *a, uint8_t *o)
 	o[5] = (uint8_t)(a->rcode >> 4);
 	o[7] = q->dnssec_ok ? DO_BIT : 0;
 	put16(o + 9, (unsigned int)(len - OPT_LEN));
-	if (a->blocked) {
+	if (a->ede != 0) {
 		put16(o + OPT_LEN, EDE);
 		put16(o + OPT_LEN + 2, EDE_LEN - 4);
-		put16(o + OPT_LEN + 4, EDE_BLOCKED);
+		put16(o + OPT_LEN + 4, a->ede);
 	}
 	return len;
 }

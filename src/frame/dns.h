@@ -43,7 +43,7 @@ struct dns_query {
 
 struct dns_answer {
 	enum dns_rcode	rcode;
-	bool		blocked;	/* with EDE 15 (RFC 8914) */
+	uint16_t	ede;		/* an INFO-CODE of RFC 8914; 0: none */
 	uint32_t	ttl, n;
 	const struct endpoint *addr;	/* of the question's type */
 };

@@ -258,7 +258,7 @@ makes_sense(const struct wire_answer *m)
 	static const struct endpoint	none;
 	uint32_t			i;
 
-	if (m->code < ANSWER_ADDRESSES || m->code > ANSWER_REFUSED ||
+	if (m->code < ANSWER_ADDRESSES || m->code > ANSWER_UNREACHED ||
 	    m->zero != 0 || m->n > ANSWER_MAX ||
 	    (m->code == ANSWER_ADDRESSES) != (m->n > 0))
 		return false;
@@ -293,11 +293,27 @@ rcode_of(uint32_t code)
 	case ANSWER_DENIED:
 		return DNS_NXDOMAIN;
 	case ANSWER_SERVFAIL:
+	case ANSWER_UNREACHED:
 		return DNS_SERVFAIL;
 	case ANSWER_REFUSED:
 		return DNS_REFUSED;
 	default:
 		return DNS_NOERROR;
+	}
+}
+
+/* RFC 8914, 4: why, for who reads it; who does not has the code. */
+static uint16_t
+ede_of(uint32_t code)
+{
+	switch (code) {
+	case ANSWER_DENIED:
+	case ANSWER_WITHHELD:
+		return 15;		/* Blocked */
+	case ANSWER_UNREACHED:
+		return 22;		/* No Reachable Authority */
+	default:
+		return 0;
 	}
 }
 
@@ -307,8 +323,7 @@ dns_answered(const struct wire_answer *m)
 	struct asked		*a = find(m->head.id);
 	struct dns_answer	 answer = {
 		.rcode = rcode_of(m->code),
-		.blocked = m->code == ANSWER_DENIED ||
-		    m->code == ANSWER_WITHHELD,
+		.ede = ede_of(m->code),
 		.ttl = m->ttl,
 		.n = m->n,
 		.addr = m->addr,

@@ -80,7 +80,7 @@ def test_not_needed(b):
     assert b.spawned == [(ROLE_RECORDER, 0)]
     f = b.guest()
     assert f.ask("x.example") == (DENIED, 5, [])
-    assert f.ask("a.test") == (SERVFAIL, 0, [])
+    assert f.ask("a.test") == (UNREACHED, 0, [])
 
 
 @needs(upstreams=0)
@@ -89,7 +89,7 @@ def test_no_upstream(b):
     b.settle()
     assert (ROLE_RESOLVER, 0) not in b.spawned
     f = b.guest()
-    assert f.ask("a.test") == (SERVFAIL, 0, [])
+    assert f.ask("a.test") == (UNREACHED, 0, [])
     assert b.one("dns").reason == "dns-upstream"
     assert f.ask("static.test")[0] == ADDRESSES
     assert "names cannot be resolved" in b.log_text()
@@ -174,7 +174,7 @@ def test_statuses(b):
     for status, code, reason in ((NODATA, ANS_NODATA, "none"),
                                  (NXDOMAIN, ANS_NXDOMAIN, "none"),
                                  (BOGUS, SERVFAIL, "dns-bogus"),
-                                 (FAILED, SERVFAIL, "dns-upstream")):
+                                 (FAILED, UNREACHED, "dns-upstream")):
         assert resolve(b, f, "a.test", [], status=status)[0] == code
         assert b.of("dns")[-1].reason == reason
         assert b.of("dns")[-1].verdict == 1
@@ -301,7 +301,7 @@ def test_no_hello(b):
     b.inspector()
     ident = f.resolve("a.test")
     r = b.resolver(greet=False)
-    assert f.answer(ident, 13)[0] == SERVFAIL
+    assert f.answer(ident, 13)[0] == UNREACHED
     b.wait(lambda: (ROLE_RESOLVER, 0) in b.kills)
     r.gone()
     assert b.one("child.died").detail == "resolver: no-hello"
@@ -327,9 +327,9 @@ def test_resolver_not_started(b):
     ident = f.resolve("a.test")
     f.silent()
     b.not_started(ROLE_RESOLVER, errno.EPERM)
-    assert f.answer(ident, 1) == (SERVFAIL, 0, [])
+    assert f.answer(ident, 1) == (UNREACHED, 0, [])
     b.not_started(ROLE_RESOLVER, errno.EMFILE)
-    assert f.answer(f.resolve("a.test"), 1) == (SERVFAIL, 0, [])
+    assert f.answer(f.resolve("a.test"), 1) == (UNREACHED, 0, [])
     assert {r.reason for r in b.of("dns")} == {"dns-upstream"}
     assert [(r.detail, r.pid, r.signal, r.status, r.err)
             for r in b.of("child.died")] == [
@@ -376,7 +376,7 @@ def test_before_hello(b):
     for _ in range(3):
         ident = f.resolve("a.test")
         b.resolver(greet=False).gone(0, 70)
-        assert f.answer(ident, 1) == (SERVFAIL, 0, [])
+        assert f.answer(ident, 1) == (UNREACHED, 0, [])
         b.wait(lambda: (ROLE_RESOLVER, 0) in b.spawned)
         said += b.log_text()
     assert said.count("the resolver") == said.count("own line") == 1, said
@@ -398,7 +398,7 @@ def test_no_answer(b):
     f = world(b)
     ident = f.resolve("a.test")
     begun = time.monotonic()
-    assert f.answer(ident, 14) == (SERVFAIL, 0, [])
+    assert f.answer(ident, 14) == (UNREACHED, 0, [])
     assert 11 < time.monotonic() - begun < 13.5
     assert b.one("dns").reason == "dns-upstream"
     b.wait(lambda: (ROLE_RESOLVER, 0) in b.kills)
@@ -416,8 +416,8 @@ def test_resolver_dies(b):
         b.res.asked()
     b.res.gone()
     for ident in ids:
-        assert f.answer(ident) == (SERVFAIL, 0, [])
-    assert f.ask("a.test") == (SERVFAIL, 0, [])
+        assert f.answer(ident) == (UNREACHED, 0, [])
+    assert f.ask("a.test") == (UNREACHED, 0, [])
     assert {r.reason for r in b.of("dns", name="a.test")} == {"dns-upstream"}
     died = b.one("child.died")
     assert (died.detail, died.signal, died.guest) == ("resolver", 9, "")
@@ -435,7 +435,7 @@ def lies(detail, act, hello=True):
         ident = f.resolve("a.test")
         number, _, _ = b.res.asked()
         act(b.res, number)
-        assert f.answer(ident) == (SERVFAIL, 0, [])
+        assert f.answer(ident) == (UNREACHED, 0, [])
         b.wait(lambda: (ROLE_RESOLVER, 0) in b.kills)
         b.res.gone()
         assert b.one("child.died").detail == f"resolver: {detail}"
@@ -603,7 +603,7 @@ def test_no_ask(b):
     b.settle()
     assert not b.of("dns.ask") and {r.flow for r in b.of("dns")} == {0}
     b.res.gone()
-    assert f.ask(WILD) == (SERVFAIL, 0, [])
+    assert f.ask(WILD) == (UNREACHED, 0, [])
     assert not b.of("dns.ask"), "there was nobody to ask"
 
 
@@ -672,11 +672,11 @@ def act_failed(b, f):
 
 def act_resolver(b, f):
     b.res.gone()
-    assert f.answer(1) == (SERVFAIL, 0, [])
+    assert f.answer(1) == (UNREACHED, 0, [])
     b.hold = False
     b.durable()
     b.res = b.resolver()
-    assert f.answer(2) == (SERVFAIL, 0, [])
+    assert f.answer(2) == (UNREACHED, 0, [])
 
 
 def act_stop(b, f):

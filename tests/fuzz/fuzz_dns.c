@@ -34,16 +34,16 @@ check_answer(const struct dns_query *q, const struct dns_answer *a,
 	CHECK(seen.tc == (seen.answers < a->n) && seen.answers <= a->n);
 	CHECK(seen.answers == a->n || len + 28 > size);
 	CHECK(a->n == 0 || seen.soa == 0);
-	CHECK(seen.ede == (a->blocked && q->edns ? 16 : 0));
+	CHECK(seen.ede == (a->ede != 0 && q->edns ? a->ede + 1u : 0));
 }
 
 static void
-answer(const struct dns_query *q, enum dns_rcode rcode, bool blocked,
+answer(const struct dns_query *q, enum dns_rcode rcode, uint16_t ede,
     uint32_t n, size_t size)
 {
 	static struct endpoint	addr[ANSWER_MAX];
 	struct dns_answer	a = {
-		.rcode = rcode, .blocked = blocked, .ttl = 60, .n = n,
+		.rcode = rcode, .ede = ede, .ttl = 60, .n = n,
 		.addr = addr,
 	};
 	static uint8_t		*buf;
@@ -71,7 +71,7 @@ question(uint8_t what, uint32_t n, uint16_t size, const uint8_t *m, size_t len)
 		return;
 	CHECK(q.size >= DNS_UDP_MIN && q.size <= DNS_UDP_MAX);
 	if (v != DNS_ASK) {
-		answer(&q, q.rcode, false, 0, q.size);
+		answer(&q, q.rcode, 0, 0, q.size);
 		return;
 	}
 	CHECK(name_from_wire(q.question, q.len, &name) == q.len - 4);
@@ -79,7 +79,7 @@ question(uint8_t what, uint32_t n, uint16_t size, const uint8_t *m, size_t len)
 	if (rcode != DNS_NOERROR ||
 	    (q.qtype != DNS_TYPE_A && q.qtype != DNS_TYPE_AAAA))
 		n = 0;
-	answer(&q, rcode, rcode == DNS_NXDOMAIN && (what & 16) != 0, n,
+	answer(&q, rcode, rcode == DNS_NXDOMAIN && (what & 16) != 0 ? 15 : 0, n,
 	    size % 2 ? q.size : DNS_UDP_MIN + size % 4096);
 }
 

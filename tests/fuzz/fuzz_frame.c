@@ -445,7 +445,7 @@ broker_answers(uint64_t *question)
 		return;
 	nanswers++;
 	wire_begin(&w, sizeof(w), WIRE_ANSWER, *question);
-	w.code = ANSWER_NODATA + chance(ANSWER_REFUSED - ANSWER_NODATA + 1);
+	w.code = ANSWER_NODATA + chance(ANSWER_UNREACHED - ANSWER_NODATA + 1);
 	*question = 0;
 	room_broker_send(&w, sizeof(w), -1);
 }

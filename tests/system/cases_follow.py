@@ -178,7 +178,7 @@ def follow_stub(t):
         t.bindir = before
 
 
-@case(quick=True, gateways=("sallyport",))
+@case(gateways=("sallyport",))
 def follow_serve(t):
     """A virtual machine's gateway follows it, too."""
     etc = Etc(t)
@@ -203,7 +203,7 @@ def follow_serve(t):
     t.equal(changed(t), [ONE, TWO, "none", ONE])
 
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def follow_under_way(t):
     """A question that waits is asked of the new one, and answered once; what was
     learnt of the old one stays."""
@@ -279,7 +279,8 @@ def no_resolv_conf(t):
         text = resolv_of(guest)
         t.check(f"nameserver {gateway.GATEWAY4}\n" in text, text)
         t.check(not os.path.exists(RESOLV), "made at the host")
-        t.equal(asks(guest), SERVFAIL)
+        back = names_lab.ask(guest, f"none.{ZONE}", edns=1232)
+        t.equal((back.rcode, back.ede), (SERVFAIL, 22))
         _, out, _ = guest.call("run", ["ls", "-A", "/etc"])
         t.equal(set(out.split()), set(os.listdir("/etc")) | {"resolv.conf"})
         etc.write(servers(TWO))
@@ -331,7 +332,7 @@ def search(t):
         t.equal(guest.call("lookup", "host")[:2], ["ok", [SITE4]])
 
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def without_ipv6(t):
     """CMD's resolv.conf names the gateways that it can reach."""
     etc = Etc(t)
@@ -341,7 +342,7 @@ def without_ipv6(t):
             t.check(other not in resolv_of(guest), family)
 
 
-@case(quick=True, gateways=OURS)
+@case(gateways=OURS)
 def in_order(t):
     """Two upstreams that know different things: never a toss of a coin."""
     etc = Etc(t)

@@ -260,6 +260,7 @@ test_codes(void **state)
 		{ ANSWER_NODATA, 0, 1, 0 }, { ANSWER_NXDOMAIN, 3, 1, 0 },
 		{ ANSWER_DENIED, 3, 1, 15 + 1 }, { ANSWER_SERVFAIL, 2, 0, 0 },
 		{ ANSWER_REFUSED, 5, 0, 0 }, { ANSWER_WITHHELD, 0, 1, 15 + 1 },
+		{ ANSWER_UNREACHED, 2, 0, 22 + 1 },
 	};
 	static const unsigned int	types[] = { 1, 28, 16, 65, 255, 41, 0 };
 	size_t				i, k;
@@ -692,7 +693,7 @@ test_nonsense(void **state)
 	good = answer(id, ANSWER_ADDRESSES, 2, false);
 	w = answer(id, 0, 0, false);
 	assert_int_equal(dns_answered(&w), -1);
-	w = answer(id, ANSWER_REFUSED + 1, 0, false);
+	w = answer(id, ANSWER_UNREACHED + 1, 0, false);
 	assert_int_equal(dns_answered(&w), -1);
 	w = answer(id, ANSWER_ADDRESSES, 0, false);
 	assert_int_equal(dns_answered(&w), -1);
