@@ -15,7 +15,8 @@
  *                 -> DENY (the id is gone)
  *                 -> CLOSE (cancel); one crossing GRANT, PEEK or DENY is ignored
  *                 -> PEEK -> the frame completes the guest's handshake and sends
- *                    its first bytes, once -> FLIGHT -> GRANT+fd or DENY
+ *                    its first bytes, once -> FLIGHT -> GRANT+fd or DENY; or,
+ *                    without one in time -> MUTE -> DENY
  *                 -> PEEK{lenient} -> FLIGHT, or MUTE if the guest's FIN comes
  *                    before a byte, or neither -> GRANT+fd or DENY; a GRANT may
  *                    cross the FLIGHT or MUTE

@@ -105,6 +105,7 @@ struct flow {
 	uint64_t	number;		/* the log's */
 	uint64_t	begun, connected, due;	/* mono */
 	uint64_t	asked_at;	/* boot: its OPEN */
+	uint64_t	peeked_at, flown_at;	/* mono: its PEEK, its FLIGHT */
 	enum flow_state	state;
 	bool		dialled, opened;	/* it has a flow.dial, a flow.open */
 	bool		durable;	/* the last of them */
@@ -113,6 +114,7 @@ struct flow {
 					   is none; else it is charged as unproven until it
 					   is sent */
 	bool		late;		/* its flow.open waits for the connect */
+	bool		mute;		/* the guest has ended, and said nothing */
 	bool		crossing;	/* it did; the flight may be under way */
 	enum reason	judged;		/* audit mode: what it would be denied for */
 	enum reason	revoked;	/* why, in FLOW_REVOKED */
@@ -201,7 +203,8 @@ struct guest {
 	struct flow_list held;		/* in the order of their coming */
 	struct flow_list drains;	/* over, but for what the kernel has to send */
 	struct flow_list unpeeked;	/* PEEK is not yet told */
-	struct flow_list peeking;	/* told; by the time it was */
+	struct flow_list peeking;	/* told, and to prove something; by when */
+	struct flow_list looking;	/* told, and only looked at */
 	uint32_t	nflows;
 	uint32_t	crossing;	/* PEEKs that we ended: a FLIGHT may be under way */
 	uint32_t	flights;	/* bytes held */

@@ -92,6 +92,7 @@ guest_take(struct broker *b, const struct keeper_guest *conf)
 	TAILQ_INIT(&g->drains);
 	TAILQ_INIT(&g->unpeeked);
 	TAILQ_INIT(&g->peeking);
+	TAILQ_INIT(&g->looking);
 	TAILQ_INIT(&g->questions);
 	STAILQ_INIT(&g->owed);
 	STAILQ_INIT(&g->replies);

@@ -381,10 +381,15 @@ ledger_ready(struct flow *f)
 	answer_flush(g);
 }
 
-/* Connected and durable. What was inspected is sent before the socket is given. */
+/*
+ * Connected and durable. What was inspected is sent before the socket is given, and
+ * where nothing was, because the guest has ended, nothing can be after it.
+ */
 static void
 make_ready(struct flow *f)
 {
+	if (f->mute && shutdown(f->fd, SHUT_WR) == -1 && errno != ENOTCONN)
+		log_warn("shutdown: flow %llu", (unsigned long long)f->number);
 	if (f->flight != NULL)
 		peek_write(f);
 	else

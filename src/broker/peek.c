@@ -26,7 +26,12 @@
 #include "broker.h"
 #include "log.h"
 
-#define FLIGHT_OVERDUE	(5 * SEC)	/* flows.md, 6; the guest's own to send it */
+/*
+ * What a frame gives its guest to begin, and from its first byte to the last; and
+ * when one that has said nothing for both is late, by its own half second.
+ */
+#define FLIGHT_TIME	(5 * SEC)
+#define FLIGHT_OVERDUE	(2 * FLIGHT_TIME + SEC)
 #define WRITE_TIMEOUT	60		/* s; as a connect */
 
 /* ---- PEEK ------------------------------------------------------------------- */
@@ -99,8 +104,9 @@ peek_flush(struct guest *g)
 		m.lenient = f->lenient;
 		if (!answer_tell(g, &m, sizeof(m), -1))
 			return;
-		f->due = mono_now() + FLIGHT_OVERDUE;
-		ledger_move(f, &g->peeking);
+		f->peeked_at = mono_now();
+		f->due = f->peeked_at + FLIGHT_OVERDUE;
+		ledger_move(f, f->lenient ? &g->looking : &g->peeking);
 		broker_want_tick(g->broker);
 	}
 }
@@ -109,10 +115,14 @@ peek_flush(struct guest *g)
 bool
 peek_is_told(const struct flow *f)
 {
-	return f->on != NULL && f->on == &f->guest->peeking;
+	return f->on != NULL && (f->on == &f->guest->peeking ||
+	    f->on == &f->guest->looking);
 }
 
-/* No flight in time: it may have begun. */
+/*
+ * No flight in time: it may have begun. Who is only looked at may be silent for as
+ * long as its server is.
+ */
 void
 peek_tick(struct guest *g, uint64_t mono)
 {
@@ -175,6 +185,7 @@ peek_take(struct guest *g, const struct wire_flight *m)
 	if (late)
 		return 0;
 	f->state = FLOW_INSPECT;
+	f->flown_at = mono_now();
 	ledger_move(f, NULL);
 	connect_drop(f);		/* now it is the server's turn to wait */
 	if (hold_flight(f, m))
@@ -184,7 +195,10 @@ peek_take(struct guest *g, const struct wire_flight *m)
 	return 0;
 }
 
-/* The guest has ended before its first byte. */
+/*
+ * The guest has ended before its first byte; or, where it was to prove something, has
+ * had its time for that.
+ */
 int
 peek_mute(struct guest *g, const struct wire_id *m)
 {
@@ -192,14 +206,14 @@ peek_mute(struct guest *g, const struct wire_id *m)
 	bool		 late;
 	const char	*fault = flight_fault(g, m->head.id, f, &late);
 
-	if (fault == NULL && !late && !f->lenient)
-		fault = "mute-unasked";
 	if (fault != NULL)
 		return answer_refuse(g, fault);
 	if (late)
 		return 0;
+	f->mute = f->lenient;
 	ledger_move(f, NULL);
-	peek_unseen(f, SHOWN_NOTHING, REASON_SNI_UNPARSEABLE);
+	peek_unseen(f, SHOWN_NOTHING, f->lenient ? REASON_SNI_UNPARSEABLE :
+	    REASON_TLS_TIMEOUT);
 	return 0;
 }
 
@@ -227,7 +241,7 @@ peek_drop(struct flow *f)
 
 /* What no name can be in is no name; what could have had one, and was not read, is. */
 static void
-show(struct named *n, const struct inspect_result *m)
+show(struct named *n, const struct inspect_result *m, bool slow)
 {
 	static const struct {
 		enum shown	what;
@@ -242,7 +256,8 @@ show(struct named *n, const struct inspect_result *m)
 	n->seen = true;
 	n->shown.kind = m->status == INSPECT_ALIEN ? 0 : m->kind;
 	n->shown.what = as[m->status].what;
-	n->shown.why = as[m->status].why;
+	n->shown.why = slow && m->status == INSPECT_BAD ? REASON_TLS_TIMEOUT :
+	    as[m->status].why;
 	n->shown.ech = m->ech != 0;
 	n->shown.name = m->name;
 	memcpy(n->alpn, m->alpn, sizeof(n->alpn));
@@ -299,7 +314,7 @@ go_on_or_end(struct flow *f)
 void
 peek_result(struct flow *f, const struct inspect_result *m)
 {
-	show(f->named, m);
+	show(f->named, m, f->flown_at - f->peeked_at >= FLIGHT_TIME);
 	go_on_or_end(f);
 }
 

@@ -8,10 +8,17 @@
  * on behind them. A lenient broker may lend the socket without having waited for
  * them, so then they are kept until it is known who sends them.
  *
+ * A guest that is to prove something has five seconds to begin; one that is only
+ * looked at has all the time that its server leaves it, for neither waits for the
+ * other. From its first byte to the last of a flight both have five seconds: then it
+ * goes as it is.
+ *
  * Trusts: flight.c's judgement. Must not: hand over anything twice, or keep more
  * of a guest than a flow with a slow server could.
  */
 #include "tcp.h"
+
+#define FLIGHT_S	5		/* flows.md, 6 */
 
 TAILQ_HEAD(waiting_list, tcp_flow);
 static struct waiting_list waiting = TAILQ_HEAD_INITIALIZER(waiting);
@@ -105,12 +112,43 @@ want_more(struct tcp_flow *f)
 static void
 gather(struct tcp_flow *f)
 {
-	if (!is_whole(f) && !f->guest_fin)
+	if (f->up_bytes > 0 && !f->peek_begun) {
+		f->peek_begun = true;
+		flow_set_timeout(&f->flow, FLIGHT_S);
+	}
+	if (!is_whole(f) && !f->guest_fin && !f->peek_late)
 		want_more(f);
-	else if (f->up_bytes > 0 || f->flow.lenient)
+	else if (f->up_bytes > 0 || f->flow.lenient || f->peek_late)
 		send_flight(f);
 	else
 		f->quit = REASON_GUEST_CANCEL;
+}
+
+/* Its handshake is part of the time that a guest has to begin. */
+void
+peek_start(struct tcp_flow *f)
+{
+	if (!f->flow.lenient)
+		flow_set_timeout(&f->flow, FLIGHT_S);
+}
+
+void
+peek_connected(struct tcp_flow *f)
+{
+	if (f->flow.lenient)
+		flow_set_timeout(&f->flow, frame.config.tcp_idle);
+}
+
+/* Silence, where that means something, or a flight that does not end. */
+void
+peek_overdue(struct tcp_flow *f)
+{
+	if (f->flow.lenient && !f->peek_begun) {
+		relay_give_up(f, REASON_IDLE);
+		return;
+	}
+	f->peek_late = true;
+	relay_dirty(f);
 }
 
 void

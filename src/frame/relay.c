@@ -428,6 +428,8 @@ peeked(struct flow *flow, enum peek_kind kind)
 	f->far = FAR_BROKER;
 	flight_start(&f->peek, kind);
 	answer_syn(f);
+	if (f->flow.state == FLOW_PEEKED)
+		peek_start(f);
 }
 
 /*
@@ -494,9 +496,12 @@ timed_out(struct flow *flow)
 		dnstcp_idle(f);
 	else if (f->is_half)
 		half_idle(f);
+	else if (f->phase == TCP_HANDSHAKE)
+		relay_give_up(f, REASON_GUEST_TIMEOUT);
+	else if (f->far == FAR_BROKER)
+		peek_overdue(f);
 	else
-		relay_give_up(f, f->phase == TCP_HANDSHAKE ||
-		    f->far == FAR_BROKER ? REASON_GUEST_TIMEOUT : REASON_IDLE);
+		relay_give_up(f, REASON_IDLE);
 }
 
 static void

@@ -352,8 +352,10 @@ on_accept(void *arg, struct tcp_pcb *pcb, err_t err)
 	f->phase = TCP_OPEN;
 	if (link_has_tso(f->flow.key.dst.family == ADDR_V6))
 		pcb->mss = (u16_t)(CHUNK_LARGE / f->peer_mss * f->peer_mss);
-	if (f->far == FAR_HOST)		/* the others have a limit already */
+	if (f->far == FAR_HOST)		/* a question's has a limit already */
 		flow_set_timeout(&f->flow, frame.config.tcp_idle);
+	else if (f->far == FAR_BROKER)
+		peek_connected(f);
 	relay_dirty(f);
 	return ERR_OK;
 }

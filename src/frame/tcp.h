@@ -83,6 +83,8 @@ struct tcp_flow {
 	TAILQ_ENTRY(tcp_flow)	 flights;	/* peek.c: for the channel */
 	struct flight		 peek;
 	uint32_t		 peek_seen;	/* bytes of `up` that it has seen */
+	bool			 peek_begun;	/* some of it has come */
+	bool			 peek_late;	/* it goes as it is */
 	bool			 peek_told;	/* FLIGHT or MUTE is sent */
 
 	/* FAR_DNS */
@@ -242,6 +244,9 @@ void	half_idle(struct tcp_flow *);
 void	half_leave(struct tcp_flow *);
 
 /* ---- peek.c ---- */
+void	peek_start(struct tcp_flow *);
+void	peek_connected(struct tcp_flow *);
+void	peek_overdue(struct tcp_flow *);
 void	peek_serve(struct tcp_flow *);
 void	peek_forget(struct tcp_flow *);
 void	peek_granted(struct tcp_flow *);

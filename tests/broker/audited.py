@@ -147,21 +147,51 @@ def test_mute_request(b):
     audited(b, "vhost-unparseable")
 
 
-def test_too_late(b):
-    """Five seconds are the guest's, as in enforce mode; one flight may cross."""
+def test_no_limit_before_a_byte(b):
+    """Nobody waits: neither has spoken. It may be the server that does."""
     f, srv, port = listening(b)
-    begun = time.monotonic()
     ident = peeked(f, port)
     conn, _ = srv.accept()
-    s = granted(f, ident, 0, 7)
-    assert 4.9 < time.monotonic() - begun < 6.5
-    assert not select.select([conn], [], [], 0)[0], "something reached it"
-    f.flight(ident, b"late")
+    f.silent(12)
+    assert not b.of("flow.open")
+    conn.send(b"220\r\n")
+    s = granted(f, ident, 0, 1)
+    assert arrived(s, 9) == b"220\r\n"
+    f.flight(ident, b"late")            # it crossed our GRANT; one may
     say(s, conn)
-    audited(b, "tls-timeout")
+    audited(b, "server-first")
     assert not b.of("ipc.violation")
     f.flight(ident, b"late")
     b.violation(f, "flight-unasked")
+
+
+def test_slow_flight(b):
+    """What took its five seconds is cut, and that is why nothing is known of it."""
+    f, srv, port = listening(b)
+    ident = peeked(f, port)
+    f.silent(5.1)
+    f.flight(ident, b"half")
+    b.ins.result(b.ins.flight()[0], status=BAD)
+    granted(f, ident, 4)
+    audited(b, "tls-timeout")
+
+
+def test_mute_sends_nothing(b):
+    """The broker itself has ended that direction: a frame that was lying has no
+    flow to say anything on."""
+    f, srv, port = listening(b)
+    ident = peeked(f, port)
+    conn, _ = srv.accept()
+    f.mute(ident)
+    s = granted(f, ident, 0, 0.4)
+    assert conn.recv(9) == b"", "no end before the grant"
+    try:
+        s.send(b"secret")
+        raise AssertionError("it could be sent")
+    except BrokenPipeError:
+        pass
+    conn.send(b"late")
+    assert arrived(s, 9) == b"late"
 
 
 def test_glance(b):
@@ -579,15 +609,6 @@ def test_crossing_dies_with_the_frame(b):
 
 # ---- a frame that lies ----------------------------------------------------------------
 
-def mute_in_enforce_mode(b, f, srv, port):
-    resolve(b, f, "sni.test", ["127.9.0.2"])
-    other, port = listener("127.9.0.2")
-    ident = f.open("127.9.0.2", port)
-    f.expect(PEEK, ident)
-    assert struct.unpack_from("<I", f.last, 20)[0] == 0, "it is lenient"
-    f.mute(ident)
-
-
 def mute_unasked(b, f, srv, port):
     other, oport = listener()
     ident, _ = f.granted(LO, oport)
@@ -633,7 +654,7 @@ def flight_unasked_beside_one_that_crosses(b, f, srv, port):
     f.flight(other, b"hello")
 
 
-EVIL = {mute_in_enforce_mode: "mute-unasked", mute_unasked: "flight-unasked",
+EVIL = {mute_unasked: "flight-unasked",
         mute_of_nothing: "flight-of-nothing", mute_twice: "flight-unasked",
         flight_after_mute: "flight-unasked",
         mute_after_flight: "flight-unasked",

@@ -1342,12 +1342,14 @@ def test_peek_timeout(b):
     other, oport = listener("127.9.0.2")
     begun = time.monotonic()
     ident = peeked(b, f, "sni.test", port)
-    assert f.expect(DENY, ident, 7) == RESET
-    assert 4.9 < time.monotonic() - begun < 6.5
+    # a frame that does not keep its guest's time, which is twice five seconds
+    assert f.expect(DENY, ident, 13) == RESET
+    assert 10.9 < time.monotonic() - begun < 12.5
     assert b.one("flow.deny").reason == "tls-timeout"
     f.flight(ident, b"late")            # it crossed our DENY
     ident = peeked(b, f, "host.test", oport, "127.9.0.2")
-    assert f.expect(DENY, ident, 7) == RESET
+    f.mute(ident)                       # one that does: nothing came
+    assert f.expect(DENY, ident, 1) == RESET
     assert b.of("flow.deny")[-1].reason == "vhost-timeout"
     assert not b.of("ipc.violation")
 
@@ -1493,7 +1495,7 @@ def flight_after_cancel(b, f, ident):
 
 
 def flight_after_deny_twice(b, f, ident):
-    f.expect(DENY, ident, 7)
+    f.expect(DENY, ident, 13)
     f.flight(ident, b"hello")
     f.flight(ident, b"hello")
 

@@ -846,7 +846,9 @@ peeks_owed(void **state)
 	}
 	assert_int_equal(n, first + 401);
 	assert_true(TAILQ_EMPTY(&rig.g->unpeeked));
-	peek_tick(rig.g, mono_now() + 6 * SEC);
+	peek_tick(rig.g, mono_now() + 5 * SEC);
+	assert_int_equal(rig.g->nflows, 401);
+	peek_tick(rig.g, mono_now() + 12 * SEC);
 	assert_int_equal(rig.g->nflows, 0);
 	assert_int_equal(rig.g->crossing, 401);
 	for (i = 0; i < 400; i++)

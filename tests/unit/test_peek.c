@@ -1020,14 +1020,43 @@ test_timeouts(void **state)
 	assert_int_equal(ncloses, 1);
 	assert_int_equal(closed.how, HOW_CANCEL);
 	assert_int_equal(closed.reason, REASON_GUEST_TIMEOUT);
-	/* connected and silent, and a broker that has no deadline */
+	/* connected and silent: said so once, and then it is the broker's */
 	start(state);
 	peek(PEEK_TLS);
+	room_wait(4000);
+	turn();
+	assert_int_equal(nmutes, 0);
+	room_wait(2000);
+	turn();
+	assert_int_equal(nmutes, 1);
 	room_wait(21000);
 	turn();
-	assert_int_equal(ncloses, 1);
-	assert_int_equal(closed.reason, REASON_GUEST_TIMEOUT);
-	assert_int_equal(nresets, 1);
+	assert_int_equal(nmutes, 1);
+	assert_int_equal(ncloses, 0);
+	assert_int_equal(nflights, 0);
+	/* its first byte late, and its last five seconds after that */
+	start(state);
+	peek(PEEK_TLS);
+	room_wait(4000);
+	say(S_PSH, bytes, 9);
+	room_wait(4000);
+	turn();
+	assert_int_equal(nflights + nmutes, 0);
+	room_wait(2000);
+	turn();
+	assert_int_equal(nflights, 1);
+	assert_int_equal(flight_len, 9);
+	/* only looked at: no limit until then, and the same after it */
+	start(state);
+	peek_leniently(PEEK_EITHER);
+	room_wait(1000000);
+	turn();
+	assert_int_equal(nflights + nmutes + ncloses, 0);
+	say(S_PSH, bytes, 9);
+	room_wait(6000);
+	turn();
+	assert_int_equal(nflights, 1);
+	assert_int_equal(flight_len, 9);
 	/* once it has spoken, it is the broker that takes its time */
 	start(state);
 	peek(PEEK_TLS);
