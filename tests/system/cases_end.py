@@ -36,6 +36,17 @@ q = bytes.fromhex(sys.argv[2])
 c.sendall(len(q).to_bytes(2, "big") + q)
 time.sleep(0.2)
 """
+NAMED = """
+import socket, sys, time
+a = socket.getaddrinfo(sys.argv[1], 9, socket.AF_INET, socket.SOCK_STREAM)[0][4]
+s = socket.socket()
+s.setblocking(False)
+try:
+    s.connect(a)
+except BlockingIOError:
+    pass
+time.sleep(0.2)
+"""
 TALKING = """
 import socket, sys, time
 s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
@@ -78,6 +89,21 @@ def end_while_asking(t):
     least = took(t, place, NOTHING)
     more = took(t, place, ASKING, gateway.GATEWAY4,
                 dnswire.query(name).hex()) - least
+    t.note(f"{1000 * more:.0f} ms more")
+    t.check(more < LATE, f"{more:.2f} s more than a run that does nothing")
+
+
+@case(quick=True, gateways=OURS)
+def end_while_a_name_is_dialled(t):
+    """The same for an address of a name whose first bytes are to be seen."""
+    place = t.keep(Place(t))
+    name = "hole.lie.example.net"
+    t.keep(dnswire.Authority(t.lab.internet, [names_lab.LIAR4], dnswire.zone_answer(
+        {name: {dnswire.A: (60, [lab.HOLE4])}})))
+    place.policy = place.write("policy.conf", names_lab.policy(
+        f'allow to name "{name}" port tcp 9\n', upstreams=(names_lab.LIAR4,)))
+    least = took(t, place, NOTHING)
+    more = took(t, place, NAMED, name) - least
     t.note(f"{1000 * more:.0f} ms more")
     t.check(more < LATE, f"{more:.2f} s more than a run that does nothing")
 
