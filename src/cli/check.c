@@ -60,8 +60,10 @@ check_compiled(const struct model *m, const char *path, bool quiet)
 		    err);
 		return EXIT_BAD;
 	}
-	if (!quiet)
+	if (!quiet) {
 		summary(path, p);
+		hosts_hint(p, path);
+	}
 	policy_free(p);
 	return EXIT_GOOD;
 }

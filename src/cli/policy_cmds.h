@@ -22,4 +22,8 @@
 int	cmd_check(int argc, char **argv);
 int	cmd_explain(int argc, char **argv);
 
+/* hosts.c: notes, on stderr */
+struct policy;
+void	hosts_hint(const struct policy *, const char *path);
+
 #endif

@@ -358,3 +358,25 @@ def in_order(t):
     with t.guest(policy=policy(), args=as_user(t)) as guest:
         found = [asks(guest) for _ in range(40)]
         t.check(4 < found.count(SITE4) < 36, found.count(SITE4))
+
+
+@case(quick=True, gateways=OURS)
+def etc_hosts(t):
+    """It is not asked; who allows a name that stands there is told what to write."""
+    Etc(t)
+    with open("/etc/hosts", "a", encoding="ascii") as file:
+        file.write(f"10.1.2.3 db.{ZONE} www.{ZONE} # a comment\n"
+                   f"10.1.2.4 static.{ZONE}\n127.0.0.1 here.{ZONE}\n")
+    rules = f'allow to name {{ "db.{ZONE}" "static.{ZONE}" "here.{ZONE}" }} ' \
+        f'port tcp 443\nallow to name "*.{ZONE}" port tcp 8443\n'
+    path = os.path.join(t.lab.directory("hosts"), "p.conf")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(names_lab.policy(rules, upstreams=(), head=names_lab.LIMITS +
+                                    f'host "static.{ZONE}" {SITE4}\n'))
+    os.chmod(path, 0o644)
+    done = subprocess.run([os.path.join(t.bindir, "sallyport"), "check", path],
+                          capture_output=True, text=True, check=False, timeout=10)
+    t.equal([line for line in done.stderr.splitlines() if "note" in line], [
+        f"{path}: note: db.{ZONE} is in this host's /etc/hosts, which no guest's "
+        f'question sees: write host "db.{ZONE}" 10.1.2.3'])
+    t.check(done.returncode in (0, 2), done.stderr)
