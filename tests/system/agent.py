@@ -289,9 +289,11 @@ def op_upload(dst, port, count, announce=True):
 
 
 def op_download(dst, port, count, pause=0.0, pause_below=0, rcvbuf=None,
-                sleep=0.0):
+                sleep=0.0, shut=False):
     with connected(dst, port, rcvbuf=rcvbuf) as sock:
         sock.sendall(b"%d\n" % count)
+        if shut:
+            sock.shutdown(socket.SHUT_WR)
         time.sleep(sleep)
         return read_all(sock, pause, pause_below)
 

@@ -151,6 +151,15 @@ def slow_reader(t):
                      pause_below=1500000)
 
 
+@case(timeout=200)
+def reader_pauses(t):
+    """The server has said all and is gone, and the guest has ended its half; it
+    reads on after 40 s, when probes are further apart than lwIP's patience."""
+    with t.guest() as guest:
+        for dst in (lab.LIVE4, lab.LIVE6):
+            download(t, guest, dst, 200000, rcvbuf=4096, sleep=40, shut=True)
+
+
 @case(timeout=90)
 def slow_server(t):
     """The other way round: the server sleeps, the guest is held back."""
