@@ -265,6 +265,20 @@ parse_question(struct question *q, const char *what, const char *word)
 	    -1 : 0;
 }
 
+/* What has it at the host is out of the guest's reach, whatever the law says. */
+static void
+note_guest(const struct endpoint *dst)
+{
+	struct endpoint	v4, v6;
+
+	addr_parse(RUN_GUEST4, &v4);
+	addr_parse(RUN_GUEST6, &v6);
+	if (addr_equal(dst, &v4) || addr_equal(dst, &v6))
+		printf("guest      this is the address that `run' gives its command, "
+		    "unless it is told\n           another: what is sent there stays "
+		    "in the guest\n");
+}
+
 int
 cmd_explain(int argc, char **argv)
 {
@@ -286,5 +300,7 @@ cmd_explain(int argc, char **argv)
 	addr_parse(RUN_GATEWAY4, &q.query.gateway4);
 	addr_parse(RUN_GATEWAY6, &q.query.gateway6);
 	find_locals(&q);
+	if (!q.dns)
+		note_guest(&q.query.dst);
 	return explain(&q);
 }

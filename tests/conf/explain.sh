@@ -40,6 +40,8 @@ ask 0 'excepted: NET-4411 artefact cache' example.conf ci tcp 10.20.7.10:443
 ask 1 'floor-special' example.conf apps tcp 10.20.7.10:443
 ask 0 "the guest's gateway: metrics" example.conf ci tcp 10.83.80.2:9091
 ask 1 'no host-service has this port' example.conf ci tcp 10.83.80.2:80
+ask 1 "what is sent there stays" example.conf ci tcp 10.83.80.100:80
+ask 1 "what is sent there stays" example.conf ci udp '[fd53:616c:6c79::100]:53'
 ask 0 'audit-deny: recorded as denied, let through (default-deny)' example.conf trial tcp 203.0.115.1:81
 ask 1 'deny (deny-rule) by example.conf' example.conf trial tcp 203.0.115.1:22
 # names
