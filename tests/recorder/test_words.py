@@ -42,7 +42,7 @@ same("reason", reasons, tags, "the man page")
 types = {t for t in re.findall(r'"([a-z]{3,}\.[a-z]{3,})"', line)} | \
     {"limit", "dns"}
 known = {b["properties"].get("type", {}).get("const") for b in schema["oneOf"]}
-assert len(types) == 22, sorted(types)
+assert len(types) == 23, sorted(types)
 same("type", types, known, "the schema")
 same("type", types, tags, "the man page")
 
