@@ -39,13 +39,14 @@ static const char *const	nets[] = { "203.0.114.1", "203.0.114.0/24",
     "203.0.115.1", "2600:1f00::/32", "64:ff9b::203.0.114.1" };
 static const char *const	ports[] = { "443", "80", "{ 80 443 }" };
 
+/* A deny has no `except', which could leave none of the names that are shown. */
 static void
-add_name(uint64_t *seed, struct text *t)
+add_name(uint64_t *seed, struct text *t, bool deny)
 {
 	const char	*n = ANY_OF(seed, patterns);
 
 	text_add(t, *n == '{' ? "to name %s" : "to name \"%s\"", n);
-	if (rnd(seed, 6) == 0)
+	if (!deny && rnd(seed, 6) == 0)
 		text_add(t, " except \"%s\"", patterns[rnd(seed, 4)]);
 }
 
@@ -58,7 +59,7 @@ add_allow(uint64_t *seed, struct text *t)
 
 	text_add(t, "\tallow ");
 	if (named)
-		add_name(seed, t);
+		add_name(seed, t, false);
 	else if (rnd(seed, 2) == 0)
 		text_add(t, "to any");
 	else
@@ -74,7 +75,7 @@ add_deny(uint64_t *seed, struct text *t)
 {
 	text_add(t, "\tdeny ");
 	if (rnd(seed, 4) > 0)
-		add_name(seed, t);
+		add_name(seed, t, true);
 	else
 		text_add(t, "to net %s", ANY_OF(seed, nets));
 	if (rnd(seed, 3) > 0)
