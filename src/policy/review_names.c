@@ -107,27 +107,45 @@ find_covered(struct parse *p, const struct patterns *by,
 	return NULL;
 }
 
-/* The first rule decides what is verified; a later one that differs is no use. */
-static void
-check_attributes(struct parse *p, const struct tenant *t, const struct rule *r)
+static bool
+wants_no_proof(const struct rule *r)
+{
+	return !r->deny && (r->dest.kind == KIND_ANY ||
+	    (r->dest.kind == KIND_NAME && r->verify == VERIFY_NONE));
+}
+
+/* What lets a name through without the proof that this rule wants takes it away. */
+static bool
+takes_proof(struct parse *p, const struct rule *o, const struct rule *r)
 {
 	const struct pattern	*n;
-	const struct rule	*o;
 	char			 buf[PATTERN_STRLEN];
 
-	for (o = t->rule.v; o < r; o++) {
-		if (o->deny || o->dest.kind != KIND_NAME ||
-		    (o->verify == r->verify && o->ech == r->ech) ||
-		    !share_ports(&o->services, &r->services, PROTO_TCP))
-			continue;
-		n = find_covered(p, &o->dest.names, &r->dest.names);
-		if (n == NULL)
-			continue;
-		report_warning(p, &n->at, "\"%.64s\" is allowed in line %u "
-		    "already, and that rule says what is verified (W120)",
-		    pattern_print(&n->name, buf), o->at.line);
-		return;
+	if (o->dest.kind == KIND_ANY) {
+		report_warning(p, &r->dest.at, "what this rule verifies is allowed "
+		    "without it by line %u, to any address (W120)", o->at.line);
+		return true;
 	}
+	n = find_covered(p, &o->dest.names, &r->dest.names);
+	if (n == NULL)
+		return false;
+	report_warning(p, &n->at, "what this rule verifies of \"%.64s\" is allowed "
+	    "without it by line %u (W120)", pattern_print(&n->name, buf),
+	    o->at.line);
+	return true;
+}
+
+static void
+check_covered(struct parse *p, const struct tenant *t, const struct rule *r)
+{
+	const struct rule	*o, *end = t->rule.v + t->rule.n;
+
+	if (r->verify == VERIFY_NONE)
+		return;
+	for (o = t->rule.v; o < end; o++)
+		if (wants_no_proof(o) && share_ports(&o->services,
+		    &r->services, PROTO_TCP) && takes_proof(p, o, r))
+			return;
 }
 
 /* ---- what a rule does not promise ---------------------------------------------------- */
@@ -145,9 +163,9 @@ check_deny(struct parse *p, const struct tenant *t, const struct rule *r)
 		    o->verify != VERIFY_NONE)) ||
 		    !share_services(&o->services, &r->services))
 			continue;
-		report_warning(p, &r->dest.at, "this stops the name, not its "
-		    "addresses: the allow in line %u may still reach them (W203)",
-		    o->at.line);
+		report_warning(p, &r->dest.at, "this stops what shows the name; "
+		    "not ECH, STARTTLS, or connections without a name: the allow "
+		    "in line %u asks for none (W203)", o->at.line);
 		return;
 	}
 }
@@ -190,7 +208,7 @@ check_allow(struct parse *p, const struct tenant *t, const struct rule *r)
 			check_wildcard(p, n);
 	}
 	check_proof(p, r);
-	check_attributes(p, t, r);
+	check_covered(p, t, r);
 }
 
 /* An exception may be for the addresses of this rule's names. */
