@@ -389,7 +389,7 @@ decide(uint64_t id, uint32_t written)
 	deny(id);
 }
 
-/* Once for a peek, before it is decided, and never too long; 0: silence. */
+/* Once for a peek, before it is decided, and never too long; 0: it was silent. */
 static void
 answer_flight(uint64_t id, uint32_t len)
 {
@@ -400,12 +400,15 @@ answer_flight(uint64_t id, uint32_t len)
 		    0;
 		return;
 	}
-	if (id == 0 || !is_peeked(peek) || (len == 0 && peek == id) ||
-	    len > WIRE_FLIGHT_MAX)
+	if (id == 0 || !is_peeked(peek) || len > WIRE_FLIGHT_MAX)
 		errx(1, "a flight that nobody wants");
 	nflights += len > 0;
 	nmutes += len == 0;
 	*peek_slot(peek) = 0;
+	if (len == 0 && peek == id) {
+		deny(id);		/* it was to prove something */
+		return;
+	}
 	decide(id, peek != id && chance(2) == 0 ? 0 : len);
 }
 
