@@ -145,4 +145,4 @@ def looked_at_in_time(t):
         t.check(seconds > 6.9, f"after {seconds:.1f} s")
         outcome, seconds, back = guest.call("pieces", SITE4, 443, [], fin=True)
         t.equal((outcome, back), ("fin", ""))
-    t.equal(names_lab.all_denied(t), {"sni-unparseable": 2})
+    t.equal(names_lab.all_denied(t), {"tls-timeout": 2})

@@ -136,7 +136,7 @@ def lenient_slow(t):
             t.equal(len(back) > 0, True)
         t.equal(got[2], "ab")
     t.equal(sorted(set(opens(t, "verdict", "reason"))), [
-        ("audit-deny", "sni-unparseable")])
+        ("audit-deny", "sni-unparseable"), ("audit-deny", "tls-timeout")])
 
 
 @case(gateways=OURS)
