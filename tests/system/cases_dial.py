@@ -2,6 +2,9 @@
 be seen of it: what becomes of that reaches the guest as without any rule by name, and
 is neither allowed nor denied.
 """
+import os
+import random
+import signal
 import socket
 import time
 
@@ -146,6 +149,59 @@ def allowed_is_allowed(t):
         other = tls_lab.records(tls_lab.hello(tls_lab.sni("other.example")))
         guest.call("pieces", "203.0.114.30", 443, [other.hex()], fin=True)
     t.equal(last_line(guest), [1, 1, 0])
+
+
+# ---- whoever dies ----------------------------------------------------------------------
+
+PROOF = HEAD + "limits few { pending 4 unproven 3 rate 10000/s burst 10000 }\n"
+
+
+def kill_under_load(t, guest, program, rng):
+    flight = tls_lab.records(tls_lab.hello(tls_lab.sni("site.example")))
+    guest.call("lookup", "site.example", 4)
+    handles = [guest.start("burst", "203.0.114.30", 443, 40, flight.hex())]
+    handles += [guest.start("pieces", "203.0.114.30", 443, [], wait=1.0)
+                for _ in range(6)]
+    time.sleep(rng.random() * 0.2)
+    old = t.pid(program)
+    os.kill(old, signal.SIGKILL)
+    t.check(lab.wait_until(
+        lambda: [p for p in t.pids(program) if p != old], 10),
+        f"no new {program}: {guest.stderr()[-300:]}")
+    for handle in handles:
+        guest.finish(handle)
+
+
+def killed(t, program, runs):
+    """Under a load of dials, most of which wait for a slot or for first bytes: each
+    connection that the server saw is in the log, with one end (the validator)."""
+    rng = random.Random(program)
+    server = t.serve(servers.echo, port=443)
+    text = gateway.policy_text(RULES, head=PROOF, tenant="limits few\n")
+    dialled = 0
+    for _ in range(runs):
+        with t.guest(policy=text, fds=False) as guest:
+            for _ in range(3):
+                kill_under_load(t, guest, program, rng)
+        dialled += len(t.records("flow.dial"))
+    t.check(runs * 10 < len(server.log) <= dialled,
+            f"{len(server.log)} connections, {dialled} dials")
+    t.note(f"{3 * runs} kills, {dialled} dials")
+
+
+@case(gateways=OURS, timeout=300)
+def dial_frame_killed(t):
+    killed(t, "sallyport-frame", t.scale(7, 1))
+
+
+@case(gateways=OURS, timeout=300)
+def dial_recorder_killed(t):
+    killed(t, "sallyport-recorder", t.scale(7, 1))
+
+
+@case(gateways=OURS, timeout=300)
+def dial_inspector_killed(t):
+    killed(t, "sallyport-inspector", t.scale(7, 1))
 
 
 # ---- the next address ----------------------------------------------------------------
