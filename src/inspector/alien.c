@@ -1,13 +1,14 @@
 /*
  * Bytes that name nothing because they are another protocol's. A flow that only must
  * not show a denied name goes on with them; so it is not enough that our own readers
- * refuse them. No server, however forgiving, may take them for the beginning of a
- * ClientHello or of a request that could name a host.
+ * refuse them. No server of some use, however forgiving, may take them for the beginning
+ * of a ClientHello or of a request that could name a host.
  *
  * Trusts: nothing. Must not: call alien what more bytes, or a more lenient reader,
  * could make a request of (RFC 9112, 2.2 and 3): a first word that ends in any blank, a
  * line feed alone, empty lines in front, a version in small letters, a target that is a
- * path or has an authority.
+ * path or has an authority; a method of any length. Nor what servers skip before a hello,
+ * or take for its record: alerts, empty records, versions below 16.
  */
 #include <string.h>
 #include <strings.h>
@@ -15,18 +16,36 @@
 #include "inspector.h"
 #include "span.h"
 
-#define TLS_MAJOR	3
+#define TLS_MAJORS	16	/* crypto/tls of Go takes all below */
 #define TLS_HELLO	1
 #define TLS_RECORD_HEAD	5
 
-/* ---- TLS: its second byte, and the first of the handshake, are what all look at ---- */
+/* ---- TLS ---- */
+
+static bool
+is_record(uint8_t type)
+{
+	return type >= 20 && type <= 24;	/* RFC 8446, B.1; RFC 6520 */
+}
 
 static bool
 no_hello(const uint8_t *p, size_t len)
 {
-	return (len > 1 && p[1] != TLS_MAJOR) ||
+	return (len > 1 && p[1] >= TLS_MAJORS) ||
 	    (len > TLS_RECORD_HEAD && p[TLS_RECORD_HEAD] != TLS_HELLO &&
 	    (p[3] != 0 || p[4] != 0));
+}
+
+/*
+ * A record that is no handshake's: an empty one, an alert (its first byte is 1 or 2) or
+ * a change of ciphers. A hello may come behind it.
+ */
+static bool
+no_prelude(const uint8_t *p, size_t len)
+{
+	return (len > 1 && p[1] >= TLS_MAJORS) || (len > 3 && p[3] != 0) ||
+	    (len > 4 && p[4] > 2) || (len > TLS_RECORD_HEAD && p[4] != 0 &&
+	    p[TLS_RECORD_HEAD] != 1 && p[TLS_RECORD_HEAD] != 2);
 }
 
 /* ---- HTTP: the first line ---- */
@@ -78,8 +97,6 @@ no_request(struct span s)
 		s.p++;
 	for (word = s.p; s.p < s.end && is_token(*s.p); s.p++)
 		;
-	if (s.p - word > PEEK_METHOD_MAX)
-		return true;
 	if (s.p == s.end)
 		return false;		/* there may be more of it */
 	if (!is_blank(*s.p))
@@ -97,6 +114,8 @@ inspect_is_alien(const uint8_t *bytes, size_t len)
 		return false;
 	if (*bytes == PEEK_TLS_FIRST)
 		return no_hello(bytes, len);
+	if (is_record(*bytes))
+		return no_prelude(bytes, len);
 	return no_request((struct span){ bytes, bytes + len });
 }
 

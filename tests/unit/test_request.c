@@ -200,10 +200,15 @@ aliens(void **state)
 		{ BYTES("\20\17\0\4MQTT"), HINT_NONE },
 		{ BYTES("AMQP\0\0\11\1"), HINT_NONE },
 		{ BYTES("\200\56\1\0\2"), HINT_NONE },	/* SSLv2 names nothing */
-		{ BYTES("abcdefghijklmnopqrstuvwxyzabcdefg"), HINT_NONE },
+		{ BYTES("abcdefghijklmnopqrstuvwxyzabcdefg\0"), HINT_NONE },
+		{ BYTES("abcdefghijklmnopqrstuvwxyzabcdefg\r\n"), HINT_NONE },
 		{ BYTES("G(T / HTTP/1.1\r\n\r\n"), HINT_NONE },
-		{ BYTES("\26\2\1\0\5\1\0\0\1\0"), HINT_NONE },
+		{ BYTES("\26\20\1\0\5\1\0\0\1\0"), HINT_NONE },
 		{ BYTES("\26\3\1\0\5\2\0\0\1\0"), HINT_NONE },
+		/* a document of 277 bytes and its number, for a database */
+		{ BYTES("\25\1\0\0\1\0\0\0\0\0\0\0"), HINT_NONE },
+		{ BYTES("\25\20\3\0\2\1\132"), HINT_NONE },
+		{ BYTES("\25\3\3\0\3\1\132\0"), HINT_NONE },
 	};
 	size_t	i;
 
@@ -226,6 +231,9 @@ no_aliens(void **state)
 	} bad[] = {
 		{ BYTES("G"), HINT_NONE },
 		{ BYTES("abcdefghijklmnopqrstuvwxyzabcdef"), HINT_NONE },
+		{ BYTES("abcdefghijklmnopqrstuvwxyzabcdefg"), HINT_NONE },
+		{ BYTES("ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG / HTTP/1.1\r\n"),
+		    HINT_HTTP },
 		{ BYTES("\r\n\r\n"), HINT_NONE },
 		{ BYTES("GET / HTTP/1.1\n"), HINT_HTTP },
 		{ BYTES("GET\v/x"), HINT_NONE },
@@ -237,6 +245,12 @@ no_aliens(void **state)
 		{ BYTES("\26"), HINT_TLS },
 		{ BYTES("\26\3\1\0\0\0"), HINT_TLS },
 		{ BYTES("\26\3\1\0\5\1\0\0"), HINT_TLS },
+		{ BYTES("\26\2\1\0\5\1\0\0\1\0"), HINT_TLS },
+		{ BYTES("\25"), HINT_NONE },
+		{ BYTES("\25\3\1\0\2\1\132\26\3\1"), HINT_NONE },
+		{ BYTES("\25\2\1\0\2\2\132\26\3\1"), HINT_NONE },
+		{ BYTES("\24\3\3\0\1\1\26\3\1"), HINT_NONE },
+		{ BYTES("\27\3\3\0\0\26\3\1"), HINT_NONE },
 	};
 	size_t	i;
 
