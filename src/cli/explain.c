@@ -283,6 +283,7 @@ int
 cmd_explain(int argc, char **argv)
 {
 	static struct question	q;
+	int			status;
 
 	memset(&q, 0, sizeof(q));
 	q.route.fd = -1;
@@ -302,5 +303,8 @@ cmd_explain(int argc, char **argv)
 	find_locals(&q);
 	if (!q.dns)
 		note_guest(&q.query.dst);
-	return explain(&q);
+	status = explain(&q);
+	if (q.route.fd != -1)
+		route_close(&q.route);
+	return status;
 }

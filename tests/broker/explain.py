@@ -224,7 +224,7 @@ class Explain:
         depends = status == 3
         if q.proto == TCP:
             status, lines = self.ask(*base, *q.words)
-        assert status in (0, 1), (base, q.words, lines)
+        assert status in (0, 1), (status, base, q.words, lines)
         line = lines[-1]
         kind = re.match(r"verdict    ([a-z-]+)", line)[1]
         reason = re.search(r" \((?!assurance)([a-z-]+)\)", line)
