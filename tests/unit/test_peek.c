@@ -347,6 +347,9 @@ test_either(void **state)
 	either_at("GET / HTTP/1.1\r\n\r\n", 18, 18);
 	either_at("GET / HTTP/1.1\r\n\r", 17, NEVER);
 	either_at("SSH-2.0-OpenSSH\r\n", 17, 17);
+	/* no method has 33 bytes; a first word of 32 may be one */
+	either_at("abcdefghijklmnopqrstuvwxyzabcdefg", 33, 33);
+	either_at("abcdefghijklmnopqrstuvwxyzabcdef x", 34, NEVER);
 	either_at("\x16GET", 4, 2);
 	either_at("\r\n\x16", 3, 3);
 }
