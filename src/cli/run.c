@@ -185,7 +185,7 @@ parse(struct run *r, int argc, char **argv)
 	r->cmd = argv + optind;
 	if (r->mtu == 0)
 		r->mtu = linkmtu();
-	return lease_run(r->lease) == -1 ? -1 : check(r);
+	return check(r) == -1 ? -1 : lease_run(r->lease, r->v4, r->v6);
 }
 
 static int

@@ -167,6 +167,11 @@ def link_options(t):
     code, _, err = place.run("run", "-p", place.policy, "--guest-address",
                              "10.1.2.3/24", "true")
     t.check(code == MACHINERY and "not in the guest's net" in err, err)
+    for args in (["-4", "--guest-address", "fd00::3"],
+                 ["--gateway", "fd00::1", "-4"],
+                 ["-6", "--gateway", "192.168.44.1"]):
+        code, _, err = place.run("run", "-p", place.policy, *args, "true")
+        t.check(code == MACHINERY and "leaves no use" in err, f"{args}: {err}")
     code, out, err = place.run(
         *quiet(place)[:-1], "--gateway", "192.168.44.1", "-4", "--",
         "ip", "route")
