@@ -27,8 +27,8 @@
 #include "log.h"
 
 /*
- * What a frame gives its guest to begin, and from its first byte to the last; and
- * when one that has said nothing for both is late, by its own half second.
+ * What a frame gives its guest to begin, and again from its first byte to the last.
+ * One that has told us of neither after both, and a second for its clock, is late.
  */
 #define FLIGHT_TIME	(5 * SEC)
 #define FLIGHT_OVERDUE	(2 * FLIGHT_TIME + SEC)

@@ -18,7 +18,7 @@
  */
 #include "tcp.h"
 
-#define FLIGHT_S	5		/* flows.md, 6 */
+#define FLIGHT_S	5	/* and as long again for the rest; the broker's too */
 
 TAILQ_HEAD(waiting_list, tcp_flow);
 static struct waiting_list waiting = TAILQ_HEAD_INITIALIZER(waiting);
