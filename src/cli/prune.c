@@ -153,7 +153,11 @@ prune(DIR *d, time_t now)
 	free(l.of);
 }
 
-/* True once an hour, for one of those who ask. */
+/*
+ * True once an hour, for one of those who ask. The directory can be another user's, if
+ * root was given his HOME, and the stamp a link to something of root's: nothing but a
+ * file of ours that has no other name is cut and written.
+ */
 static bool
 due(int dir, time_t now)
 {
@@ -163,6 +167,7 @@ due(int dir, time_t now)
 	bool		yes;
 
 	yes = fd != -1 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    st.st_uid == geteuid() && st.st_nlink == 1 &&
 	    flock(fd, LOCK_EX | LOCK_NB) == 0 &&
 	    (st.st_size == 0 || now - st.st_mtime > HOUR ||
 	    now < st.st_mtime) && ftruncate(fd, 0) == 0 &&

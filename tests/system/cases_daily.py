@@ -94,6 +94,24 @@ def old_logs(t):
 
 
 @case(quick=True, gateways=OURS)
+def stamp_is_a_link(t):
+    """What says when it was looked is written to only where it is a file of its own."""
+    place = t.keep(Place(t))
+    state = State(t, place)
+    target = place.write("target", "of value\n")
+    os.utime(target, (0, 0))
+    stamp = os.path.join(state.path, ".pruned")
+    for link in (os.link, os.symlink):
+        link(target, stamp)
+        old = state.log(1, 40)
+        state.run()
+        with open(target, encoding="ascii") as file:
+            t.equal(file.read(), "of value\n", link.__name__)
+        t.check(old in state.names(), f"{link.__name__}: logs were removed by it")
+        os.unlink(stamp)
+
+
+@case(quick=True, gateways=OURS)
 def many_logs(t):
     """Two thousand of more than a day, and however many younger ones."""
     place = t.keep(Place(t))
