@@ -1038,6 +1038,8 @@ test_timeouts(void **state)
 	assert_int_equal(ncloses, 0);
 	assert_int_equal(nflights, 0);
 	/* its first byte late, and its last five seconds after that */
+	room_deny(id, DENY_SILENT);
+	turn();
 	start(state);
 	peek(PEEK_TLS);
 	room_wait(4000);
@@ -1050,6 +1052,8 @@ test_timeouts(void **state)
 	assert_int_equal(nflights, 1);
 	assert_int_equal(flight_len, 9);
 	/* only looked at: no limit until then, and the same after it */
+	room_deny(id, DENY_SILENT);
+	turn();
 	start(state);
 	peek_leniently(PEEK_EITHER);
 	room_wait(1000000);
@@ -1061,6 +1065,8 @@ test_timeouts(void **state)
 	assert_int_equal(nflights, 1);
 	assert_int_equal(flight_len, 9);
 	/* once it has spoken, it is the broker that takes its time */
+	room_deny(id, DENY_SILENT);
+	turn();
 	start(state);
 	peek(PEEK_TLS);
 	say(S_PSH, bytes, len);
