@@ -83,6 +83,7 @@ send_flight(struct tcp_flow *f)
 		return;
 	}
 	f->peek_told = true;
+	f->peek_mute = len == 0;
 	f->flow.flight = len;
 	if (!f->flow.lenient)
 		up_take(f, len);

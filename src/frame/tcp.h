@@ -86,6 +86,7 @@ struct tcp_flow {
 	bool			 peek_begun;	/* some of it has come */
 	bool			 peek_late;	/* it goes as it is */
 	bool			 peek_told;	/* FLIGHT or MUTE is sent */
+	bool			 peek_mute;	/* MUTE: the broker ends it for us */
 
 	/* FAR_DNS */
 	TAILQ_ENTRY(tcp_flow)	 conns;
