@@ -127,6 +127,7 @@ def kernel_devices(a):
     out = Program(a, place, "devices", inside=False).result()
     if out["tried"] <= 3:
         a.skip("this machine has none but those that everybody needs")
+    a.control(out["tried"] > 3, f"{out}")
     a.gained_all(Program(a, place, "devices").result()["gained"])
 
 

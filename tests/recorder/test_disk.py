@@ -8,6 +8,7 @@ filter stays in force."""
 import errno
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -268,13 +269,15 @@ def no_blocks():
 
 
 def cut_lines():
-    """A limit on the size of files cuts a line for real, and the next life,
-    without the limit, makes it whole. Nothing of what was acknowledged is
+    """A limit on the size of files that comes when it has started (one that it was
+    started with is a size for its segments) cuts a line for real, and the next
+    life, without the limit, makes it whole. Nothing of what was acknowledged is
     lost on the way."""
     directory = tempfile.mkdtemp()
     me = inst()
-    r = Recorder(directory, wrap=["prlimit", "--fsize=20001"])
+    r = Recorder(directory)
     r.start(me)
+    resource.prlimit(r.process.pid, resource.RLIMIT_FSIZE, (20001, 20001))
     b = Broker(r)
     while not b.failed:
         b.open()

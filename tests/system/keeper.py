@@ -10,7 +10,7 @@ ROOMS = ("broker", "frame", "recorder", "parser", "resolver", "inspector")
 LIVE = ("broker", "recorder", "resolver", "inspector", "frame")
 SO_PASSRIGHTS = 83
 LINK, FINISH, UP, DOWN, FAILED = 192, 193, 224, 225, 226
-SUMMARY = struct.Struct("<IIQ QQQQ II")
+SUMMARY = struct.Struct("<IIQ QQQQQ II")
 UID_BASE = 2013265920
 USER = 1234
 with open(os.path.join(BUILD, "config.h")) as f:
@@ -284,7 +284,7 @@ def test_usual(where):
     check(kind == DOWN, "FINISH is answered by DOWN")
     if kind == DOWN:
         f = SUMMARY.unpack(data)
-        check(f[3:7] == (3, 2, 1000, 2000) and f[7] == 0, f"the summary passes: {f}")
+        check(f[3:8] == (3, 2, 1000, 2000, 4) and f[8] == 0, f"the summary passes: {f}")
     check(k.wait() == 0, "exit 0")
     check(gone(pids), "nobody is left")
     check(not any(os.path.exists(f"/proc/{p}") for p in pids), "not even as a zombie")
@@ -317,7 +317,7 @@ def test_broker_dies(where):
     pids = [k.room(n) for n in LIVE] + [k.nursery()]
     os.kill(pids[0], signal.SIGKILL)
     kind, data = k.recv()
-    check(kind == DOWN and SUMMARY.unpack(data)[7] == 1, "broker killed: DOWN, failed")
+    check(kind == DOWN and SUMMARY.unpack(data)[8] == 1, "broker killed: DOWN, failed")
     check(k.wait() == 1, "exit 1")
     check(gone(pids), "nobody is left")
 

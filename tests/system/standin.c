@@ -110,6 +110,7 @@ stop(void)
 	wire_begin(&s, sizeof(s), KEEPER_SUMMARY, 0);
 	s.allowed = 3;
 	s.denied = 2;
+	s.tried = 4;
 	s.up = 1000;
 	s.down = 2000;
 	send_to(FD_CHANNEL, &s, sizeof(s));
