@@ -71,6 +71,21 @@ is_loose(const char *path, const struct stat *above, const char *cwd, void *arg)
 	return 1;
 }
 
+/* As it is named, and as the directory is really named: a link to it may be on the way. */
+static bool
+way_is_loose(const struct run *r, const char *path)
+{
+	char	dir[PATH_MAX], real[PATH_MAX + 2];
+
+	snprintf(dir, sizeof(dir), "%s", path);
+	if (vault_above(r, path, is_loose, "/", NULL) == 1)
+		return true;
+	if (realpath(dirname(dir), real) == NULL)
+		return false;		/* nothing is there yet */
+	strcat(real, "/.");
+	return vault_above(r, real, is_loose, "/", NULL) == 1;
+}
+
 /* CMD could turn the way to it, or write it: it would choose whom its names are asked of. */
 static bool
 in_reach(const struct run *r)
@@ -79,8 +94,7 @@ in_reach(const struct run *r)
 	int	i;
 
 	for (i = 0; i < LINKS_MAX; i++) {
-		if (vault_above(r, path, is_loose, "/", NULL) == 1 ||
-		    vault_reaches(r, path))
+		if (way_is_loose(r, path) || vault_reaches(r, path))
 			return true;
 		if (!next_link(path))
 			break;

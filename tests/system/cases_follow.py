@@ -265,6 +265,18 @@ def follow_not_of_cmd(t):
         etc.write(servers(TWO), os.path.join(place, "resolv.conf"))
         time.sleep(2)
         t.equal(asks(guest), SITE4, "in a directory of CMD's")
+    below = os.path.join(place, "of-root")
+    os.mkdir(below, 0o755)
+    etc.write(servers(ONE), os.path.join(below, "resolv.conf"))
+    os.symlink(below, "/etc/way")
+    etc.link("/etc/way/resolv.conf")
+    with t.guest(policy=policy(), args=as_user(t)) as guest:
+        becomes(t, guest, SITE4, "at first")
+        os.rename(below, below + ".old")        # as CMD could
+        os.mkdir(below, 0o755)
+        etc.write(servers(TWO), os.path.join(below, "resolv.conf"))
+        time.sleep(2)
+        t.equal(asks(guest), SITE4, "below a directory of CMD's, by a link")
 
 
 @case(quick=True, gateways=OURS)
