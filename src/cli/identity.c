@@ -2,7 +2,8 @@
  * Who CMD runs as: the caller, or, when root asks for it, another user; and what it
  * may do as that.
  *
- * Trusts: getpwnam(3), getpwuid(3). Must not: keep a group of root's for another user.
+ * Trusts: getpwnam(3), getpwuid(3), getgrgid(3). Must not: keep a group of root's for
+ * another user, or give a group with a name (shadow, docker) to who is in none.
  */
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -53,6 +54,8 @@ is_uid(const char *text, uid_t *uid)
 static int
 take(struct identity *who, const struct passwd *pw, const char *user)
 {
+	struct group	*group;
+
 	who->other = true;
 	who->root = false;
 	who->name = strdup(pw != NULL ? pw->pw_name : user);
@@ -61,12 +64,16 @@ take(struct identity *who, const struct passwd *pw, const char *user)
 		log_warnx("no memory");
 		return -1;
 	}
-	if (pw == NULL) {
-		who->gid = (gid_t)who->uid;
-		return 0;
+	if (pw != NULL) {
+		who->gid = pw->pw_gid;
+		return find_groups(who);
 	}
-	who->gid = pw->pw_gid;
-	return find_groups(who);
+	who->gid = (gid_t)who->uid;
+	if ((group = getgrgid(who->gid)) == NULL)
+		return 0;
+	log_warnx("--user %s: no user has this number, and the group that has it, "
+	    "%s, is for others; name a user", user, group->gr_name);
+	return -1;
 }
 
 int

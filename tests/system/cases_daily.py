@@ -2,7 +2,9 @@
 programs that people use in a sandbox, and sandboxes in the sandbox.
 """
 import fcntl
+import grp
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -234,6 +236,13 @@ def user_by_number(t):
     for who in ("4294967295", "99999999999999999999", "-1", "4242x", ""):
         code, _, err = place.run(*head, "--user", who, "true")
         t.check(code == MACHINERY and "no such user" in err, f"{who}: {err}")
+    # a group that means something (shadow, docker) is not got by guessing its number
+    users = {u.pw_uid for u in pwd.getpwall()}
+    group = next((g for g in grp.getgrall() if g.gr_gid not in users), None)
+    if group is None:
+        return
+    code, out, err = place.run(*head, "--user", str(group.gr_gid), "id", "-g")
+    t.check((code, out) == (MACHINERY, b"") and group.gr_name in err, (code, out, err))
 
 
 @case(quick=True, gateways=OURS, root=True)
