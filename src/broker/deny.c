@@ -38,10 +38,13 @@ static void
 say_limit(struct guest *g, enum reason why)
 {
 	static const char *const	words[REASON_MAX] = {
-		[REASON_RATE] = "new flows beyond it are refused",
+		[REASON_RATE] = "connections beyond it come again a second later, "
+		    "other flows are refused",
 		[REASON_CONNS] = "new flows are refused until others end",
-		[REASON_PENDING] = "new flows wait until others are connected",
-		[REASON_UNPROVEN] = "new flows wait until others have shown a "
+		[REASON_PENDING] = "new flows, or those to one address "
+		    "(pending-per-destination), wait until others are connected",
+		[REASON_UNPROVEN] = "new flows, or those to one address "
+		    "(unproven-per-destination), wait until others have shown a "
 		    "name",
 		[REASON_DNS_BUDGET] = "questions for names are refused",
 		[REASON_KERNEL_MEMORY] = "new flows are refused until data is "
@@ -172,7 +175,7 @@ deny_flow(const struct flow *f, struct record *r)
 {
 	(void)denied(f->guest, (enum reason)r->reason);
 	tell_flow(f->guest, f->proto, &f->g_dst, f->named, (enum reason)r->reason,
-	    POLICY_NO_RULE);
+	    f->rule);
 	record_put(f->guest, f->named, f->names, r);
 }
 

@@ -52,6 +52,16 @@ tell(struct guest *g, const char *what, const char *name, enum reason why,
 	    *loc != '\0' ? ", " : "", loc);
 }
 
+/* What it showed, if it did: that is what it was denied for. */
+static const char *
+name_of(const struct named *n)
+{
+	if (n == NULL)
+		return "";
+	return n->seen && n->shown.what == SHOWN_NAME ? n->shown.name.text :
+	    n->name.text;
+}
+
 void
 tell_flow(struct guest *g, uint32_t proto, const struct endpoint *dst,
     const struct named *named, enum reason why, uint32_t rule)
@@ -60,7 +70,7 @@ tell_flow(struct guest *g, uint32_t proto, const struct endpoint *dst,
 
 	snprintf(what, sizeof(what), "%s %s", proto_name(proto),
 	    proto == PROTO_ECHO ? addr_print(dst, addr) : endpoint_print(dst, addr));
-	tell(g, what, named != NULL ? named->name.text : "", why,
+	tell(g, what, name_of(named), why,
 	    policy_rule_loc(g->broker->policy, rule));
 }
 

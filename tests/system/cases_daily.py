@@ -14,6 +14,7 @@ import time
 import gateway
 import lab
 import nspace
+import servers
 from cases_run import MACHINERY, Place, quiet
 from trial import OURS, case
 
@@ -149,6 +150,12 @@ def tcp(where, port):
         pass
 tcp("203.0.114.10", 26)
 tcp("10.9.9.9", 80)
+with socket.create_connection(("203.0.114.10", int(sys.argv[2])), 5) as s:
+    s.sendall(b"GET / HTTP/1.1\\r\\nHost: bad.example\\r\\n\\r\\n")
+    try:
+        s.recv(1)
+    except OSError:
+        pass
 try:
     socket.getaddrinfo("evil.example", 443)
 except OSError:
@@ -162,21 +169,27 @@ for i in range(int(sys.argv[1])):
 def denials_told(t):
     """-v: each denial as it happens, and no more than a terminal can take."""
     place = t.keep(Place(t))
+    port = t.serve(servers.echo).port
     place.policy = place.write("policy.conf", gateway.policy_text(
         'allow to name "good.example" port tcp 443\n'
+        f'allow to net {lab.LIVE4} port tcp {port}\n'
+        f'deny to name "bad.example" port tcp {port}\n'
         f'deny to net {lab.LIVE4} port tcp 26 label "mail"\n'))
     for count in (0, 300):
         argv = quiet(place)
         argv[1:2] = ["-q", "-v"]
         code, _, err = place.run(*argv, "python3", "-I", "-S", "-c", ASKS,
-                                 str(count))
+                                 str(count), str(port))
         t.equal(code, 0, err)
         for words in (f"denied: tcp {lab.LIVE4}:26 (deny-rule), ",
                       "denied: tcp 10.9.9.9:80 (floor-special)",
+                      f'denied: tcp {lab.LIVE4}:{port} "bad.example" '
+                      "(deny-rule), ",
                       'denied: name "evil.example" (name-not-allowed)'):
             t.check(words in err, f"no {words!r} in {err!r}")
         t.check(err.count("denied: ") < 200, f"{err.count('denied: ')} lines")
-    _, _, err = place.run(*quiet(place), "python3", "-I", "-S", "-c", ASKS, "0")
+    _, _, err = place.run(*quiet(place), "python3", "-I", "-S", "-c", ASKS, "0",
+                          str(port))
     t.equal(err, "", "without -v")
 
 
