@@ -104,6 +104,7 @@ struct flow {
 	uint64_t	id;		/* the frame's */
 	uint64_t	number;		/* the log's */
 	uint64_t	begun, connected, due;	/* mono */
+	uint64_t	turned;		/* mono: it had its slot of `pending`, 0: not yet */
 	uint64_t	asked_at;	/* boot: its OPEN */
 	uint64_t	peeked_at, flown_at;	/* mono: its PEEK, its FLIGHT */
 	enum flow_state	state;

@@ -227,10 +227,13 @@ finish_denied(struct flow *f, enum reason reason)
 	flow_free(f);
 }
 
+/* Without the wait for its turn, which says nothing of the server. */
 static uint64_t
 connect_time(const struct flow *f, uint64_t now)
 {
-	return ((f->connected != 0 ? f->connected : now) - f->begun) / 1000000;
+	if (f->turned == 0)
+		return 0;
+	return ((f->connected != 0 ? f->connected : now) - f->turned) / 1000000;
 }
 
 /*

@@ -229,6 +229,7 @@ begin(struct flow *f, const struct verdict *v)
 	enum reason	 why;
 
 	f->state = FLOW_RECORD;
+	f->turned = mono_now();
 	f->guest->broker->nheld--;
 	why = wanting(f);
 	if (why == REASON_NONE)

@@ -99,6 +99,24 @@ def test_all_in_order(b):
     limited(b, "pending")
 
 
+@needs(pending=1)
+def test_waiting_is_not_connecting(b):
+    """What a connect took has nothing of the wait for its turn."""
+    f = b.guest()
+    srv, port = dead()
+    live, lport = listener(LIVE)
+    first, ident = f.open(DEAD, port), f.open(LIVE, lport)
+    f.silent(1)
+    cancel(f, first)
+    os.close(f.expect(GRANT, ident))
+    f.ack(ident)
+    f.close(ident, HOW_RST, "guest-rst")
+    b.wait(lambda: len(b.of("flow.close")) == 2)
+    end = b.of("flow.close")[1]
+    assert end.conn_ms < 700, end.conn_ms
+    assert end.dur >= 900_000_000, end.dur
+
+
 @needs(pending=2)
 def test_datagrams_too(b):
     f = b.guest()
