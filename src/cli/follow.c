@@ -75,15 +75,15 @@ is_loose(const char *path, const struct stat *above, const char *cwd, void *arg)
 static bool
 way_is_loose(const struct run *r, const char *path)
 {
-	char	dir[PATH_MAX], real[PATH_MAX + 2];
+	char	dir[PATH_MAX], real[PATH_MAX], self[PATH_MAX + 2];
 
 	snprintf(dir, sizeof(dir), "%s", path);
 	if (vault_above(r, path, is_loose, "/", NULL) == 1)
 		return true;
 	if (realpath(dirname(dir), real) == NULL)
 		return false;		/* nothing is there yet */
-	strcat(real, "/.");
-	return vault_above(r, real, is_loose, "/", NULL) == 1;
+	snprintf(self, sizeof(self), "%s/.", real);
+	return vault_above(r, self, is_loose, "/", NULL) == 1;
 }
 
 /* CMD could turn the way to it, or write it: it would choose whom its names are asked of. */
