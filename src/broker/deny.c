@@ -33,6 +33,8 @@ is_limit(enum reason why)
 	    why == REASON_PINS_ADDRESS || why == REASON_AUDIT_RATE;
 }
 
+#define PINS_WORDS	"answers with addresses beyond it fail"
+
 /* To whoever runs this, once for each guest and limit. REASON_RESOURCE has its own. */
 static void
 say_limit(struct guest *g, enum reason why)
@@ -49,13 +51,16 @@ say_limit(struct guest *g, enum reason why)
 		[REASON_DNS_BUDGET] = "questions for names are refused",
 		[REASON_KERNEL_MEMORY] = "new flows are refused until data is "
 		    "taken, and the largest ended",
+		[REASON_PINS] = PINS_WORDS,
+		[REASON_PINS_NAME] = PINS_WORDS,
+		[REASON_PINS_ADDRESS] = PINS_WORDS,
 		[REASON_AUDIT_RATE] = "the log has sums in the place of lines"
 	};
 
 	if (g->account->limit_said[why] || why == REASON_RESOURCE)
 		return;
 	g->account->limit_said[why] = true;
-	log_warnx("guest %s is at its limit \"%s\"%s%s; see limits in "
+	log_warnx("guest %s is at its limit \"%s\"%s%s; see "
 	    "sallyport.conf(5)", g->conf.name, reason_name(why),
 	    words[why] != NULL ? ": " : "",
 	    words[why] != NULL ? words[why] : "");

@@ -149,8 +149,9 @@ check(struct lease *l, const char *command)
 		    "and the gateway's", guest);
 	/* alone on its net it finds any gateway: there is nobody else */
 	if (l->len < full(&l->guest) && !prefix_contains(&net, &l->gateway))
-		return usage_error(-1, command, "--gateway %s is not in the "
-		    "guest's net, %s/%u", gate, guest, l->len);
+		return usage_error(-1, command, "the gateway, %s, is not in the "
+		    "guest's net, %s/%u: --gateway names another", gate, guest,
+		    l->len);
 	if (is_edge(&l->gateway, l->len))
 		return usage_error(-1, command, "--gateway %s: the first and "
 		    "the last address of a net are no machine's", gate);

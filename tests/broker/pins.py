@@ -129,6 +129,7 @@ def test_all_are_used(b):
     assert answer(b, f, "more.test", ALL, 1) == SERVFAIL
     assert b.of("dns")[-1].reason == "pins"
     assert limits(b) == [("pins", "pins", "guest0")]
+    assert 'its limit "pins": answers with addresses beyond it fail' in b.log_text()
     assert answer(b, f, "n0.test", 0) == ADDRESSES, "those that are there"
     assert reaches(f, address(0), port)
     assert reaches(f, address(ALL - 1), port)

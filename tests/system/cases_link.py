@@ -166,7 +166,8 @@ def link_options(t):
             t.equal(err.count("\n"), 1, f"lines of {err!r}")
     code, _, err = place.run("run", "-p", place.policy, "--guest-address",
                              "10.1.2.3/24", "true")
-    t.check(code == MACHINERY and "not in the guest's net" in err, err)
+    t.check(code == MACHINERY and f"the gateway, {gateway.GATEWAY4}, is not in the "
+            "guest's net, 10.1.2.3/24: --gateway names another" in err, err)
     for args in (["-4", "--guest-address", "fd00::3"],
                  ["--gateway", "fd00::1", "-4"],
                  ["-6", "--gateway", "192.168.44.1"]):
