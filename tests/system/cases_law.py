@@ -98,7 +98,12 @@ def looked_at(t):
            ("two Hosts", head(API)[:-2] + b"Host: x.example\r\n\r\n",
             "vhost-unparseable"),
            ("a bare line feed", b"GET / HTTP/1.1\nHost: " + OTHER.encode() +
-            b"\n\n", "vhost-unparseable")]
+            b"\n\n", "vhost-unparseable"),
+           ("a long method", b"A" * 33 + head(OTHER)[3:], "vhost-unparseable"),
+           ("an alert in front", bytes.fromhex("1503010002015a") + hello(OTHER),
+            "vhost-unparseable"),
+           ("a record of another version", b"\x16\x0f" + hello(OTHER)[2:],
+            "sni-unparseable")]
     with t.guest(policy=names_lab.policy(LOOK)) as guest:
         for address in (SITE4, SITE6):
             for what, flight in good:
