@@ -11,7 +11,7 @@ from trial import OURS, case
 
 BANNER = b"SSH-2.0-lab\r\n"
 PROMPT = 0.6                            # s: nobody has waited for a deadline
-RESETS = ("ECONNRESET", "EPIPE")
+RESETS = ("ECONNRESET", "EPIPE", "ENOTCONN")   # while reading, writing, ending
 CURL = ("curl", "-sS", "--max-time", "9")
 
 
