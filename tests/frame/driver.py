@@ -223,6 +223,11 @@ class Broker:
         else:
             self.connect(ident, TCP, family, port, data)
 
+    def mute(self, ident):
+        """Nothing came in the time that there is to begin: that proves nothing."""
+        self.peeked.pop(ident)                  # KeyError: it came twice
+        self.deny_flow(ident, RESET)
+
     def resolve(self, ident, body):
         self.resolves += 1
         qtype, zero, size = struct.unpack_from("=IIH", body)
@@ -314,6 +319,8 @@ class Broker:
                 self.resolve(ident, m[16:])
             elif kind == FLIGHT:
                 self.flight(ident, m[16:])
+            elif kind == MUTE:
+                self.mute(ident)
             elif kind == CLOSE:
                 self.close(ident, m[16:])
             elif kind == DROPS:

@@ -569,15 +569,16 @@ def t_many_hellos():
 
 
 def t_silent():
+    """Five seconds to begin, and the broker is told that nothing came."""
     s = dial(P_TLS)
-    s.settimeout(25)
+    s.settimeout(15)
     start = time.monotonic()
     try:
         s.recv(1)
         raise AssertionError("no reset")
     except ConnectionResetError:
         pass
-    assert 18 < time.monotonic() - start < 23
+    assert 4 < time.monotonic() - start < 9
 
 
 SLOW = ("tcp_slowly", "never", "silent")    # once is enough
