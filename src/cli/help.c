@@ -2,7 +2,8 @@
  * What `sallyport help NAME', and -h and --help of each command, say of its options:
  * a line or two of what sallyport(1) says in full.
  *
- * Must not: leave out an option, or promise what the manual page does not.
+ * Trusts: nobody, and reads nothing. Must not: leave out an option, or promise what
+ * the manual page does not.
  */
 #include <stdio.h>
 #include <string.h>

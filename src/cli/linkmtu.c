@@ -4,8 +4,8 @@
  * they were, and what is too large for the first link is refused by its own kernel,
  * without a packet lost.
  *
- * Must not: send anything; a datagram socket that is connected has a route, and that
- * is all.
+ * Trusts: the kernel's routes. Must not: send anything; a datagram socket that is
+ * connected has a route, and that is all.
  */
 #include <sys/socket.h>
 

@@ -8,6 +8,7 @@
  * That it answers does not make the flow live longer, nor does its silence end it: a
  * virtual machine may be paused.
  *
+ * Trusts: a guest's acknowledgement for no more than that it knows the connection.
  * Must not: end a flow that somebody is still to take bytes of, or on which something
  * has moved just now.
  */
