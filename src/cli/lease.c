@@ -65,10 +65,12 @@ parse(const char *command, const char *option, const char *text,
 static bool
 is_edge(const struct endpoint *e, unsigned int len)
 {
-	uint32_t	rest = (uint32_t)(UINT64_C(0xffffffff) >> len);
+	uint32_t	rest;
 
-	return e->family == ADDR_V4 && len <= 30 &&
-	    ((endpoint_u32(e) & rest) == 0 || (endpoint_u32(e) & rest) == rest);
+	if (e->family != ADDR_V4 || len > 30)
+		return false;
+	rest = UINT32_MAX >> len;
+	return (endpoint_u32(e) & rest) == 0 || (endpoint_u32(e) & rest) == rest;
 }
 
 int
