@@ -140,7 +140,7 @@ prune(DIR *d, time_t now)
 	struct list	l = { NULL, 0, 0 };
 	size_t		i, gone = 0;
 
-	if (look(&l, d, now) == 0) {
+	if (look(&l, d, now) == 0 && l.n > 0) {
 		qsort(l.of, l.n, sizeof(*l.of), newest_first);
 		for (i = 0; i < l.n; i++)
 			if (i >= MANY || now - l.of[i].last > OLDEST)
