@@ -132,9 +132,19 @@ for name in sys.argv[1:]:
 """
 
 
+def not_sanitized(t):
+    """A sanitizer's shadow needs terabytes of address space."""
+    config = os.path.join(t.options.bindir, "config.h")
+    if os.path.exists(config):
+        with open(config, encoding="utf-8") as file:
+            if "#define SANITIZE 1" in file.read():
+                t.skip("a sanitizer needs more memory than these limits")
+
+
 @case(quick=True, gateways=OURS)
 def limits_that_are_low(t):
     """Named before anything is started; what is enough is enough."""
+    not_sanitized(t)
     place = t.keep(Place(t))
     for option, value, words in (
             ("nofile", 24, "open files is 24, and 128"),
@@ -165,6 +175,7 @@ def limits_that_are_low(t):
 @case(quick=True, gateways=OURS)
 def limits_are_the_callers(t):
     """What Sallyport takes of a hard limit, CMD has its soft one of."""
+    not_sanitized(t)
     place = t.keep(Place(t))
     code, out, err = place.run(
         *quiet(place), "python3", "-I", "-S", "-c", LIMITS, "FSIZE", "STACK",
