@@ -1,6 +1,7 @@
 """How a run ends: at once, whatever is still under way; and what it was started with
 too little of.
 """
+import os
 import statistics
 import threading
 import time
