@@ -1,7 +1,6 @@
 """How a run ends: at once, whatever is still under way; and what it was started with
 too little of.
 """
-import os
 import statistics
 import threading
 import time
@@ -10,7 +9,7 @@ import dnswire
 import gateway
 import lab
 import names_lab
-from cases_run import MACHINERY, Place, quiet
+from cases_run import MACHINERY, Place, not_sanitized, quiet
 from trial import OURS, case
 
 LATE = 0.6                      # seconds; what is waited for was a second and more
@@ -133,19 +132,14 @@ for name in sys.argv[1:]:
 """
 
 
-def not_sanitized(t):
-    """A sanitizer's shadow needs terabytes of address space."""
-    config = os.path.join(t.options.bindir, "config.h")
-    if os.path.exists(config):
-        with open(config, encoding="utf-8") as file:
-            if "#define SANITIZE 1" in file.read():
-                t.skip("a sanitizer needs more memory than these limits")
+# A sanitizer's shadow is terabytes of address space.
+NO_ROOM = "a sanitizer needs more memory than these limits"
 
 
 @case(quick=True, gateways=OURS)
 def limits_that_are_low(t):
     """Named before anything is started; what is enough is enough."""
-    not_sanitized(t)
+    not_sanitized(t, NO_ROOM)
     place = t.keep(Place(t))
     for option, value, words in (
             ("nofile", 24, "open files is 24, and 128"),
@@ -176,7 +170,7 @@ def limits_that_are_low(t):
 @case(quick=True, gateways=OURS)
 def limits_are_the_callers(t):
     """What Sallyport takes of a hard limit, CMD has its soft one of."""
-    not_sanitized(t)
+    not_sanitized(t, NO_ROOM)
     place = t.keep(Place(t))
     code, out, err = place.run(
         *quiet(place), "python3", "-I", "-S", "-c", LIMITS, "FSIZE", "STACK",
