@@ -12,6 +12,7 @@
 #include "explain.h"
 #include "policy_cmds.h"
 
+#define LIST_SHOWN	4	/* entries of a rule's lists */
 #define PORT_DNS	53	/* of the gateway: the frame answers it */
 
 /* ---- a flow --------------------------------------------------------------------- */
@@ -30,7 +31,7 @@ show_rule(const struct policy *p, const struct model *m, const char *step,
 	}
 	for (i = 0; n >= m->tenant.v[i].rule.n; i++)
 		n -= (uint32_t)m->tenant.v[i].rule.n;
-	print_rule(&t, &m->tenant.v[i].rule.v[n]);
+	print_rule_short(&t, &m->tenant.v[i].rule.v[n], LIST_SHOWN);
 	printf("%-10s %s (%s): %s\n", step, policy_rule_loc(p, rule),
 	    policy_rule_id(p, rule), t.buf);
 	free(t.buf);

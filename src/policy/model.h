@@ -165,5 +165,10 @@ void	text_add(struct text *, const char *fmt, ...)
 	    __attribute__((format(printf, 2, 3)));
 /* One rule without its label: what its id is made of. */
 void	print_rule(struct text *, const struct rule *);
+/* For people: `most' entries of each list, and how many more there are. */
+void	print_rule_short(struct text *, const struct rule *, size_t most);
+void	print_except(struct text *, const struct except *, size_t most);
+void	print_host(struct text *, const struct host *, size_t most);
+void	print_limits(struct text *, const struct limits *);
 
 #endif

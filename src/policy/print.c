@@ -38,69 +38,82 @@ text_add(struct text *t, const char *fmt, ...)
 
 /* ---- the parts of a rule --------------------------------------------------- */
 
+/* All of a list is canonical; for people its first few entries are enough. */
+#define ALL	SIZE_MAX
+
 static void
-print_nets(struct text *t, const struct nets *s)
+print_more(struct text *t, size_t n, size_t most)
+{
+	if (n > most)
+		text_add(t, "and %zu more ", n - most);
+}
+
+static void
+print_nets(struct text *t, const struct nets *s, size_t most)
 {
 	char	buf[ENDPOINT_STRLEN];
 	size_t	i, n = s->net.n + s->table.n;
 
 	text_add(t, n == 1 ? "" : "{ ");
-	for (i = 0; i < s->net.n; i++)
+	for (i = 0; i < s->net.n && i < most; i++)
 		text_add(t, "%s%s", prefix_print(&s->net.v[i].prefix, buf),
 		    n == 1 ? "" : " ");
+	print_more(t, s->net.n, most);
 	for (i = 0; i < s->table.n; i++)
 		text_add(t, "<%s>%s", s->table.v[i].text, n == 1 ? "" : " ");
 	text_add(t, n == 1 ? "" : "}");
 }
 
 static void
-print_patterns(struct text *t, const struct patterns *s)
+print_patterns(struct text *t, const struct patterns *s, size_t most)
 {
 	char	buf[PATTERN_STRLEN];
 	size_t	i, n = s->list.n;
 
 	text_add(t, n == 1 ? "" : "{ ");
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n && i < most; i++)
 		text_add(t, "\"%s\"%s", pattern_print(&s->list.v[i].name, buf),
 		    n == 1 ? "" : " ");
+	print_more(t, n, most);
 	text_add(t, n == 1 ? "" : "}");
 }
 
 static void
-print_by_name(struct text *t, const struct dest *d)
+print_by_name(struct text *t, const struct dest *d, size_t most)
 {
 	text_add(t, "name ");
-	print_patterns(t, &d->names);
+	print_patterns(t, &d->names, most);
 	if (d->xnames.list.n > 0) {
 		text_add(t, " except ");
-		print_patterns(t, &d->xnames);
+		print_patterns(t, &d->xnames, most);
 	}
 }
 
 static void
-print_dest(struct text *t, const struct dest *d)
+print_dest(struct text *t, const struct dest *d, size_t most)
 {
 	if (d->kind == KIND_SERVICE) {
 		text_add(t, "host-service %s", d->service.text);
 		return;
 	}
 	if (d->kind == KIND_NAME) {
-		print_by_name(t, d);
+		print_by_name(t, d, most);
 		return;
 	}
 	text_add(t, d->kind == KIND_ANY ? "any" : "net ");
 	if (d->kind == KIND_NET)
-		print_nets(t, &d->in);
+		print_nets(t, &d->in, most);
 	if (d->out.net.n + d->out.table.n > 0) {
 		text_add(t, " except ");
-		print_nets(t, &d->out);
+		print_nets(t, &d->out, most);
 	}
 }
 
 static void
-print_ports(struct text *t, const struct services *s, uint32_t proto)
+print_ports(struct text *t, const struct services *s, uint32_t proto,
+    size_t most)
 {
-	size_t	i, n = 0;
+	size_t	i, n = 0, shown = 0;
 
 	for (i = 0; i < s->range.n; i++)
 		n += s->range.v[i].proto == proto;
@@ -110,13 +123,15 @@ print_ports(struct text *t, const struct services *s, uint32_t proto)
 	for (i = 0; i < s->range.n; i++) {
 		const struct blob_range *r = &s->range.v[i];
 
-		if (r->proto != proto)
+		if (r->proto != proto || shown++ >= most)
 			continue;
 		if (r->lo == r->hi)
 			text_add(t, " %u", r->lo);
 		else
 			text_add(t, " %u-%u", r->lo, r->hi);
 	}
+	if (n > most)
+		text_add(t, " and %zu more", n - most);
 	text_add(t, n == 1 ? "" : " }");
 }
 
@@ -130,10 +145,10 @@ is_default(const struct services *s, bool echo)
 }
 
 static void
-print_services(struct text *t, const struct services *s)
+print_services(struct text *t, const struct services *s, size_t most)
 {
-	print_ports(t, s, PROTO_TCP);
-	print_ports(t, s, PROTO_UDP);
+	print_ports(t, s, PROTO_TCP, most);
+	print_ports(t, s, PROTO_UDP, most);
 	if (s->echo)
 		text_add(t, " icmp echo");
 }
@@ -154,21 +169,33 @@ print_verify(struct text *t, const struct rule *r)
 		}
 }
 
-void
-print_rule(struct text *t, const struct rule *r)
+static void
+print_some(struct text *t, const struct rule *r, size_t most)
 {
 	bool	named = r->dest.kind == KIND_NAME && !r->deny;
 
 	text_add(t, "%s to ", r->deny ? "deny" : "allow");
-	print_dest(t, &r->dest);
+	print_dest(t, &r->dest, most);
 	if (named || (r->dest.kind != KIND_SERVICE &&
 	    !is_default(&r->services, r->deny)))
-		print_services(t, &r->services);
+		print_services(t, &r->services, most);
 	if (named)
 		print_verify(t, r);
 	if (r->mode != MODE_INHERIT)
 		text_add(t, " mode %s", r->mode == MODE_AUDIT ? "audit" :
 		    "enforce");
+}
+
+void
+print_rule(struct text *t, const struct rule *r)
+{
+	print_some(t, r, ALL);
+}
+
+void
+print_rule_short(struct text *t, const struct rule *r, size_t most)
+{
+	print_some(t, r, most);
 }
 
 /* ---- globals ------------------------------------------------------------------ */
@@ -201,7 +228,7 @@ print_size(struct text *t, const char *word, uint64_t bytes)
 	text_add(t, " %s %llu%c", word, (unsigned long long)n, unit[u]);
 }
 
-static void
+void
 print_limits(struct text *t, const struct limits *l)
 {
 	text_add(t, "limits %s { conns %u pending %u "
@@ -221,7 +248,7 @@ print_limits(struct text *t, const struct limits *l)
 	print_size(t, "audit", (uint64_t)l->l.audit_rate << 10);
 	text_add(t, "/s");
 	print_size(t, "burst", (uint64_t)l->l.audit_burst << 10);
-	text_add(t, " }\n");
+	text_add(t, " }");
 }
 
 static void
@@ -266,28 +293,29 @@ print_resolver(struct text *t, const struct model *m)
 	text_add(t, "\n}\n");
 }
 
-static void
-print_host(struct text *t, const struct host *h)
+void
+print_host(struct text *t, const struct host *h, size_t most)
 {
 	char	buf[ENDPOINT_STRLEN];
 	size_t	i;
 
 	text_add(t, "host \"%s\"", h->name.text);
-	for (i = 0; i < h->addr.n; i++)
+	for (i = 0; i < h->addr.n && i < most; i++)
 		text_add(t, " %s", addr_print(&h->addr.v[i], buf));
-	text_add(t, "\n");
+	if (h->addr.n > most)
+		text_add(t, " and %zu more", h->addr.n - most);
 }
 
-static void
-print_except(struct text *t, const struct except *e)
+void
+print_except(struct text *t, const struct except *e, size_t most)
 {
 	text_add(t, "floor except ");
-	print_dest(t, &e->dest);
+	print_dest(t, &e->dest, most);
 	if (e->own)
 		text_add(t, " own-addresses");
 	if (e->services.written)
-		print_services(t, &e->services);
-	text_add(t, " for tenant %s ticket \"%s\"\n", e->tenant.text,
+		print_services(t, &e->services, most);
+	text_add(t, " for tenant %s ticket \"%s\"", e->tenant.text,
 	    e->ticket);
 }
 
@@ -334,21 +362,27 @@ grammar_print(const struct model *m, size_t *len)
 	print_audit(&t, &m->audit);
 	print_resolver(&t, m);
 	text_add(&t, "floor builtin\n");
-	for (i = 0; i < m->except.n; i++)
-		print_except(&t, &m->except.v[i]);
+	for (i = 0; i < m->except.n; i++) {
+		print_except(&t, &m->except.v[i], ALL);
+		text_add(&t, "\n");
+	}
 	text_add(&t, "default deny\n");
 	for (i = 0; i < m->service.n; i++)
 		text_add(&t, "host-service %s %s %s\n", m->service.v[i].name,
 		    endpoint_print(&m->service.v[i].addr, buf),
 		    proto_name(m->service.v[i].proto));
-	for (i = 0; i < m->host.n; i++)
-		print_host(&t, &m->host.v[i]);
+	for (i = 0; i < m->host.n; i++) {
+		print_host(&t, &m->host.v[i], ALL);
+		text_add(&t, "\n");
+	}
 	for (i = 0; i < m->table.n; i++)
 		if (m->table.v[i].used)
 			print_table(&t, &m->table.v[i]);
 	for (i = 0; i < m->limits.n; i++)
-		if (m->limits.v[i].used)
+		if (m->limits.v[i].used) {
 			print_limits(&t, &m->limits.v[i]);
+			text_add(&t, "\n");
+		}
 	for (i = 0; i < m->tenant.n; i++)
 		print_tenant(&t, &m->tenant.v[i]);
 	if (len != NULL)

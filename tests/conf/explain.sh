@@ -124,6 +124,19 @@ ask 0 'verdict    allow by two.conf:4, as b.example (assurance host)' two.conf t
 ask 1 'verdict    deny (sni-unparseable) by two.conf:3' two.conf t tcp 203.0.115.1:443 --name a.example --host b.example
 ask 0 'verdict    allow by two.conf:5' two.conf t tcp 203.0.115.2:443 --name a.example
 ask 0 'nothing depends on it, so it is not asked for' two.conf t tcp 203.0.115.2:443 --name a.example --sni x.example
+# lists of any length take one line
+{
+	printf 'policy version 1\ntenant t {\nallow to name {'
+	seq -f '"host%.0f.example"' 3000 | tr '\n' ' '
+	printf '} port tcp { 1'
+	seq -f ' %.0f' 31 2 127
+	printf '}\n deny to net {'
+	seq -f '203.0.114.%.0f' 0 2 200 | tr '\n' ' '
+	printf '}\n}\n'
+} | tr '\n' ' ' | sed 's/ version 1 /&\n/; s/tenant t {/&\n/; s/} *deny/}\ndeny/; s/} *} *$/}\n}\n/' >long.conf
+ask 1 '{ "host1.example" "host10.example" "host100.example" "host1000.example" and 2996 more } port tcp { 1 31 33 35 and 46 more }' \
+	long.conf t tcp 203.0.115.1:1 --name host7.example --nothing
+ask 1 'deny to net { 203.0.114.0 203.0.114.2 203.0.114.4 203.0.114.6 and 97 more }' long.conf t tcp 203.0.114.8:1
 # no verdict
 ask 2 'has no tenant "nobody"; it has: ci apps trial' example.conf nobody tcp 203.0.114.1:80
 ask 2 'is not an address' demo.conf demo tcp 127.1:80
