@@ -4,9 +4,9 @@
 # Twice is a failure.
 #
 # The programs are those of the build tree, in the current directory. Exit status
-# 77 (skip) where the machine has no namespaces or no /dev/net/tun.
+# 77 (skip) where the machine has no namespaces, no /dev/net/tun or no python3.
 set -u
-run="${PYTHON3:-/usr/bin/python3} ${srcdir:-.}/tests/attack/attack.py --build . --user"
+run="sh ${srcdir:-.}/tests/python.sh ${srcdir:-.}/tests/attack/attack.py --build . --user"
 
 out=attack.$$
 trap 'rm -f $out' EXIT

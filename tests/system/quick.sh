@@ -2,13 +2,17 @@
 # The quick part of the system tests, for `make check`: the cases marked quick,
 # and as root a few of each kind once more as an ordinary user.
 #
+# quick-1.sh, quick-2.sh, quick-3.sh and quick-user.sh run a share each, beside each
+# other: a case waits more than it works, and has namespaces of its own.
+#
 # A case that fails is tried once more by itself, and said to have been: the cases
 # are timed, and the machine may have been busy. Twice is a failure.
 #
 # The programs are those of the build tree, in the current directory. Exit status
-# 77 (skip) where the machine has no namespaces or no /dev/net/tun.
+# 77 (skip) where the machine has no namespaces, no /dev/net/tun or no python3.
 set -u
-run="${PYTHON3:-/usr/bin/python3} ${srcdir:-.}/tests/system/run.py --bindir . --quick"
+share=$1
+run="sh ${srcdir:-.}/tests/python.sh ${srcdir:-.}/tests/system/run.py --bindir . --quick"
 
 out=quick.$$
 trap 'rm -f $out' EXIT
@@ -28,9 +32,14 @@ attempt() {
 	$run $user $again
 }
 
-attempt || exit $?
-[ "$(id -u)" = 0 ] || exit 0
-echo "as an ordinary user:"
+if [ "$share" != user ]; then
+	attempt --part "$share"
+	exit $?
+fi
+if [ "$(id -u)" != 0 ]; then
+	echo "skip: all of it runs as an ordinary user already"
+	exit 77
+fi
 attempt --user --only 'start_*' --only 'bulk_v4' --only 'half_close' --only ping \
     --only 'udp_sizes' --only 'cmd_*' --only 'inherited_*' --only securebits \
     --only descriptors_in_flight --only limits_are_half --only ping_runs \

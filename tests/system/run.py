@@ -26,6 +26,14 @@ SKIPPED = 77
 LINE_MAX = 400                          # of why a case failed; -v has all
 
 
+def part(text):
+    """K/N, as (K - 1, N): every Nth case, so that no part has all the long ones."""
+    which, _, of = text.partition("/")
+    if not 1 <= int(which) <= int(of):
+        raise ValueError(text)
+    return int(which) - 1, int(of)
+
+
 def parser(text):
     """The options; other suites of cases (tests/attack/) add theirs."""
     parser = argparse.ArgumentParser(description=text.split("\n")[0])
@@ -38,6 +46,8 @@ def parser(text):
                         help="the minute's worth that `make check` runs")
     parser.add_argument("--only", action="append", metavar="GLOB",
                         help="cases by name; may be given again")
+    parser.add_argument("--part", type=part, metavar="K/N",
+                        help="of N equal parts the Kth")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--vm", metavar="DIR",
                         help="kernel and busybox for a real guest (vm.py)")
@@ -55,10 +65,12 @@ def cases():
 
 
 def selected(every, options):
-    return [c for c in every
-            if (not options.only or
-                any(fnmatch.fnmatch(c.name, g) for g in options.only))
-            and (c.quick or options.only or not options.quick)]
+    wanted = [c for c in every
+              if (not options.only or
+                  any(fnmatch.fnmatch(c.name, g) for g in options.only))
+              and (c.quick or options.only or not options.quick)]
+    first, step = options.part or (0, 1)
+    return wanted[first::step]
 
 
 class Runner:
