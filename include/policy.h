@@ -96,8 +96,12 @@ uint32_t policy_rules(const struct policy *);
 size_t	policy_forms(const struct endpoint *,
 	    struct endpoint out[POLICY_FORMS_MAX]);
 
-/* What an allow by name wants of its TCP flows. */
-enum verify { VERIFY_NONE, VERIFY_SNI, VERIFY_HOST };
+/*
+ * What an allow by name wants of its TCP flows. BY_PORT: a rule that does not say, and
+ * has port 80 among others: a Host there, and a server name on the others.
+ */
+enum verify { VERIFY_NONE, VERIFY_SNI, VERIFY_HOST, VERIFY_BY_PORT };
+#define VERIFY_HOST_PORT	80u
 
 /*
  * Are a flow's first bytes asked for? LOOK: it goes on, unless they show what is

@@ -16,7 +16,7 @@
  * blob does not leave the machine.
  */
 #define BLOB_MAGIC	UINT32_C(0x4c4f5053)	/* "SPOL" */
-#define BLOB_VERSION	6u
+#define BLOB_VERSION	7u
 #define BLOB_NONE	UINT32_MAX
 #define BLOB_COUNT_MAX	(1u << 24)		/* of anything */
 
@@ -64,7 +64,7 @@ struct blob_rule {
 	uint32_t	id;
 	uint32_t	deny;			/* 0 or 1 */
 	uint32_t	mode;			/* enum blob_mode */
-	uint32_t	verify;			/* enum verify: of its TCP flows */
+	uint32_t	verify;			/* enum verify: see match_verify() */
 	uint32_t	ech;			/* 1: may be offered */
 };
 static_assert(sizeof(struct blob_rule) == 72, "blob_rule");
@@ -192,6 +192,8 @@ bool	match_exactly(const struct policy *, const struct blob_match *,
 	    const struct name *);
 /* It was written without ports: every port of every protocol. */
 bool	match_all_ports(const struct policy *, const struct blob_match *);
+/* What an allow by name wants of a TCP flow to this port; never VERIFY_BY_PORT. */
+enum verify match_verify(const struct blob_rule *, uint16_t port);
 bool	match_audited(const struct blob_tenant *, const struct blob_rule *);
 int	blob_name_compare(const struct blob_name *, const struct blob_name *);
 

@@ -192,10 +192,11 @@ check_by_name(const struct policy *p, const struct blob_rule *r,
 {
 	bool	named = r->match.kind == KIND_NAME && r->deny == 0;
 
-	if (r->verify > VERIFY_HOST || r->ech > 1 ||
+	if (r->verify > VERIFY_BY_PORT || r->ech > 1 ||
 	    (r->verify != VERIFY_NONE && (!named ||
 	    !has_proto(p, &r->match, PROTO_TCP))) ||
-	    (r->ech != 0 && r->verify != VERIFY_SNI))
+	    (r->ech != 0 && r->verify != VERIFY_SNI &&
+	    r->verify != VERIFY_BY_PORT))
 		return bad(c, "a rule verifies what it cannot");
 	if (named && (r->match.echo != 0 || r->match.nranges == 0))
 		return bad(c, "a rule by name has no ports");

@@ -91,6 +91,14 @@ match_all_ports(const struct policy *p, const struct blob_match *m)
 	    has_all(p, m, PROTO_UDP);
 }
 
+enum verify
+match_verify(const struct blob_rule *r, uint16_t port)
+{
+	if (r->verify == VERIFY_BY_PORT)
+		return port == VERIFY_HOST_PORT ? VERIFY_HOST : VERIFY_SNI;
+	return (enum verify)r->verify;
+}
+
 bool
 match_audited(const struct blob_tenant *t, const struct blob_rule *r)
 {

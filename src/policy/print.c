@@ -163,8 +163,9 @@ print_verify(struct text *t, const struct rule *r)
 
 	for (i = 0; i < r->services.range.n; i++)
 		if (r->services.range.v[i].proto == PROTO_TCP) {
-			text_add(t, " verify %s%s", words[r->verify],
-			    r->ech ? " ech allow" : "");
+			if (r->verify != VERIFY_BY_PORT)
+				text_add(t, " verify %s", words[r->verify]);
+			text_add(t, r->ech ? " ech allow" : "");
 			return;
 		}
 }

@@ -125,7 +125,8 @@ is_proved(const struct policy *p, const struct policy_query *q, bool all,
 	const struct policy_shown	*s = q->shown;
 
 	return s != NULL && s->what == SHOWN_NAME &&
-	    s->kind == (rule->verify == VERIFY_SNI ? PEEK_TLS : PEEK_HTTP) &&
+	    s->kind == (match_verify(rule, q->dst.port) == VERIFY_SNI ?
+	    PEEK_TLS : PEEK_HTTP) &&
 	    (!s->ech || rule->ech != 0) && names_bound(q, &s->name) != NULL &&
 	    match_names(p, &rule->match, &s->name) &&
 	    is_live(p, q, all, &s->name, r);
@@ -136,6 +137,7 @@ add_allow(const struct policy *p, const struct policy_query *q,
     const struct judgement *j, bool all, uint32_t i, struct row *r)
 {
 	const struct blob_rule	*rule = &p->rule[i];
+	enum verify		 verify = match_verify(rule, q->dst.port);
 
 	if (rule->match.kind != KIND_NAME) {
 		if (allow_matches(p, &rule->match, j))
@@ -144,14 +146,13 @@ add_allow(const struct policy *p, const struct policy_query *q,
 	}
 	if (j->gateway || !has_live_name(p, q, all, &rule->match, r))
 		return;
-	if (rule->verify == VERIFY_NONE || q->proto != PROTO_TCP) {
+	if (verify == VERIFY_NONE || q->proto != PROTO_TCP) {
 		first(&r->plain, i);
 		return;
 	}
 	first(&r->proving, i);
-	*(rule->verify == VERIFY_SNI ? &r->proving_sni : &r->proving_host) =
-	    true;
-	r->ech_stops |= rule->verify == VERIFY_SNI && rule->ech == 0;
+	*(verify == VERIFY_SNI ? &r->proving_sni : &r->proving_host) = true;
+	r->ech_stops |= verify == VERIFY_SNI && rule->ech == 0;
 	if (r->proved == POLICY_NO_RULE && is_proved(p, q, all, rule, r))
 		r->proved = i;
 }

@@ -172,35 +172,52 @@ settle_name_ports(struct parse *p, struct rule *r)
 		    "as port tcp 443");
 }
 
-static bool
-has_tcp(const struct services *s)
+/* Has the clause TCP ports, and 80 is one of them, or another is? */
+static void
+look_at_ports(const struct services *s, bool *host, bool *other)
 {
 	size_t	i;
 
-	for (i = 0; i < s->range.n; i++)
-		if (s->range.v[i].proto == PROTO_TCP)
-			return true;
-	return false;
+	*host = *other = false;
+	for (i = 0; i < s->range.n; i++) {
+		const struct blob_range *r = &s->range.v[i];
+
+		if (r->proto != PROTO_TCP)
+			continue;
+		*host = *host || (r->lo <= VERIFY_HOST_PORT &&
+		    VERIFY_HOST_PORT <= r->hi);
+		*other = *other || r->lo != VERIFY_HOST_PORT ||
+		    r->hi != VERIFY_HOST_PORT;
+	}
 }
 
+/*
+ * What is not written is a matter of the port. Only where that has two answers there
+ * is no word for it, so that a law has one spelling and one hash.
+ */
 static void
 settle_verify(struct parse *p, struct rule *r)
 {
 	const struct where	*at = r->verify_at.line != 0 ? &r->verify_at :
 				    &r->ech_at;
-	bool			 tcp = r->dest.kind == KIND_NAME && !r->deny &&
-				    has_tcp(&r->services);
+	bool			 host, other, tcp;
 
+	look_at_ports(&r->services, &host, &other);
+	tcp = r->dest.kind == KIND_NAME && !r->deny && (host || other);
 	if (tcp && r->verify_at.line == 0)
-		r->verify = VERIFY_SNI;
+		r->verify = !host ? VERIFY_SNI : other ? VERIFY_BY_PORT :
+		    VERIFY_HOST;
 	if (at->line != 0 && !tcp)
 		report_error(p, at, "verify and ech are for an allow by name with "
 		    "TCP ports: %s", r->dest.kind != KIND_NAME ? "this one is not "
 		    "by name" : r->deny ? "a deny needs no proof" : "this one has "
 		    "none");
-	else if (r->ech_at.line != 0 && r->verify != VERIFY_SNI)
+	else if (r->ech_at.line != 0 && r->verify != VERIFY_SNI &&
+	    r->verify != VERIFY_BY_PORT)
 		report_error(p, &r->ech_at, "ech is about what verify sni sees, "
-		    "and this rule does not verify sni");
+		    "and this rule does not verify sni%s: leave ech out",
+		    r->verify_at.line != 0 ? "" : ", but on port 80 the Host of "
+		    "a request");
 }
 
 /* A host-service has one port of its own; the rule must not name others. */

@@ -108,9 +108,11 @@ def allow(rng):
         return "allow to host-service h"
     if rng.random() < 0.65:
         proto = "udp" if rng.random() < 0.15 else "tcp"
+        port = ports(rng)
         verify = "" if proto == "udp" else rng.choice((
-            "", "", "verify host", "verify none", "verify none", "ech allow"))
-        return f"allow to {named(rng)} port {proto} {ports(rng)} {verify}"
+            "", "", "verify host", "verify none", "verify none",
+            "verify sni ech allow" if port == "80" else "ech allow"))
+        return f"allow to {named(rng)} port {proto} {port} {verify}"
     what = "any" if rng.random() < 0.4 else "net " + rng.choice(NETS)
     return f"allow to {what} port tcp {ports(rng)}" + rng.choice((
         "", "", "", " icmp echo", " port udp 443"))

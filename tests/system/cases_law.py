@@ -41,8 +41,8 @@ def visited(t, rules, name, *before):
 @case(quick=True, gateways=OURS)
 def another_name_resolved_first(t):
     """By Host, though a name that wants an SNI leads here too and came first."""
-    opened = visited(t, f'allow to name "{API}" port tcp {{ 80 443 }}\n'
-                     f'allow to name "{OTHER}" port tcp 80 verify host\n',
+    opened = visited(t, f'allow to name "{API}" port tcp {{ 80 443 }} verify sni\n'
+                     f'allow to name "{OTHER}" port tcp {{ 80 443 }}\n',
                      OTHER, API)
     t.equal((opened["name"], opened["assurance"]), (OTHER, "host"))
 

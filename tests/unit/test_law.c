@@ -50,12 +50,16 @@ add_name(uint64_t *seed, struct text *t, bool deny)
 		text_add(t, " except \"%s\"", patterns[rnd(seed, 4)]);
 }
 
+/* On port 80 alone there is no hello that could offer ECH, unless the rule says so. */
 static void
 add_allow(uint64_t *seed, struct text *t)
 {
 	static const char *const	verify[] = { "", "", " verify host",
-	    " verify none", " verify none", " ech allow" };
-	bool				named = rnd(seed, 3) > 0;
+	    " verify none", " verify none", " verify sni ech allow",
+	    " ech allow" };
+	const char			*port = ANY_OF(seed, ports);
+	size_t				 n = sizeof(verify) / sizeof(*verify);
+	bool				 named = rnd(seed, 3) > 0;
 
 	text_add(t, "\tallow ");
 	if (named)
@@ -65,9 +69,10 @@ add_allow(uint64_t *seed, struct text *t)
 	else
 		text_add(t, "to net %s", ANY_OF(seed, nets));
 	text_add(t, " port %s %s", rnd(seed, 6) == 0 ? "udp" : "tcp",
-	    ANY_OF(seed, ports));
+	    port);
 	if (named && strstr(t->buf, " udp ") == NULL)
-		text_add(t, "%s", ANY_OF(seed, verify));
+		text_add(t, "%s", verify[rnd(seed, (uint32_t)n -
+		    (strcmp(port, "80") == 0))]);
 }
 
 static void
@@ -533,6 +538,15 @@ stopped_by_address(const struct tenant *t, const struct policy_query *q)
 	return false;
 }
 
+/* As it is written; if it is not, by the port. */
+static uint32_t
+wanted(const struct rule *r, const struct policy_query *q)
+{
+	if (r->verify_at.line != 0)
+		return r->verify;
+	return q->dst.port == 80 ? VERIFY_HOST : VERIFY_SNI;
+}
+
 /* Line 4 for one rule. */
 static bool
 is_plain(const struct tenant *t, const struct rule *r,
@@ -545,7 +559,7 @@ is_plain(const struct tenant *t, const struct rule *r,
 		return false;
 	if (r->dest.kind != KIND_NAME)
 		return has_address(r, &e);
-	if (q->proto == PROTO_TCP && r->verify != VERIFY_NONE)
+	if (q->proto == PROTO_TCP && wanted(r, q) != VERIFY_NONE)
 		return false;
 	for (k = 0; k < q->nbound; k++)
 		if (is_of(r, q->bound[k]) && !named_deny(t, q, q->bound[k]))
@@ -562,8 +576,8 @@ proves(const struct tenant *t, const struct rule *r,
 
 	if (r->deny || !has_port(r, q) || q->proto != PROTO_TCP ||
 	    s->what != SHOWN_NAME || !is_of(r, &s->name) ||
-	    r->verify == VERIFY_NONE || named_deny(t, q, &s->name) ||
-	    (r->verify == VERIFY_SNI) != (s->kind == PEEK_TLS) ||
+	    wanted(r, q) == VERIFY_NONE || named_deny(t, q, &s->name) ||
+	    (wanted(r, q) == VERIFY_SNI) != (s->kind == PEEK_TLS) ||
 	    (s->ech && !r->ech))
 		return false;
 	for (k = 0; k < q->nbound; k++)

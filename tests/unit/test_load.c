@@ -318,7 +318,7 @@ rules_by_name(void **state)
 } while (0)
 	REFUSED(verify, VERIFY_NONE);		/* with ech */
 	REFUSED(verify, VERIFY_HOST);
-	REFUSED(verify, VERIFY_HOST + 1);
+	REFUSED(verify, VERIFY_BY_PORT + 1);
 	REFUSED(ech, 2);
 	REFUSED(deny, 1);			/* with verify */
 	REFUSED(match.echo, 1);

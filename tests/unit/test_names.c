@@ -280,6 +280,54 @@ virtual_hosts(void **state)
 	policy_free(p);
 }
 
+/*
+ * What a rule does not say is a matter of each of its ports: a Host on 80, a server
+ * name on the others. A range that has 80 in it is no different.
+ */
+static void
+proof_by_port(void **state)
+{
+	static const char *const	ports[] = { "{ 80 443 }", "79-81 port tcp 443",
+					    "1-24 port tcp 26-443", "80 port tcp 443 "
+					    "ech allow" };
+	struct verdict			 v;
+	struct policy			*p;
+	char				 text[256];
+	size_t				 i;
+
+	(void)state;
+	for (i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+		snprintf(text, sizeof(text), HEAD "tenant t {\n\tallow to name "
+		    "\"a.example.com\" port tcp %s\n}\n", ports[i]);
+		p = law(text);
+		v = syn(p, PROTO_TCP, "203.0.114.1:80", "a.example.com");
+		assert_int_equal(v.peek, PEEK_PROOF);
+		assert_verdict(http(p, "203.0.114.1:80", "a.example.com",
+		    "a.example.com"), VERDICT_ALLOW, REASON_NONE);
+		assert_verdict(http(p, "203.0.114.1:80", "a.example.com",
+		    "b.example.com"), VERDICT_DENY, REASON_VHOST_MISMATCH);
+		assert_verdict(tls(p, "203.0.114.1:80", "a.example.com",
+		    "a.example.com", false), VERDICT_DENY,
+		    REASON_VHOST_UNPARSEABLE);
+		assert_verdict(tls(p, A443, "a.example.com", "a.example.com",
+		    false), VERDICT_ALLOW, REASON_NONE);
+		assert_verdict(http(p, A443, "a.example.com",
+		    "a.example.com"), VERDICT_DENY, REASON_SNI_UNPARSEABLE);
+		assert_int_equal(tls(p, A443, "a.example.com",
+		    "a.example.com", true).kind, i == 3 ? VERDICT_ALLOW :
+		    VERDICT_DENY);
+		policy_free(p);
+	}
+	/* what is written holds for all of them */
+	p = law(HEAD "tenant t {\n\tallow to name \"a.example.com\" port tcp "
+	    "{ 80 443 } verify sni\n}\n");
+	assert_verdict(tls(p, "203.0.114.1:80", "a.example.com",
+	    "a.example.com", false), VERDICT_ALLOW, REASON_NONE);
+	assert_verdict(http(p, "203.0.114.1:80", "a.example.com",
+	    "a.example.com"), VERDICT_DENY, REASON_SNI_UNPARSEABLE);
+	policy_free(p);
+}
+
 static void
 denied_names(void **state)
 {
@@ -865,6 +913,7 @@ main(void)
 		cmocka_unit_test(floored),
 		cmocka_unit_test(none_takes_away),
 		cmocka_unit_test(virtual_hosts),
+		cmocka_unit_test(proof_by_port),
 		cmocka_unit_test(denied_names),
 		cmocka_unit_test(under_audit),
 		cmocka_unit_test(looked_at),

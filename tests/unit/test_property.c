@@ -519,7 +519,8 @@ check_allowed_name(const struct model *m, const struct policy_query *q,
 	if (verify && s != NULL) {
 		assert_int_equal(s->what, SHOWN_NAME);
 		assert_true(!s->ech || r->ech);
-		assert_int_equal(s->kind, r->verify == VERIFY_SNI ? PEEK_TLS :
+		assert_int_equal(s->kind, (r->verify_at.line != 0 ?
+		    r->verify == VERIFY_SNI : q->dst.port != 80) ? PEEK_TLS :
 		    PEEK_HTTP);
 	}
 }
