@@ -48,10 +48,11 @@ unsigned int name_labels(const struct name *);
 enum name_wild {
 	NAME_EXACT,
 	NAME_ONE,		/* "*.base": exactly one label more */
-	NAME_MANY		/* "**.base": one or more labels more */
+	NAME_MANY,		/* "**.base": one or more labels more */
+	NAME_TREE		/* "+.base": the base itself, and all below it */
 };
 
-/* Matches label by label; a wildcard never matches its base itself. */
+/* Matches label by label; only a tree matches its base itself. */
 bool	name_matches(const struct name *, enum name_wild,
 	    const struct name *base);
 

@@ -142,6 +142,7 @@ struct policy_query {
 	const struct name *const *bound;
 	size_t		nbound;
 	bool		lapsed;		/* a pin to dst has run out */
+	uint64_t	now;		/* s since 1970, UTC: which rules have ended */
 	const struct policy_shown *shown;	/* NULL: nothing was asked for yet */
 };
 
@@ -193,7 +194,7 @@ struct name_verdict {
 	bool		counted;	/* by a wildcard or `any`: the budget of names */
 };
 struct name_verdict policy_name(const struct policy *, unsigned int tenant,
-	    const struct name *);
+	    const struct name *, uint64_t now);
 
 /*
  * True if the floor (the host's own addresses included: `own` as in a query)
@@ -213,5 +214,13 @@ int	policy_host(const struct policy *, const struct name *,
 /* "label" or 8 hex digits, and "file:line"; "" for POLICY_NO_RULE. */
 const char *policy_rule_id(const struct policy *, uint32_t rule);
 const char *policy_rule_loc(const struct policy *, uint32_t rule);
+/* `ticket "..."', or "". */
+#define TICKET_MAX		128	/* with the NUL */
+const char *policy_rule_ticket(const struct policy *, uint32_t rule);
+/* `until': the second from which on the rule allows nothing; 0 = it has none. */
+uint64_t policy_rule_until(const struct policy *, uint32_t rule);
+/* The next of those after `now' among a tenant's rules, or 0. */
+uint64_t policy_expiry(const struct policy *, unsigned int tenant,
+	    uint64_t now);
 
 #endif

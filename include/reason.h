@@ -12,6 +12,7 @@ enum reason {
 	/* the policy's */
 	REASON_DEFAULT_DENY,
 	REASON_DENY_RULE,
+	REASON_RULE_EXPIRED,	/* an allow fits, and its `until' has come */
 	REASON_FLOOR_SPECIAL,
 	REASON_FLOOR_METADATA,
 	REASON_FLOOR_LOCAL,

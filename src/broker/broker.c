@@ -86,6 +86,7 @@ broker_new(struct event_base *base, int keeper, struct policy *policy,
 	    broker_watch);
 	if ((b->changes = changes_new(b)) == NULL)
 		fatal("netlink");
+	b->expiry = expiry_new(b);
 	b->childlog = childlog_new(base);
 	b->keeper = keeper_open(b, keeper);
 	if (b->childlog == NULL || b->keeper == NULL)
@@ -330,6 +331,7 @@ broker_free(struct broker *b)
 	event_free(b->holding);
 	event_free(b->watching);
 	changes_free(b->changes);
+	expiry_free(b->expiry);
 	childlog_free(b->childlog);
 	chan_free(b->keeper);
 	audit_free(b->audit);

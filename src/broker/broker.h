@@ -224,6 +224,7 @@ struct guest {
 struct audit;
 struct changes;
 struct childlog;
+struct expiry;
 struct inspector;
 struct resolver;
 
@@ -248,6 +249,7 @@ struct broker {
 	struct route	 route;
 	bool		route_warned;
 	struct changes	*changes;
+	struct expiry	*expiry;
 	struct flow_list walk;		/* all flows; those not yet in this round first */
 	uint32_t	round;
 	struct audit	*audit;
@@ -339,7 +341,13 @@ bool	host_clear(const struct flow *);
 
 /* changes.c */
 struct changes *changes_new(struct broker *);	/* NULL: errno */
+void	changes_look(struct changes *);	/* as if there had been one */
 void	changes_free(struct changes *);
+
+/* expiry.c */
+struct expiry *expiry_new(struct broker *);
+void	expiry_free(struct expiry *);
+uint64_t wall_seconds(void);		/* since 1970, UTC */
 
 /* connect.c */
 int	connect_socket(uint32_t proto, const struct endpoint *dial);
@@ -438,6 +446,7 @@ void	ledger_ready(struct flow *);
 void	ledger_failed(struct flow *, enum reason, enum deny_code, int error);
 void	ledger_durable(struct flow *);
 bool	ledger_release(struct flow *);
+bool	ledger_expired(const struct flow *);
 bool	ledger_watched(struct flow *);	/* false: it is refused, and gone */
 void	ledger_unwatch(struct flow *);
 void	ledger_granted(struct flow *);

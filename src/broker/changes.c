@@ -10,6 +10,8 @@
  * In round and pause nothing is read of what changes: the kernel drops it cheaply,
  * and says that it did.
  *
+ * A rule that ends is a change like them (expiry.c).
+ *
  * Trusts: the kernel. Must not: miss a change; which one it was does not matter.
  */
 #include <sys/socket.h>
@@ -47,8 +49,12 @@ struct changes {
 static void
 look_at(struct flow *f)
 {
-	if (f->state != FLOW_REVOKED && !host_clear(f))
+	if (f->state == FLOW_REVOKED)
+		return;
+	if (!host_clear(f))
 		ledger_revoke(f, REASON_FLOOR_LOCAL);
+	else if (ledger_expired(f))
+		ledger_revoke(f, REASON_RULE_EXPIRED);
 }
 
 /* True: all flows have been looked at. */
@@ -111,6 +117,12 @@ changed(struct changes *c, uint64_t spent)
 	c->stale = true;
 	if (!event_pending(c->turn, EV_TIMEOUT, NULL))
 		begin(c, spent);
+}
+
+void
+changes_look(struct changes *c)
+{
+	changed(c, 0);
 }
 
 /*

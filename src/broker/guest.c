@@ -252,6 +252,7 @@ guest_decide(const struct guest *g, uint32_t proto,
 	q.nbound = bound->n;
 	q.lapsed = bound->lapsed;
 	q.shown = shown;
+	q.now = wall_seconds();
 	return policy_decide(b->policy, &q);
 }
 

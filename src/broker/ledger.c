@@ -487,6 +487,17 @@ ledger_release(struct flow *f)
 	return false;
 }
 
+/* The rule that let it through has ended, and no other one does. */
+bool
+ledger_expired(const struct flow *f)
+{
+	uint64_t	until = policy_rule_until(f->guest->broker->policy,
+			    f->rule);
+
+	return until != 0 && f->verdict == VERDICT_ALLOW &&
+	    until <= wall_seconds() && judge_again(f).kind == VERDICT_DENY;
+}
+
 /* The fd is on its way, and watched. */
 void
 ledger_granted(struct flow *f)

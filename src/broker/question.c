@@ -81,7 +81,8 @@ judge(struct question *q, bool *counted)
 	if (!budget_rate(g->budget, mono_now()) ||
 	    g->nquestions > QUESTIONS_MAX)
 		return REASON_DNS_BUDGET;
-	v = policy_name(g->broker->policy, g->broker->tenant, &q->name);
+	v = policy_name(g->broker->policy, g->broker->tenant, &q->name,
+	    wall_seconds());
 	q->verdict = v.kind;
 	q->reason = v.reason;
 	q->rule = v.rule;

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "grammar.h"
 #include "log.h"
@@ -71,7 +72,8 @@ check_compiled(const struct model *m, const char *path, bool quiet)
 static int
 check_file(const char *path, bool print, bool quiet)
 {
-	struct grammar_sink	 sink = { .line = line_to_stderr };
+	struct grammar_sink	 sink = { .line = line_to_stderr,
+				    .now = (uint64_t)time(NULL) };
 	struct model		*m = grammar_parse(path, &sink);
 	char			*text;
 	int			 status;

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli.h"
 #include "explain.h"
@@ -173,7 +174,8 @@ ask(const struct policy *p, const struct model *m, struct question *q)
 static int
 explain(struct question *q)
 {
-	struct grammar_sink	 sink = { .line = line_to_stderr };
+	struct grammar_sink	 sink = { .line = line_to_stderr,
+				    .now = q->query.now };
 	struct model		*m = grammar_parse(q->path, &sink);
 	struct policy		*p = NULL;
 	char			 err[128] = "it is larger than 64 MiB";
@@ -223,6 +225,21 @@ parse_shown(struct question *q, int c, const char *arg)
 	return 0;
 }
 
+/* On that day, or at that moment: `until' takes the same words. */
+static int
+parse_date(struct question *q, const char *text)
+{
+	uint64_t	end;
+
+	if (!date_parse(text, &end)) {
+		fprintf(stderr, "explain: --at %s: want a day, as 2027-01-31, or "
+		    "a moment in UTC, as 2027-01-31T18:00:00Z\n", text);
+		return -1;
+	}
+	q->query.now = strchr(text, ':') != NULL ? end : end - 1;
+	return 0;
+}
+
 static int
 parse_options(struct question *q, int argc, char **argv)
 {
@@ -233,6 +250,7 @@ parse_options(struct question *q, int argc, char **argv)
 		{ "nothing", no_argument, NULL, '0' },
 		{ "undecided", no_argument, NULL, 'u' },
 		{ "ech", no_argument, NULL, 'e' },
+		{ "at", required_argument, NULL, 'a' },
 		{ NULL, 0, NULL, 0 } };
 	int				c;
 
@@ -240,9 +258,11 @@ parse_options(struct question *q, int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (c == 'e')
 			q->flight.ech = true;
+		else if (c == 'a' && parse_date(q, optarg) == 0)
+			continue;
 		else if (c == 'n' && q->nnames < EXPLAIN_NAMES)
 			q->name[q->nnames++] = optarg;
-		else if (c == 'n' || c == '?' || parse_shown(q, c, optarg) == -1)
+		else if (c == 'n' || c == 'a' || c == '?' || parse_shown(q, c, optarg) == -1)
 			return -1;
 	}
 	/* ECH stands in a ClientHello, and a flight is TCP's */
@@ -287,6 +307,7 @@ cmd_explain(int argc, char **argv)
 
 	memset(&q, 0, sizeof(q));
 	q.route.fd = -1;
+	q.query.now = (uint64_t)time(NULL);
 	if (parse_options(&q, argc, argv) == -1)
 		return usage();
 	argv += optind;

@@ -97,7 +97,8 @@ show_names(const struct policy *p, const struct question *q)
 
 	for (i = 0; i < q->query.nbound; i++) {
 		const struct name	 *n = q->query.bound[i];
-		struct name_verdict	  v = policy_name(p, q->query.tenant, n);
+		struct name_verdict	  v = policy_name(p, q->query.tenant, n,
+					      q->query.now);
 
 		printf("name       %s leads to this address%s", n->text,
 		    v.kind != VERDICT_DENY ? "" : " (but it does not resolve: ");
@@ -296,7 +297,8 @@ int
 explain_name(const struct policy *p, const struct model *m, struct question *q)
 {
 	const struct name	*n = q->query.bound[0];
-	struct name_verdict	 v = policy_name(p, q->query.tenant, n);
+	struct name_verdict	 v = policy_name(p, q->query.tenant, n,
+				    q->query.now);
 
 	printf("name       %s\n", n->text);
 	show_rule(p, m, v.kind == VERDICT_ALLOW ? "allow" :

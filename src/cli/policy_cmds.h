@@ -15,8 +15,8 @@
 #define CHECK_USAGE	"check [-npq] FILE"
 #define EXPLAIN_USAGE	"explain FILE TENANT tcp|udp|icmp ADDRESS[:PORT] "	\
 			"[--name NAME]... [--sni NAME [--ech] | --host NAME | " \
-			"--nothing | --undecided]"
-#define EXPLAIN_DNS_USAGE "explain FILE TENANT dns NAME"
+			"--nothing | --undecided] [--at DATE]"
+#define EXPLAIN_DNS_USAGE "explain FILE TENANT dns NAME [--at DATE]"
 
 /* argv[0] is the command's name. Return the exit status. */
 int	cmd_check(int argc, char **argv);

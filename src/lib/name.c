@@ -169,7 +169,7 @@ name_matches(const struct name *n, enum name_wild wild,
 {
 	size_t	more;
 
-	if (wild == NAME_EXACT)
+	if (wild == NAME_EXACT || (wild == NAME_TREE && name_equal(n, base)))
 		return name_equal(n, base);
 	if (base->len == 0 || n->len < base->len + 2)
 		return false;
@@ -177,6 +177,6 @@ name_matches(const struct name *n, enum name_wild wild,
 	if (n->text[more] != '.' ||
 	    memcmp(n->text + more + 1, base->text, base->len) != 0)
 		return false;
-	return wild == NAME_MANY ||
+	return wild == NAME_MANY || wild == NAME_TREE ||
 	    memchr(n->text, '.', more) == NULL;
 }

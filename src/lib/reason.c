@@ -12,6 +12,7 @@ static const char *const names[] = {
 	[REASON_NONE] = "none",
 	[REASON_DEFAULT_DENY] = "default-deny",
 	[REASON_DENY_RULE] = "deny-rule",
+	[REASON_RULE_EXPIRED] = "rule-expired",
 	[REASON_FLOOR_SPECIAL] = "floor-special",
 	[REASON_FLOOR_METADATA] = "floor-metadata",
 	[REASON_FLOOR_LOCAL] = "floor-local",

@@ -300,7 +300,8 @@ law_judge(const struct policy *p, const struct policy_query *q,
 	memset(j, 0, sizeof(*j));
 	j->service = j->lifted = j->lifted_port = BLOB_NONE;
 	j->row.deny = j->row.watch = j->row.shown_deny = j->row.barred =
-	    j->row.plain = j->row.proving = j->row.proved = POLICY_NO_RULE;
+	    j->row.plain = j->row.proving = j->row.proved =
+	    j->row.expired = POLICY_NO_RULE;
 	j->all = j->row;
 	j->verdict.rule = POLICY_NO_RULE;
 	deny(j, REASON_FLOOR_SPECIAL);

@@ -36,6 +36,7 @@ struct grammar_sink {
 	void	(*file)(void *arg, const char *path, uint64_t dev, uint64_t ino);
 	void	*arg;
 	bool	 quiet;				/* warnings are only counted */
+	uint64_t now;		/* s since 1970, for what ends soon; 0: nobody asks */
 	unsigned int errors, warnings;		/* counted here */
 };
 

@@ -145,6 +145,9 @@ law_reason(const struct row *r, const struct policy_shown *s, uint32_t *rule)
 		*rule = earlier(*rule, r->shown_deny);
 	if (*rule != POLICY_NO_RULE)
 		return REASON_DENY_RULE;
+	*rule = r->expired;
+	if (*rule != POLICY_NO_RULE)
+		return REASON_RULE_EXPIRED;
 	if (s == NULL || (r->plain == POLICY_NO_RULE &&
 	    r->proving == POLICY_NO_RULE))
 		return REASON_NONE;

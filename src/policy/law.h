@@ -66,8 +66,10 @@ struct blob_rule {
 	uint32_t	mode;			/* enum blob_mode */
 	uint32_t	verify;			/* enum verify: see match_verify() */
 	uint32_t	ech;			/* 1: may be offered */
+	uint32_t	ticket;			/* of text, or BLOB_NONE */
+	uint32_t	until[2];		/* policy_rule_until(): low half first */
 };
-static_assert(sizeof(struct blob_rule) == 72, "blob_rule");
+static_assert(sizeof(struct blob_rule) == 84, "blob_rule");
 
 struct blob_except {
 	struct blob_match match;
@@ -190,6 +192,8 @@ bool	match_names(const struct policy *, const struct blob_match *,
 /* By an entry that is no wildcard. */
 bool	match_exactly(const struct policy *, const struct blob_match *,
 	    const struct name *);
+/* Its `until' has come. */
+bool	match_expired(const struct blob_rule *, uint64_t now);
 /* It was written without ports: every port of every protocol. */
 bool	match_all_ports(const struct policy *, const struct blob_match *);
 /* What an allow by name wants of a TCP flow to this port; never VERIFY_BY_PORT. */
@@ -207,6 +211,7 @@ struct row {
 	uint32_t	plain;		/* allow: nothing has to be shown */
 	uint32_t	proving;	/* allow: of a live name, if that is shown */
 	uint32_t	proved;		/* allow: it is */
+	uint32_t	expired;	/* allow: plain or proving, or proved, but for its end */
 	bool		proving_sni, proving_host;	/* what a proving one wants */
 	bool		ech_stops;	/* one of those by SNI bears no ECH */
 };

@@ -215,7 +215,10 @@ check_rules(const struct policy *p, const struct check *c)
 		    check_by_name(p, r, c) == -1)
 			return -1;
 		if (r->deny > 1 || r->mode > MODE_AUDIT ||
-		    !text_ok(p, r->id, RULE_MAX))
+		    !text_ok(p, r->id, RULE_MAX) ||
+		    (r->ticket != BLOB_NONE && !text_ok(p, r->ticket,
+		    TICKET_MAX)) || (r->deny != 0 &&
+		    (r->until[0] != 0 || r->until[1] != 0)))
 			return bad(c, "a rule has an unknown value");
 		memcpy(&off, p->loc + i * sizeof(off), sizeof(off));
 		if (off >= p->loctextlen ||
@@ -334,10 +337,10 @@ check_names(struct policy *p, const struct check *c)
 
 	for (i = 0; i < p->head->names; i++) {
 		n = &p->name[i];
-		if (n->wild > NAME_MANY || !name_valid(&n->base))
+		if (n->wild > NAME_TREE || !name_valid(&n->base))
 			return bad(c, "a name is none");
 		labels = name_labels(&n->base);
-		if (n->wild == NAME_MANY && labels > p->deepest)
+		if (n->wild >= NAME_MANY && labels > p->deepest)
 			p->deepest = labels;
 	}
 	return 0;
@@ -491,6 +494,35 @@ const char *
 policy_rule_id(const struct policy *p, uint32_t rule)
 {
 	return rule < p->head->rules ? p->text + p->rule[rule].id : "";
+}
+
+const char *
+policy_rule_ticket(const struct policy *p, uint32_t rule)
+{
+	return rule < p->head->rules && p->rule[rule].ticket != BLOB_NONE ?
+	    p->text + p->rule[rule].ticket : "";
+}
+
+uint64_t
+policy_rule_until(const struct policy *p, uint32_t rule)
+{
+	return rule >= p->head->rules ? 0 :
+	    (uint64_t)p->rule[rule].until[1] << 32 | p->rule[rule].until[0];
+}
+
+uint64_t
+policy_expiry(const struct policy *p, unsigned int tenant, uint64_t now)
+{
+	const struct blob_tenant	*t = &p->tenant[tenant];
+	uint64_t			 next = 0, until;
+	uint32_t			 i;
+
+	for (i = t->rule; i < t->rule + t->nrules; i++) {
+		until = policy_rule_until(p, i);
+		if (until > now && (next == 0 || until < next))
+			next = until;
+	}
+	return next;
 }
 
 const char *

@@ -105,6 +105,14 @@ match_audited(const struct blob_tenant *t, const struct blob_rule *r)
 	return (r->mode == MODE_INHERIT ? t->mode : r->mode) == MODE_AUDIT;
 }
 
+bool
+match_expired(const struct blob_rule *r, uint64_t now)
+{
+	uint64_t	until = (uint64_t)r->until[1] << 32 | r->until[0];
+
+	return until != 0 && now >= until;
+}
+
 /* ---- names ------------------------------------------------------------------ */
 
 /* Exact names first, then each kind of wildcard. */
@@ -149,8 +157,8 @@ has_name(const struct policy *p, uint32_t first, uint32_t n, uint32_t wild,
 }
 
 /*
- * From the last label towards `from`, and no further than the longest "**." of
- * the policy: how many labels there are is for a guest to choose.
+ * From the last label towards `from`, and no further than the longest "**." or "+."
+ * of the policy: how many labels there are is for a guest to choose.
  */
 static bool
 has_above(const struct policy *p, uint32_t first, uint32_t n,
@@ -159,12 +167,13 @@ has_above(const struct policy *p, uint32_t first, uint32_t n,
 	const char	*at = end + 1;
 	uint32_t	 labels;
 
-	if (p->name[first + n - 1].wild != NAME_MANY)
+	if (p->name[first + n - 1].wild < NAME_MANY)
 		return false;
 	for (labels = 0; labels < p->deepest && at > from; labels++) {
 		for (at--; at > from && at[-1] != '.'; at--)
 			;
-		if (has_name(p, first, n, NAME_MANY, at, end))
+		if (has_name(p, first, n, NAME_MANY, at, end) ||
+		    has_name(p, first, n, NAME_TREE, at, end))
 			return true;
 	}
 	return false;
@@ -186,6 +195,8 @@ in_names(const struct policy *p, uint32_t first, uint32_t n,
 		return true;
 	if (p->name[first + n - 1].wild == NAME_EXACT)
 		return false;	/* wildcards are the last ones */
+	if (has_name(p, first, n, NAME_TREE, name->text, end))
+		return true;
 	if ((dot = memchr(name->text, '.', name->len)) == NULL)
 		return false;
 	return has_name(p, first, n, NAME_ONE, dot + 1, end) ||
@@ -205,7 +216,9 @@ bool
 match_exactly(const struct policy *p, const struct blob_match *m,
     const struct name *name)
 {
+	const char	*end = name->text + name->len;
+
 	return match_names(p, m, name) &&
-	    has_name(p, m->name, m->nnames, NAME_EXACT, name->text,
-	    name->text + name->len);
+	    (has_name(p, m->name, m->nnames, NAME_EXACT, name->text, end) ||
+	    has_name(p, m->name, m->nnames, NAME_TREE, name->text, end));
 }

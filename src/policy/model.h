@@ -66,6 +66,9 @@ struct rule {
 	uint32_t	verify;		/* enum verify; see `verify_at` */
 	bool		ech;		/* may be offered */
 	struct where	verify_at, ech_at;	/* line 0: not written */
+	const char	*ticket, *note;	/* or NULL */
+	uint64_t	until;		/* s since 1970: it has ended; 0: no end */
+	struct where	until_at;
 };
 
 struct tenant {
@@ -155,6 +158,11 @@ int	model_find_table(const struct model *, const char *);
 int	model_find_limits(const struct model *, const char *);
 int	model_find_service(const struct model *, const char *);
 int	model_find_macro(const struct model *, const char *);
+
+/* attributes.c: `until', as a policy has it */
+#define DATE_STRLEN	24
+bool	date_parse(const char *, uint64_t *until);
+const char *date_print(uint64_t until, char buf[DATE_STRLEN]);
 
 /* print.c: text that grows */
 struct text {

@@ -128,6 +128,7 @@ allows_port(const struct policy *p, const struct policy_query *q,
 		const struct blob_rule *r = &p->rule[i];
 
 		if (r->deny == 0 && r->match.kind == KIND_NAME &&
+		    !match_expired(r, q->now) &&
 		    match_ports(p, &r->match, proto, q->dst.port) &&
 		    (!bound || names_some(p, q, &r->match, any_is_good, NULL)))
 			return true;
@@ -159,13 +160,13 @@ stops(const struct policy *p, const struct blob_rule *r, const struct name *name
 
 /* The rules that speak first about a name; an exact one before a wildcard. */
 struct speakers {
-	uint32_t	deny, audited, allow;
+	uint32_t	deny, audited, allow, expired;
 	bool		exact;
 };
 
 static void
 find_speakers(const struct policy *p, const struct blob_tenant *t,
-    const struct name *name, struct speakers *s)
+    const struct name *name, uint64_t now, struct speakers *s)
 {
 	uint32_t	i, *slot;
 
@@ -176,6 +177,11 @@ find_speakers(const struct policy *p, const struct blob_tenant *t,
 			slot = match_audited(t, r) ? &s->audited : &s->deny;
 			if (*slot == POLICY_NO_RULE && stops(p, r, name))
 				*slot = i;
+		} else if (match_expired(r, now)) {
+			if (s->expired == POLICY_NO_RULE &&
+			    (r->match.kind == KIND_ANY ||
+			    match_names(p, &r->match, name)))
+				s->expired = i;
 		} else if (!s->exact && match_exactly(p, &r->match, name)) {
 			s->allow = i;
 			s->exact = true;
@@ -186,12 +192,20 @@ find_speakers(const struct policy *p, const struct blob_tenant *t,
 	}
 }
 
+static enum reason
+not_allowed(const struct speakers *s, uint32_t *rule)
+{
+	*rule = s->expired;
+	return *rule == POLICY_NO_RULE ? REASON_NAME_NOT_ALLOWED :
+	    REASON_RULE_EXPIRED;
+}
+
 struct name_verdict
 policy_name(const struct policy *p, unsigned int tenant,
-    const struct name *name)
+    const struct name *name, uint64_t now)
 {
 	struct speakers		 s = { POLICY_NO_RULE, POLICY_NO_RULE,
-				    POLICY_NO_RULE, false };
+				    POLICY_NO_RULE, POLICY_NO_RULE, false };
 	struct name_verdict	 v = { VERDICT_DENY, REASON_NAME_INVALID,
 				    POLICY_NO_RULE, false };
 	const struct blob_tenant *t;
@@ -199,20 +213,20 @@ policy_name(const struct policy *p, unsigned int tenant,
 	if (tenant >= p->head->tenants || !name_valid(name))
 		return v;
 	t = &p->tenant[tenant];
-	find_speakers(p, t, name, &s);
+	find_speakers(p, t, name, now, &s);
 	v.counted = !s.exact;
 	if (s.deny != POLICY_NO_RULE) {
 		v.reason = REASON_DENY_RULE;
 		v.rule = s.deny;
 	} else if (s.allow == POLICY_NO_RULE && t->mode != MODE_AUDIT) {
-		v.reason = REASON_NAME_NOT_ALLOWED;
+		v.reason = not_allowed(&s, &v.rule);
 	} else if (s.audited != POLICY_NO_RULE) {
 		v.kind = VERDICT_AUDIT_DENY;
 		v.reason = REASON_DENY_RULE;
 		v.rule = s.audited;
 	} else if (s.allow == POLICY_NO_RULE) {
 		v.kind = VERDICT_AUDIT_DENY;
-		v.reason = REASON_NAME_NOT_ALLOWED;
+		v.reason = not_allowed(&s, &v.rule);
 	} else {
 		v.kind = VERDICT_ALLOW;
 		v.reason = REASON_NONE;

@@ -75,14 +75,14 @@ marked(const char *text, struct where at, bool table)
 %token ICMP "icmp" IDLE "idle" INCLUDE "include"
 %token KEEP "keep" KERNEL_MEMORY "kernel-memory" LABEL "label"
 %token LIFETIME "lifetime" LIMITS "limits" MODE "mode" NAME "name"
-%token NAMES "names" NET "net" ON_FAILURE "on-failure"
+%token NAMES "names" NET "net" NOTE "note" ON_FAILURE "on-failure"
 %token OWN_ADDRESSES "own-addresses" PENDING "pending"
 %token PENDING_DST "pending-per-destination" PER "per" PIN "pin" POLICY "policy"
 %token PORT "port" RATE "rate" RESOLVER "resolver" ROTATE "rotate"
 %token SEARCH "search"
 %token TABLE "table" TCP "tcp" TENANT "tenant" TICKET "ticket" TO "to"
 %token UDP "udp" UNPROVEN "unproven" UNPROVEN_DST "unproven-per-destination"
-%token UPSTREAM "upstream" VERIFY "verify" VERSION "version"
+%token UNTIL "until" UPSTREAM "upstream" VERIFY "verify" VERSION "version"
 /* which file is read; the lexer gives one of them first */
 %token MAIN "a policy" INCLUDED "an included file"
 
@@ -354,6 +354,9 @@ clauses		: %empty
 		| clauses port_clause		{ build_services(p, &p->rule->services, $2); }
 		| clauses VERIFY verify		{ build_verify(p, p->rule, &@2, &$3); }
 		| clauses ECH ech		{ build_ech(p, p->rule, &@2, $3 != 0); }
+		| clauses TICKET string		{ build_ticket(p, p->rule, &$3); }
+		| clauses UNTIL word		{ build_until(p, p->rule, &@2, &$3); }
+		| clauses NOTE string		{ build_note(p, p->rule, &$3); }
 		;
 verify		: word
 		| HOST				{ $$ = item("host", @1); }
@@ -450,6 +453,8 @@ word_means(int before)
 	case KERNEL_MEMORY:
 	case ROTATE:
 		return "a size, as 256M";
+	case UNTIL:
+		return "a date, as 2027-01-31";
 	case VERSION:
 		return "1";
 	case LBRACE:

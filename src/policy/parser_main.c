@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -80,7 +81,8 @@ parse(const char *path, bool quiet)
 {
 	struct grammar_sink	 sink = { .line = line_to_log,
 				    .dirs = lock_dirs, .file = name_file,
-				    .quiet = quiet };
+				    .quiet = quiet,
+				    .now = (uint64_t)time(NULL) };
 	struct model		*m;
 	size_t			 len;
 	void			*blob;

@@ -184,7 +184,8 @@ parse_text(struct parse *p, const struct item *w, const char *text,
 int
 pattern_name(struct parse *p, const struct item *w, struct name *out)
 {
-	if (strncmp(w->text, "*.", 2) != 0 && strncmp(w->text, "**.", 3) != 0)
+	if (strncmp(w->text, "*.", 2) != 0 && strncmp(w->text, "**.", 3) != 0 &&
+	    strncmp(w->text, "+.", 2) != 0)
 		return parse_text(p, w, w->text, out);
 	report_error(p, &w->at, "\"%.64s\" stands for many names, and this is the "
 	    "place of one", w->text);
@@ -214,6 +215,9 @@ pattern_parse(struct parse *p, const struct item *w, struct blob_name *out)
 	} else if (strncmp(text, "*.", 2) == 0) {
 		out->wild = NAME_ONE;
 		text += 2;
+	} else if (strncmp(text, "+.", 2) == 0) {
+		out->wild = NAME_TREE;
+		text += 2;
 	}
 	return parse_text(p, w, text, &out->base);
 }
@@ -221,7 +225,7 @@ pattern_parse(struct parse *p, const struct item *w, struct blob_name *out)
 const char *
 pattern_print(const struct blob_name *n, char buf[PATTERN_STRLEN])
 {
-	static const char *const	before[] = { "", "*.", "**." };
+	static const char *const	before[] = { "", "*.", "**.", "+." };
 	size_t				len = strlen(before[n->wild]);
 
 	memcpy(buf, before[n->wild], len);

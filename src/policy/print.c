@@ -174,6 +174,7 @@ static void
 print_some(struct text *t, const struct rule *r, size_t most)
 {
 	bool	named = r->dest.kind == KIND_NAME && !r->deny;
+	char	buf[DATE_STRLEN];
 
 	text_add(t, "%s to ", r->deny ? "deny" : "allow");
 	print_dest(t, &r->dest, most);
@@ -185,6 +186,8 @@ print_some(struct text *t, const struct rule *r, size_t most)
 	if (r->mode != MODE_INHERIT)
 		text_add(t, " mode %s", r->mode == MODE_AUDIT ? "audit" :
 		    "enforce");
+	if (r->until != 0)
+		text_add(t, " until %s", date_print(r->until, buf));
 }
 
 void
@@ -347,6 +350,10 @@ print_tenant(struct text *t, const struct tenant *tenant)
 		print_rule(t, &tenant->rule.v[i]);
 		if (tenant->rule.v[i].label != NULL)
 			text_add(t, " label \"%s\"", tenant->rule.v[i].label);
+		if (tenant->rule.v[i].ticket != NULL)
+			text_add(t, " ticket \"%s\"", tenant->rule.v[i].ticket);
+		if (tenant->rule.v[i].note != NULL)
+			text_add(t, " note \"%s\"", tenant->rule.v[i].note);
 		text_add(t, "\n");
 	}
 	text_add(t, "}\n");

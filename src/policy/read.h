@@ -152,6 +152,13 @@ void	build_pin(struct parse *, const struct items *);
 void	build_search(struct parse *, const struct item *);
 void	build_resolver_end(struct parse *, const struct where *);
 
+/* attributes.c: ticket, note and until */
+void	build_ticket(struct parse *, struct rule *, const struct item *);
+void	build_note(struct parse *, struct rule *, const struct item *);
+void	build_until(struct parse *, struct rule *, const struct where *,
+	    const struct item *);
+void	review_until(struct parse *, const struct rule *);
+
 enum setting { SET_CONNS, SET_PENDING, SET_PENDING_DST, SET_UNPROVEN,
 	SET_UNPROVEN_DST, SET_RATE, SET_BURST, SET_IDLE, SET_HALF_CLOSED,
 	SET_LIFETIME, SET_DNS, SET_DNS_BURST, SET_NAMES,

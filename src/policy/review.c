@@ -546,6 +546,7 @@ review(struct parse *p)
 
 		for (k = 0; k < t->rule.n; k++) {
 			check_labels(p, t, k);
+			review_until(p, &t->rule.v[k]);
 			if (t->rule.v[k].dest.kind == KIND_NAME)
 				review_name_rule(p, (uint32_t)i, &t->rule.v[k]);
 			if (t->rule.v[k].deny ||

@@ -82,12 +82,14 @@ share_services(const struct services *a, const struct services *b)
 static bool
 pattern_covers(const struct blob_name *outer, const struct blob_name *inner)
 {
+	bool	deep = outer->wild == NAME_MANY || outer->wild == NAME_TREE;
+
 	if (inner->wild == NAME_EXACT)
 		return name_matches(&inner->base, outer->wild, &outer->base);
-	return (outer->wild == inner->wild || outer->wild == NAME_MANY) &&
-	    (name_equal(&outer->base, &inner->base) ||
-	    (outer->wild == NAME_MANY &&
-	    name_matches(&inner->base, NAME_MANY, &outer->base)));
+	if (name_equal(&outer->base, &inner->base))
+		return outer->wild == inner->wild || outer->wild == NAME_TREE ||
+		    (deep && inner->wild == NAME_ONE);
+	return deep && name_matches(&inner->base, NAME_MANY, &outer->base);
 }
 
 static const struct pattern *

@@ -138,16 +138,22 @@ add_allow(const struct policy *p, const struct policy_query *q,
 {
 	const struct blob_rule	*rule = &p->rule[i];
 	enum verify		 verify = match_verify(rule, q->dst.port);
+	bool			 expired = match_expired(rule, q->now);
 
 	if (rule->match.kind != KIND_NAME) {
 		if (allow_matches(p, &rule->match, j))
-			first(&r->plain, i);
+			first(expired ? &r->expired : &r->plain, i);
 		return;
 	}
 	if (j->gateway || !has_live_name(p, q, all, &rule->match, r))
 		return;
 	if (verify == VERIFY_NONE || q->proto != PROTO_TCP) {
-		first(&r->plain, i);
+		first(expired ? &r->expired : &r->plain, i);
+		return;
+	}
+	if (expired) {		/* looked at if others are, too */
+		if (q->shown == NULL || is_proved(p, q, all, rule, r))
+			first(&r->expired, i);
 		return;
 	}
 	first(&r->proving, i);
@@ -168,7 +174,7 @@ row_fill(const struct policy *p, const struct policy_query *q,
 	*r = (struct row){ .deny = POLICY_NO_RULE, .watch = POLICY_NO_RULE,
 	    .shown_deny = POLICY_NO_RULE, .barred = POLICY_NO_RULE,
 	    .plain = POLICY_NO_RULE, .proving = POLICY_NO_RULE,
-	    .proved = POLICY_NO_RULE };
+	    .proved = POLICY_NO_RULE, .expired = POLICY_NO_RULE };
 	for (i = t->rule; i < end; i++)
 		if (p->rule[i].deny != 0 &&
 		    (all || !match_audited(t, &p->rule[i])) &&

@@ -81,7 +81,7 @@ ask_names(const struct policy *p, const char *text)
 	if (n > ANSWER_MAX || endpoint_parse("203.0.114.9:443", &q.dst) == -1)
 		abort();
 	for (; q.tenant < policy_tenants(p) && q.tenant < 64; q.tenant++) {
-		v = policy_name(p, q.tenant, &a);
+		v = policy_name(p, q.tenant, &a, 0);
 		if (v.kind == VERDICT_ALLOW && (policy_needs(p, q.tenant) &
 		    NEEDS_RESOLVER) == 0)
 			abort();

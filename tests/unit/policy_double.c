@@ -262,6 +262,23 @@ policy_rule_id(const struct policy *p, uint32_t rule)
 	return rule == POLICY_NO_RULE ? "" : rule == 1 ? "no" : "yes";
 }
 
+uint64_t
+policy_rule_until(const struct policy *p, uint32_t rule)
+{
+	(void)p;
+	(void)rule;
+	return 0;
+}
+
+uint64_t
+policy_expiry(const struct policy *p, unsigned int tenant, uint64_t now)
+{
+	(void)p;
+	(void)tenant;
+	(void)now;
+	return 0;
+}
+
 const char *
 policy_rule_loc(const struct policy *p, uint32_t rule)
 {
@@ -293,12 +310,13 @@ below(const struct name *n, const char *base)
 
 struct name_verdict
 policy_name(const struct policy *p, unsigned int tenant,
-    const struct name *n)
+    const struct name *n, uint64_t now)
 {
 	struct name_verdict	v = { VERDICT_ALLOW, REASON_NONE, 0, false };
 
 	(void)p;
 	(void)tenant;
+	(void)now;
 	v.counted = below(n, "wild.test");
 	if (is(n, "stop.test"))
 		v = (struct name_verdict){ VERDICT_DENY, REASON_DENY_RULE, 1,

@@ -30,7 +30,7 @@ random_name(char *text, unsigned int labels)
 static void
 random_list(char *text, unsigned int n)
 {
-	static const char *const	wild[] = { "", "", "", "*.", "**." };
+	static const char *const	wild[] = { "", "", "+.", "*.", "**." };
 	char				one[160], name[128];
 	size_t				len = 0;
 

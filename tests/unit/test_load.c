@@ -117,7 +117,7 @@ use_names(const struct policy *p)
 		for (k = 0; (int)k < got; k++)
 			assert_int_equal(out[k].family, ADDR_V4);
 		for (u = 0; u <= policy_tenants(p); u++) {
-			policy_name(p, u, &name);
+			policy_name(p, u, &name, 0);
 			policy_needs(p, u);
 			policy_reaches(p, u, &q.dst, (uint32_t)i);
 			q.tenant = u;

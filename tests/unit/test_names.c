@@ -392,11 +392,11 @@ under_audit(void **state)
 	    VERDICT_AUDIT_DENY, REASON_SNI_MISMATCH);
 	assert_verdict(syn(p, PROTO_TCP, A443, ""), VERDICT_AUDIT_DENY,
 	    REASON_NO_PIN);
-	assert_int_equal(policy_name(p, 0, &a).kind, VERDICT_ALLOW);
-	assert_int_equal(policy_name(p, 0, &b).kind, VERDICT_AUDIT_DENY);
-	assert_int_equal(policy_name(p, 0, &c).kind, VERDICT_DENY);
-	assert_int_equal(policy_name(p, 0, &d).kind, VERDICT_AUDIT_DENY);
-	assert_true(policy_name(p, 0, &d).counted);
+	assert_int_equal(policy_name(p, 0, &a, 0).kind, VERDICT_ALLOW);
+	assert_int_equal(policy_name(p, 0, &b, 0).kind, VERDICT_AUDIT_DENY);
+	assert_int_equal(policy_name(p, 0, &c, 0).kind, VERDICT_DENY);
+	assert_int_equal(policy_name(p, 0, &d, 0).kind, VERDICT_AUDIT_DENY);
+	assert_true(policy_name(p, 0, &d, 0).counted);
 	assert_int_equal(policy_needs(p, 0), NEEDS_RESOLVER | NEEDS_INSPECTOR);
 	/* without a flight it goes on; a deny that is in force wants to see it */
 	assert_false(syn(p, PROTO_TCP, A443, "a.example.com").recorded);
@@ -532,7 +532,7 @@ ask(const struct policy *p, const char *name)
 {
 	struct name	n = name_of(name);
 
-	return policy_name(p, 0, &n);
+	return policy_name(p, 0, &n, 0);
 }
 
 static void
@@ -575,20 +575,20 @@ resolution(void **state)
 	    "test:7");
 	/* with ports a deny is about flows */
 	assert_int_equal(ask(p, "p.example.com").kind, VERDICT_ALLOW);
-	assert_int_equal(policy_name(p, 1, &n).kind, VERDICT_ALLOW);
-	assert_false(policy_name(p, 1, &n).counted);
+	assert_int_equal(policy_name(p, 1, &n, 0).kind, VERDICT_ALLOW);
+	assert_false(policy_name(p, 1, &n, 0).counted);
 	/* the first that names it; and a deny of some addresses is not one of all */
-	assert_int_equal(policy_name(p, y, &n).kind, VERDICT_ALLOW);
-	assert_string_equal(policy_rule_loc(p, policy_name(p, y, &n).rule),
+	assert_int_equal(policy_name(p, y, &n, 0).kind, VERDICT_ALLOW);
+	assert_string_equal(policy_rule_loc(p, policy_name(p, y, &n, 0).rule),
 	    "test:24");
 	n = name_of("f.example.com");
-	assert_true(policy_name(p, 1, &n).counted);
-	assert_int_equal(policy_name(p, 2, &n).reason, REASON_DENY_RULE);
-	assert_int_equal(policy_name(p, 3, &n).reason, REASON_NAME_NOT_ALLOWED);
-	assert_int_equal(policy_name(p, 4, &n).kind, VERDICT_AUDIT_DENY);
-	assert_int_equal(policy_name(p, 6, &n).kind, VERDICT_DENY);
+	assert_true(policy_name(p, 1, &n, 0).counted);
+	assert_int_equal(policy_name(p, 2, &n, 0).reason, REASON_DENY_RULE);
+	assert_int_equal(policy_name(p, 3, &n, 0).reason, REASON_NAME_NOT_ALLOWED);
+	assert_int_equal(policy_name(p, 4, &n, 0).kind, VERDICT_AUDIT_DENY);
+	assert_int_equal(policy_name(p, 6, &n, 0).kind, VERDICT_DENY);
 	n.text[0] = 'F';
-	assert_int_equal(policy_name(p, 1, &n).reason, REASON_NAME_INVALID);
+	assert_int_equal(policy_name(p, 1, &n, 0).reason, REASON_NAME_INVALID);
 	assert_int_equal(policy_needs(p, 0), NEEDS_RESOLVER | NEEDS_INSPECTOR);
 	assert_int_equal(policy_needs(p, 1), NEEDS_RESOLVER | NEEDS_INSPECTOR);
 	assert_int_equal(policy_needs(p, 2), NEEDS_RESOLVER);
@@ -781,7 +781,7 @@ lists(void **state)
 				want = want || name_matches(&name,
 				    s->list.v[l].name.wild,
 				    &s->list.v[l].name.base);
-			assert_int_equal(policy_name(p, 0, &name).kind ==
+			assert_int_equal(policy_name(p, 0, &name, 0).kind ==
 			    VERDICT_ALLOW, want);
 			matched += want;
 		}
