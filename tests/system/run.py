@@ -171,9 +171,12 @@ class State:
             raise trial.Failure("processes left: " + ", ".join(
                 f"{lablib.program(p)} ({p})" for p in left))
         for what in ("mounts", "interfaces", "files"):
-            extra = getattr(State, "_" + what)() - getattr(self, what)
-            if extra:
-                raise trial.Failure(f"{what} left: {sorted(extra)}")
+            # /tmp is everyone's: what a case beside this one made is soon gone.
+            if not lablib.wait_until(lambda: not self.extra(what), 5):
+                raise trial.Failure(f"{what} left: {sorted(self.extra(what))}")
+
+    def extra(self, what):
+        return getattr(State, "_" + what)() - getattr(self, what)
 
     def restore(self):
         """After a failure: nothing of it may meet the next case."""
