@@ -7,6 +7,7 @@ import lab
 import servers
 import tls_lab
 from cases_floor import PROHIBITED
+from cases_names import refused
 from trial import OURS, case
 
 NAME, STAYS = "ends.example", "stays.example"
@@ -70,4 +71,4 @@ def until_under_a_flow(t):
                else r.get("rule")) for r in t.records("flow.deny")
               if r["reason"] == "rule-expired"]
     t.equal(denied, ["brief", "name"], "refused, and by which rule")
-    t.equal([r["reason"] for r in t.records("dns.deny")], ["rule-expired"])
+    t.equal(set(refused(t)), {(NAME, "rule-expired")}, "no longer resolved")
