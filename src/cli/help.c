@@ -82,7 +82,8 @@ static const char	of_explain[] =
 "      --ech              which offers Encrypted Client Hello\n"
 "      --host NAME        its first bytes are an HTTP request to this name\n"
 "      --nothing          the server speaks first\n"
-"      --undecided        its first bytes show no name\n";
+"      --undecided        its first bytes show no name\n"
+"      --at DATE          on that day, or at that moment; else now\n";
 
 static const char	of_demo[] =
 "Shows an allowed fetch, a refused one and one that no policy can allow, with the\n"
