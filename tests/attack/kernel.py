@@ -63,13 +63,15 @@ def kernel_schedules(a):
                           prefix=who)
         program.ready()
         others = Sleeper(a, program.process.pid, who), Sleeper(a, 0, who)
+        before = [(o.nice(), o.io()) for o in others]
         program.go()
         program.result()
         hit = [(o.nice(), o.io()) for o in others]
         if not inside:
-            a.control(all(n and i for n, i in hit), f"on the host {hit}")
-        elif any(n or i for n, i in hit):
-            a.gained(f"others have nice and I/O priority {hit}")
+            a.control(all(n != m and i != j for (n, i), (m, j) in zip(hit, before)),
+                      f"on the host {hit}")
+        elif hit != before:
+            a.gained(f"others have nice and I/O priority {hit}, not {before}")
 
 
 class Sleeper:

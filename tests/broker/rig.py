@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -84,6 +85,9 @@ def ip(*words):
 def enter():
     """True: lo is up in a network namespace of ours; as root, or where user
     namespaces are to be had."""
+    if shutil.which("ip") is None:
+        print("no network without iproute2")
+        return False
     uid, gid = os.geteuid(), os.getegid()
     flags = CLONE_NEWNET | (0 if uid == 0 else CLONE_NEWUSER)
     if ctypes.CDLL(None, use_errno=True).unshare(flags) != 0:

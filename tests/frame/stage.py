@@ -3,6 +3,7 @@ sealed frame behind driver.py (the broker), and the guest's scenarios (t_NAME).
 """
 import ctypes
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +19,9 @@ def enter():
         sys.exit(77)
     if ctypes.CDLL(None).unshare(CLONE_NEWNET) != 0:
         print("no network namespace")
+        sys.exit(77)
+    if shutil.which("ip") is None:
+        print("needs iproute2")
         sys.exit(77)
     subprocess.run("ip link set lo up", shell=True, check=True)
 

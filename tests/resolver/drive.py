@@ -10,6 +10,7 @@ import fcntl
 import ipaddress
 import os
 import select
+import shutil
 import socket
 import struct
 import subprocess
@@ -48,6 +49,9 @@ def sanitized():
 
 def own_network():
     """This process alone on a loopback of its own. False: the machine has none."""
+    if shutil.which("ip") is None:
+        print("no network without iproute2")
+        return False
     uid, gid = os.geteuid(), os.getegid()
     flags = 0x40000000 | (0 if uid == 0 else 0x10000000)    # CLONE_NEWNET, NEWUSER
     if ctypes.CDLL(None).unshare(flags) != 0:
