@@ -69,19 +69,35 @@ check_compiled(const struct model *m, const char *path, bool quiet)
 	return EXIT_GOOD;
 }
 
+struct how {
+	bool	print, quiet, all;
+};
+
+/* What is not shown does not go without a word. */
+static void
+tell_acknowledged(const char *path, const struct grammar_sink *sink)
+{
+	if (sink->acknowledged > 0 && !sink->all)
+		fprintf(stderr, "%s: %u acknowledged: sallyport check --all\n",
+		    path, sink->acknowledged);
+}
+
 static int
-check_file(const char *path, bool print, bool quiet)
+check_file(const char *path, const struct how *how)
 {
 	struct grammar_sink	 sink = { .line = line_to_stderr,
-				    .now = (uint64_t)time(NULL) };
+				    .now = (uint64_t)time(NULL),
+				    .advise = !how->quiet, .all = how->all };
 	struct model		*m = grammar_parse(path, &sink);
 	char			*text;
 	int			 status;
 
 	if (m == NULL)
 		return EXIT_BAD;
-	status = check_compiled(m, path, print || quiet);
-	if (status == EXIT_GOOD && print) {
+	if (!how->quiet)
+		tell_acknowledged(path, &sink);
+	status = check_compiled(m, path, how->print || how->quiet);
+	if (status == EXIT_GOOD && how->print) {
 		text = grammar_print(m, NULL);
 		fputs(text, stdout);
 		free(text);
@@ -95,19 +111,24 @@ check_file(const char *path, bool print, bool quiet)
 int
 cmd_check(int argc, char **argv)
 {
-	bool	print = false, quiet = false;
-	int	c;
+	static const struct option	options[] = {
+		{ "all", no_argument, NULL, 'a' }, { NULL, 0, NULL, 0 } };
+	struct how			how = { false, false, false };
+	int				c;
 
 	optind = 1;
-	while ((c = getopt(argc, argv, "npq")) != -1) {
+	while ((c = getopt_long(argc, argv, "npq", options, NULL)) != -1) {
 		switch (c) {
+		case 'a':
+			how.all = true;
+			break;
 		case 'n':	/* what it does anyway; for fingers used to pfctl */
 			break;
 		case 'p':
-			print = true;
+			how.print = true;
 			break;
 		case 'q':
-			quiet = true;
+			how.quiet = true;
 			break;
 		default:
 			return usage();
@@ -115,5 +136,5 @@ cmd_check(int argc, char **argv)
 	}
 	if (argc - optind != 1)
 		return usage();
-	return check_file(argv[optind], print, quiet);
+	return check_file(argv[optind], &how);
 }

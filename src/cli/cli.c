@@ -25,7 +25,7 @@ static const struct command commands[] = {
 	    "run one command with the network that a policy allows" },
 	{ "serve", cmd_serve, "-p POLICY --stream SOCKET [OPTION ...]",
 	    "the same for a virtual machine on a stream socket" },
-	{ "check", cmd_check, "[-npq] FILE",
+	{ "check", cmd_check, "[-npq] [--all] FILE",
 	    "read a policy and say what is wrong with it" },
 	{ "explain", cmd_explain,
 	    "FILE TENANT tcp|udp|icmp ADDRESS[:PORT]\n"

@@ -67,8 +67,9 @@ static const char	of_serve[] =
 
 static const char	of_check[] =
 "Reads a policy and says what is wrong with it, line by line.\n"
-"Exit status: 0 good, 1 errors, 2 warnings only.\n"
+"Exit status: 0 good, 1 errors, 2 warnings that are not acknowledged.\n"
 "\n"
+"      --all              every warning, and what is acknowledged, with its reason\n"
 "  -n                     accepted; nothing is ever put in force\n"
 "  -p                     print the policy in its canonical form\n"
 "  -q                     say nothing about a good one\n";

@@ -12,7 +12,7 @@
 #define EXIT_DEPENDS	3	/* explain: on first bytes that it was not told */
 #define EXIT_MISUSE	64	/* sysexits.h EX_USAGE */
 
-#define CHECK_USAGE	"check [-npq] FILE"
+#define CHECK_USAGE	"check [-npq] [--all] FILE"
 #define EXPLAIN_USAGE	"explain FILE TENANT tcp|udp|icmp ADDRESS[:PORT] "	\
 			"[--name NAME]... [--sni NAME [--ech] | --host NAME | " \
 			"--nothing | --undecided] [--at DATE]"

@@ -230,10 +230,10 @@ review_until(struct parse *p, const struct rule *r)
 	if (r->until == 0 || now == 0)
 		return;
 	if (r->until <= now)
-		report_warning(p, &r->until_at, "this rule has ended (%s) and "
-		    "allows nothing: give it another date, or remove it (W160)",
+		report_lint(p, "W160", &r->until_at, NULL, "this rule has ended (%s) and "
+		    "allows nothing: give it another date, or remove it",
 		    date_print(r->until, buf));
 	else if (r->until - now <= SOON)
-		report_warning(p, &r->until_at, "this rule ends within 7 days "
-		    "(%s) (W160)", date_print(r->until, buf));
+		report_lint(p, "W160", &r->until_at, NULL, "this rule ends within 7 days "
+		    "(%s)", date_print(r->until, buf));
 }

@@ -12,13 +12,12 @@
 
 /* ---- lists, macros, tables ------------------------------------------------ */
 
-/* $name: its entries, at the place where they are used. */
+/* $name: its entries, each at its own place. */
 static void
 expand(struct parse *p, struct items *list, const struct item *name)
 {
 	int		i = model_find_macro(p->m, name->text);
 	size_t		k;
-	struct item	entry;
 
 	if (i == -1) {
 		report_error(p, &name->at, "there is no macro $%.64s above this "
@@ -32,11 +31,8 @@ expand(struct parse *p, struct items *list, const struct item *name)
 		    "by now: use a table", GRAMMAR_EXPAND_MAX);
 		return;
 	}
-	for (k = 0; k < p->m->macro.v[i].value.list.n; k++) {
-		entry = p->m->macro.v[i].value.list.v[k];
-		entry.at = name->at;
-		push(p->m, list->list, entry);
-	}
+	for (k = 0; k < p->m->macro.v[i].value.list.n; k++)
+		push(p->m, list->list, p->m->macro.v[i].value.list.v[k]);
 }
 
 struct items *
@@ -44,6 +40,7 @@ build_items(struct parse *p, struct items *list, const struct item *i)
 {
 	if (list == NULL)
 		list = model_alloc(p->m, sizeof(*list));
+	list->last = i->at;
 	if (i->macro)
 		expand(p, list, i);
 	else
@@ -145,7 +142,7 @@ table_words(struct parse *p, struct table *t, const char *path, const char *s,
 {
 	const char	*end = s + len, *word;
 	struct item	 item = { .at = { path, 1, 1 } };
-	struct items	 one = { { &item, 1, 1 } };
+	struct items	 one = { .list = { &item, 1, 1 } };
 	bool		 shown = false;
 
 	while ((s = skip_blank(s, end, &item.at)) < end && !report_full(p)) {
@@ -184,6 +181,8 @@ table_file(struct parse *p, struct table *t, const struct item *file)
 	s.path = file_resolve(p, file->text);
 	if ((text = file_read(p, &file->at, &s, &len)) == NULL)
 		return;
+	push(p->m, p->opened, s.path);
+	push(p->m, p->listed, ((struct listed){ s.path, t->at }));
 	table_words(p, t, s.path, text, len);
 	free(text);
 	if (t->nets.net.n == before && p->sink->errors == errors)

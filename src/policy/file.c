@@ -280,7 +280,7 @@ list_directory(struct parse *p, const struct include *inc, const char *dir,
 	if (found.n == GLOB_MAX)
 		report_error(p, &inc->at, "more than %d files match", GLOB_MAX);
 	if (found.n == 0)
-		report_warning(p, &inc->at, "no file matches \"%.200s\"",
+		report_lint(p, "W104", &inc->at, NULL, "no file matches \"%.200s\"",
 		    inc->path);
 	else
 		qsort(found.v, found.n, sizeof(found.v[0]), compare);

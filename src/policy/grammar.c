@@ -54,6 +54,7 @@ find_dirs(struct parse *p, const char *text, size_t len)
 			    file_resolve(p, t.text)));
 		before = t.kind;
 	} while (t.kind != END);
+	messages_give(&scan);
 	if (p->sink->dirs != NULL)
 		p->sink->dirs(p->sink->arg, p->dir, p->ndirs);
 }
@@ -91,6 +92,7 @@ parse_source(struct parse *p, const struct source *s, const char *text,
     size_t len)
 {
 	memset(&p->include, 0, sizeof(p->include));
+	push(p->m, p->opened, s->path);
 	p->source = s;
 	p->tenant = NULL;
 	p->shown = s->parent == NULL;
@@ -169,10 +171,17 @@ finish(struct parse *p, const char *name)
 		    "allowed to anyone: write tenant NAME { ... }");
 	if (p->sink->errors == 0 && settle(p))
 		review(p);
+	messages_give(p);
 	if (p->sink->errors == 0)
 		return p->m;
 	grammar_free(p->m);
 	return NULL;
+}
+
+static void
+begin(struct grammar_sink *sink)
+{
+	sink->errors = sink->warnings = sink->notes = sink->acknowledged = 0;
 }
 
 struct model *
@@ -182,7 +191,7 @@ grammar_parse_text(const char *name, const char *text, size_t len,
 	struct parse	p = { .m = model_new(), .sink = sink };
 	struct source	s = { .path = model_string(p.m, name, strlen(name)) };
 
-	sink->errors = sink->warnings = 0;
+	begin(sink);
 	parse_source(&p, &s, text, len);
 	return finish(&p, s.path);
 }
@@ -197,7 +206,7 @@ grammar_parse(const char *path, struct grammar_sink *sink)
 	char		*text;
 	size_t		 len = 0;
 
-	sink->errors = sink->warnings = 0;
+	begin(sink);
 	if ((text = file_read(&p, &whole, &s, &len)) != NULL) {
 		p.source = &s;
 		find_dirs(&p, text, len);
@@ -221,8 +230,9 @@ grammar_name(const char *text, struct grammar_sink *sink, struct name *out)
 	const struct item	w = { .text = text, .at = { "name", 0, 0 } };
 	int			rc;
 
-	sink->errors = sink->warnings = 0;
+	begin(sink);
 	rc = pattern_name(&p, &w, out);
+	messages_give(&p);
 	grammar_free(p.m);
 	return rc;
 }

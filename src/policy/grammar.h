@@ -21,9 +21,29 @@ struct model;
 #define GRAMMAR_SEARCH_MAX	16		/* names of a search list */
 #define GRAMMAR_LINE_MAX	512		/* of a message, escaped */
 
+enum grammar_tier { TIER_ERROR, TIER_WARNING, TIER_NOTE };
+
+struct grammar_message {
+	enum grammar_tier tier;
+	const char	*code;		/* "W202"; "": an error that has none */
+	const char	*file;
+	uint32_t	line, column;	/* line 0: the file as such */
+	const char	*text;		/* without place, tier and code; escaped */
+	/* Of an entry: how many rules use it unacknowledged, and where the first is. */
+	uint32_t	uses;
+	const char	*use_file;
+	uint32_t	use_line;
+	const char	*reason;	/* why it is acknowledged, or NULL */
+};
+
 struct grammar_sink {
-	/* One message for people, printable ASCII, no newline. */
+	/*
+	 * One message for people, printable ASCII, no newline. They come at the end of
+	 * the reading, in the order of the text.
+	 */
 	void	(*line)(void *arg, const char *text);
+	/* May be NULL. Instead of `line', and of all of them. */
+	void	(*message)(void *arg, const struct grammar_message *);
 	/*
 	 * May be NULL. Called once, when the policy's own file has been read and
 	 * before it is parsed, with every directory that parsing will look into.
@@ -35,9 +55,13 @@ struct grammar_sink {
 	 */
 	void	(*file)(void *arg, const char *path, uint64_t dev, uint64_t ino);
 	void	*arg;
-	bool	 quiet;				/* warnings are only counted */
+	/* Of the lines. */
+	bool	 quiet;				/* errors only */
+	bool	 advise;			/* notes, too */
+	bool	 all;				/* however many, and acknowledged ones */
 	uint64_t now;		/* s since 1970, for what ends soon; 0: nobody asks */
-	unsigned int errors, warnings;		/* counted here */
+	/* Counted here; what is acknowledged is no warning. */
+	unsigned int errors, warnings, notes, acknowledged;
 };
 
 /* NULL after errors, all of which went to the sink. */

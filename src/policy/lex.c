@@ -64,6 +64,7 @@ static const struct keyword	keywords[] = {
 	{ "nat64-prefix", UNSUPPORTED },
 	{ "net", NET },
 	{ "note", NOTE },
+	{ "nowarn", NOWARN },
 	{ "on-failure", ON_FAILURE },
 	{ "own-addresses", OWN_ADDRESSES },
 	{ "path", UNSUPPORTED },

@@ -23,7 +23,10 @@ struct item {				/* an entry of a list, as written */
 	bool		quoted;		/* "text": the form of names */
 	uint32_t	index;		/* of the table, from review.c */
 };
-struct items { VEC(struct item) list; };
+struct items {
+	VEC(struct item) list;
+	struct where	last;			/* of the entry that was written last */
+};
 
 struct net {
 	struct prefix	prefix;

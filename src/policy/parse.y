@@ -75,7 +75,7 @@ marked(const char *text, struct where at, bool table)
 %token ICMP "icmp" IDLE "idle" INCLUDE "include"
 %token KEEP "keep" KERNEL_MEMORY "kernel-memory" LABEL "label"
 %token LIFETIME "lifetime" LIMITS "limits" MODE "mode" NAME "name"
-%token NAMES "names" NET "net" NOTE "note" ON_FAILURE "on-failure"
+%token NAMES "names" NET "net" NOTE "note" NOWARN "nowarn" ON_FAILURE "on-failure"
 %token OWN_ADDRESSES "own-addresses" PENDING "pending"
 %token PENDING_DST "pending-per-destination" PER "per" PIN "pin" POLICY "policy"
 %token PORT "port" RATE "rate" RESOLVER "resolver" ROTATE "rotate"
@@ -108,7 +108,10 @@ statements	: %empty
 		| statements statement NL
 		| statements error NL		{ yyerrok; }
 		;
-statement	: macro
+statement	: plain nowarns			{ build_nowarn_end(p, &@1); }
+		| tenant
+		;
+plain		: macro
 		| table
 		| limits
 		| audit
@@ -117,13 +120,18 @@ statement	: macro
 		| resolver
 		| service
 		| include
-		| tenant
 		| DEFAULT DENY
+		;
+nowarns		: %empty
+		| nowarns NOWARN words string	{ build_nowarn(p, &@2, $3, &$4, NULL); }
 		;
 tenants		: %empty
 		| tenants NL
 		| tenants tenant NL
-		| tenants include NL		{ p->shown = true; }
+		| tenants include nowarns NL {
+			p->shown = true;
+			build_nowarn_end(p, &@2);
+		}
 		| tenants error NL		{ yyerrok; }
 		;
 
@@ -147,6 +155,10 @@ list		: entry				{ $$ = build_items(p, NULL, &$1); }
 		;
 items		: entry				{ $$ = build_items(p, NULL, &$1); }
 		| items comma entry		{ $$ = build_items(p, $1, &$3); }
+		| items NOWARN words string {
+			build_nowarn(p, &@2, $3, &$4, &$1->last);
+			$$ = $1;
+		}
 		;
 entry		: word
 		| STRING {
@@ -314,7 +326,10 @@ full_lines	: %empty
 		| full_lines line NL
 		| full_lines error NL		{ yyerrok; }
 		;
-line		: LIMITS word			{ build_tenant_limits(p, &$2); }
+line		: LIMITS word nowarns {
+			build_tenant_limits(p, &$2);
+			build_nowarn_end(p, &@1);
+		}
 		| rule
 		;
 
@@ -324,6 +339,7 @@ rule		: action TO dest {
 			p->rule->dest = *$3;
 		} clauses {
 			push(p->m, p->tenant->rule, *p->rule);
+			build_nowarn_end(p, &@1);
 		}
 		;
 action		: ALLOW				{ build_rule(p, &@1, false); }
@@ -350,6 +366,7 @@ except		: %empty			{ $$ = NULL; }
 		;
 clauses		: %empty
 		| clauses LABEL string		{ build_label(p, p->rule, &$3); }
+		| clauses NOWARN words string	{ build_nowarn(p, &@2, $3, &$4, NULL); }
 		| clauses MODE mode		{ build_mode(p, p->rule, &@2, $3); }
 		| clauses port_clause		{ build_services(p, &p->rule->services, $2); }
 		| clauses VERIFY verify		{ build_verify(p, p->rule, &@2, &$3); }
@@ -455,6 +472,8 @@ word_means(int before)
 		return "a size, as 256M";
 	case UNTIL:
 		return "a date, as 2027-01-31";
+	case NOWARN:
+		return "the code of a warning, as W202";
 	case VERSION:
 		return "1";
 	case LBRACE:
@@ -467,11 +486,11 @@ word_means(int before)
 	}
 }
 
-/* What helps nobody: a comma, and between statements an empty line. */
+/* What helps nobody: a comma, what may always stand, between statements an empty line. */
 static bool
 is_noise(yysymbol_kind_t kind, bool between)
 {
-	return kind == YYSYMBOL_COMMA || (between && (kind == YYSYMBOL_NL ||
+	return kind == YYSYMBOL_COMMA || kind == YYSYMBOL_NOWARN || (between && (kind == YYSYMBOL_NL ||
 	    kind == YYSYMBOL_YYEOF));
 }
 

@@ -86,8 +86,8 @@ check_names(struct parse *p, const struct rule *r)
 		    (by->name.wild != NAME_EXACT &&
 		    suffix_find(&by->name) == SUFFIX_ICANN))
 			continue;
-		report_error(p, &by->at, "this allows %s, a public resolver: a "
-		    "guest that asks there is under no rule by name%s (E110)",
+		report_coded(p, "E110", &by->at, "this allows %s, a public "
+		    "resolver: a guest that asks there is under no rule by name%s",
 		    names[i], by->name.wild == NAME_EXACT ? "" :
 		    "; subtract such names with except");
 		return;
@@ -144,8 +144,8 @@ check_nets(struct parse *p, const struct rule *r)
 		    !is_narrow(&by->prefix) ||
 		    find_net(p->m, &r->dest.out, &e) != NULL)
 			continue;
-		report_warning(p, &by->at, "%s is a public resolver: a guest that "
-		    "asks there is under no rule by name (W110)", addresses[i]);
+		report_lint(p, "W110", &by->at, &r->at, "%s is a public resolver: a "
+		    "guest that asks there is under no rule by name", addresses[i]);
 	}
 }
 

@@ -38,6 +38,20 @@ struct include {
 	struct where	at;
 };
 
+struct nowarn {				/* what is warned of, and meant */
+	const char	*code, *reason;
+	struct where	at, code_at;
+	struct where	from, to;	/* what it is about */
+	bool		used;
+};
+
+struct listed {				/* a file of entries, and who names it */
+	const char	*file;
+	struct where	by;
+};
+
+struct reports;				/* messages.h */
+
 struct parse {
 	struct model		*m;
 	struct grammar_sink	*sink;
@@ -60,6 +74,12 @@ struct parse {
 	bool			 resolver_seen;
 	uint32_t		 resolver_set;
 	VEC(struct include)	 include;	/* of this file */
+	struct reports		*reports;
+	VEC(const char *)	 opened;	/* files, in the order of reading */
+	VEC(struct listed)	 listed;
+	VEC(struct nowarn)	 nowarn, entry_nowarn;
+	size_t			 nowarn_closed;	/* they know what they are about */
+	bool			 nowarn_sorted;
 };
 
 /* lex.c */
@@ -70,12 +90,32 @@ void	lex_next(struct parse *, struct token *);
 bool	lex_hides(const struct parse *, const struct token *);
 const char *lex_describe(struct parse *, const struct token *);
 
-/* report.c: messages */
+/*
+ * report.c: messages. A lint is what is warned of, a note no more than worth knowing.
+ * `owner': the rule that uses what stands at the place, or NULL; the same code at the
+ * same place is one message, however many use it.
+ */
 void	report_error(struct parse *, const struct where *, const char *fmt, ...)
 	    __attribute__((format(printf, 3, 4)));
-void	report_warning(struct parse *, const struct where *, const char *fmt,
-	    ...) __attribute__((format(printf, 3, 4)));
+void	report_coded(struct parse *, const char *code, const struct where *,
+	    const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void	report_lint(struct parse *, const char *code, const struct where *at,
+	    const struct where *owner, const char *fmt, ...)
+	    __attribute__((format(printf, 5, 6)));
+void	report_note(struct parse *, const char *code, const struct where *at,
+	    const struct where *owner, const char *fmt, ...)
+	    __attribute__((format(printf, 5, 6)));
 bool	report_full(const struct parse *);
+
+/* messages.c: gives out what was reported, once, at the end */
+void	messages_give(struct parse *);
+
+/* nowarn.c; `entry': where that begins, or NULL for what build_nowarn_end() ends */
+void	build_nowarn(struct parse *, const struct where *,
+	    const struct items *codes, const struct item *reason,
+	    const struct where *entry);
+void	build_nowarn_end(struct parse *, const struct where *from);
+void	review_nowarn(struct parse *);
 
 /* value.c: one word to one value; 0, or -1 after a message */
 int	value_count(struct parse *, const struct item *, uint32_t max,

@@ -409,9 +409,9 @@ check_except_own(struct parse *p, const struct except *e)
 	char			 net[ENDPOINT_STRLEN];
 
 	if (n != NULL && !e->own)
-		report_warning(p, &e->at, "this host's own addresses in %s stay "
-		    "on the floor: name one in an exception of its own, or write "
-		    "own-addresses (W140)", prefix_print(&n->prefix, net));
+		report_lint(p, "W140", &e->at, NULL, "this host's own addresses in %s "
+		    "stay on the floor: name one in an exception of its own, or "
+		    "write own-addresses", prefix_print(&n->prefix, net));
 }
 
 static void
@@ -471,9 +471,9 @@ check_service(struct parse *p, size_t which)
 									\
 	for (k = 0; k < (vec).n; k++)					\
 		if (!(vec).v[k].used)					\
-			report_warning(p, &(vec).v[k].at,		\
-			    what " %.63s is used by nothing",		\
-			    (vec).v[k].name);				\
+			report_lint(p, "W101", &(vec).v[k].at, NULL,	\
+			    what " %.63s is used by nothing: take it out, "	\
+			    "or use it", (vec).v[k].name);		\
 } while (0)
 
 static void
@@ -487,8 +487,8 @@ check_unused(struct parse *p)
 	UNUSED(p->m->service, "the host-service");
 	for (i = 0; i < p->m->except.n; i++)
 		if (!p->m->except.v[i].used)
-			report_warning(p, &p->m->except.v[i].at, "no allow of "
-			    "tenant %.63s needs this exception",
+			report_lint(p, "W102", &p->m->except.v[i].at, NULL, "no allow "
+			    "of tenant %.63s needs this exception: take it out",
 			    p->m->except.v[i].tenant.text);
 }
 
@@ -505,10 +505,10 @@ check_tftp(struct parse *p, const struct rule *r)
 		if (r->services.range.v[i].proto == PROTO_UDP &&
 		    r->services.range.v[i].lo == PORT_TFTP &&
 		    r->services.range.v[i].hi == PORT_TFTP) {
-			report_warning(p, &r->services.at, "a TFTP server answers "
-			    "from another port than 69, and a guest gets only "
-			    "answers of the address and port that it has sent to: "
-			    "transfers will not begin (W150)");
+			report_lint(p, "W150", &r->services.at, NULL, "a TFTP server "
+			    "answers from another port than 69, and a guest gets "
+			    "only answers of the address and port that it has "
+			    "sent to: transfers will not begin");
 			return;
 		}
 }
@@ -522,9 +522,9 @@ check_labels(struct parse *p, const struct tenant *t, size_t which)
 	for (i = 0; r->label != NULL && i < which; i++)
 		if (t->rule.v[i].label != NULL &&
 		    strcmp(t->rule.v[i].label, r->label) == 0) {
-			report_warning(p, &r->label_at, "the label \"%.63s\" "
-			    "stands in line %u already: records will not tell "
-			    "them apart", r->label, t->rule.v[i].at.line);
+			report_lint(p, "W103", &r->label_at, NULL, "the label "
+			    "\"%.63s\" stands in line %u already, and records will "
+			    "not tell them apart: give it another one", r->label, t->rule.v[i].at.line);
 			return;
 		}
 }
@@ -565,4 +565,5 @@ review(struct parse *p)
 		check_except_own(p, &m->except.v[i]);
 	review_hosts(p);
 	check_unused(p);
+	review_nowarn(p);
 }

@@ -14,7 +14,7 @@
 /* ---- suffixes ------------------------------------------------------------------ */
 
 static void
-check_wildcard(struct parse *p, const struct pattern *n)
+check_wildcard(struct parse *p, const struct rule *r, const struct pattern *n)
 {
 	char	buf[PATTERN_STRLEN];
 
@@ -25,13 +25,15 @@ check_wildcard(struct parse *p, const struct pattern *n)
 		    "suffix, and anyone can buy one: write the names, or any", buf);
 		break;
 	case SUFFIX_PRIVATE:
-		report_warning(p, &n->at, "below \"%.64s\" live the customers of "
-		    "one house side by side, and anyone can be one (W202)", buf);
+		report_lint(p, "W202", &n->at, &r->at, "below \"%.64s\" live the "
+		    "customers of one house side by side, and anyone can be one: "
+		    "write the names that are meant", buf);
 		break;
 	case SUFFIX_UNKNOWN:
-		report_warning(p, &n->at, "\"%.64s\" is a whole top level that the "
-		    "public suffix list does not know: be sure that it is your "
-		    "own (W202)", buf);
+		report_lint(p, "W202", &n->at, &r->at, "\"%.64s\" is a whole top "
+		    "level that the public suffix list does not know: be sure "
+		    "that it is your own, or write the names that are meant",
+		    buf);
 		break;
 	case SUFFIX_NONE:
 		break;
@@ -40,18 +42,18 @@ check_wildcard(struct parse *p, const struct pattern *n)
 
 /* One name opens one name; but few suffixes are hosts, so it may be a slip. */
 static void
-check_exact(struct parse *p, const struct pattern *n)
+check_exact(struct parse *p, const struct rule *r, const struct pattern *n)
 {
 	enum suffix	kind = suffix_find(&n->name);
 
 	if (kind == SUFFIX_ICANN)
-		report_warning(p, &n->at, "\"%.64s\" is a public suffix, and this "
-		    "rule means that host alone, none below it (W202)",
-		    n->name.base.text);
+		report_lint(p, "W202", &n->at, &r->at, "\"%.64s\" is a public "
+		    "suffix, and this means that host alone, none below it: write "
+		    "the names that are meant", n->name.base.text);
 	else if (kind == SUFFIX_PRIVATE)
-		report_warning(p, &n->at, "\"%.64s\" is a host that the customers "
-		    "of one house share, and anyone can be one (W202)",
-		    n->name.base.text);
+		report_lint(p, "W202", &n->at, &r->at, "\"%.64s\" is a host that "
+		    "the customers of one house share, and anyone can be one: "
+		    "write the name of your own", n->name.base.text);
 }
 
 /* ---- pairs of rules --------------------------------------------------------------- */
@@ -124,16 +126,17 @@ takes_proof(struct parse *p, const struct rule *o, const struct rule *r)
 	char			 buf[PATTERN_STRLEN];
 
 	if (o->dest.kind == KIND_ANY) {
-		report_warning(p, &r->dest.at, "what this rule verifies is allowed "
-		    "without it by line %u, to any address (W120)", o->at.line);
+		report_lint(p, "W120", &r->dest.at, NULL, "what line %u verifies is "
+		    "allowed without it by line %u, to any address", r->at.line,
+		    o->at.line);
 		return true;
 	}
 	n = find_covered(p, &o->dest.names, &r->dest.names);
 	if (n == NULL)
 		return false;
-	report_warning(p, &n->at, "what this rule verifies of \"%.64s\" is allowed "
-	    "without it by line %u (W120)", pattern_print(&n->name, buf),
-	    o->at.line);
+	report_lint(p, "W120", &n->at, &r->at, "what line %u verifies of \"%.64s\" is "
+	    "allowed without it by line %u", r->at.line,
+	    pattern_print(&n->name, buf), o->at.line);
 	return true;
 }
 
@@ -165,9 +168,9 @@ check_deny(struct parse *p, const struct tenant *t, const struct rule *r)
 		    o->verify != VERIFY_NONE)) ||
 		    !share_services(&o->services, &r->services))
 			continue;
-		report_warning(p, &r->dest.at, "this stops what shows the name; "
-		    "not ECH, STARTTLS, or connections without a name: the allow "
-		    "in line %u asks for none (W203)", o->at.line);
+		report_lint(p, "W203", &r->dest.at, NULL, "this stops what shows the "
+		    "name; not ECH, STARTTLS, or flows without a name: the allow "
+		    "in line %u asks for none", o->at.line);
 		return;
 	}
 }
@@ -188,12 +191,12 @@ static void
 check_proof(struct parse *p, const struct rule *r)
 {
 	if (r->verify_at.line != 0 && r->verify == VERIFY_NONE)
-		report_warning(p, &r->verify_at, "verify none: whoever shares an "
-		    "address with these names is reached too (W201)");
+		report_lint(p, "W201", &r->verify_at, NULL, "verify none: whoever "
+		    "shares an address with these names is reached too");
 	else if (has_ports(&r->services, PROTO_UDP))
-		report_warning(p, &r->services.at, "a name is never proved over "
-		    "UDP: whoever shares an address with these names is reached "
-		    "too (W201)");
+		report_lint(p, "W201", &r->services.at, NULL, "a name is never proved "
+		    "over UDP: whoever shares an address with these names is "
+		    "reached too");
 }
 
 static void
@@ -205,9 +208,9 @@ check_allow(struct parse *p, const struct tenant *t, const struct rule *r)
 		const struct pattern *n = &r->dest.names.list.v[i];
 
 		if (n->name.wild == NAME_EXACT)
-			check_exact(p, n);
+			check_exact(p, r, n);
 		else
-			check_wildcard(p, n);
+			check_wildcard(p, r, n);
 	}
 	check_proof(p, r);
 	check_covered(p, t, r);
@@ -287,9 +290,9 @@ check_addresses(struct parse *p, const struct host *h)
 		f = floor_find(&h->addr.v[i]);
 		if (f == NULL || review_excepted(p->m, &h->addr.v[i]))
 			continue;
-		report_warning(p, &h->at, "the host %.64s is never found at %s, "
-		    "which is on the floor (%s): only a \"floor except\" lifts "
-		    "it (W130)", h->name.text, addr_print(&h->addr.v[i], buf),
+		report_lint(p, "W130", &h->at, NULL, "the host %.64s is never found "
+		    "at %s, which is on the floor (%s): only a \"floor except\" "
+		    "lifts it", h->name.text, addr_print(&h->addr.v[i], buf),
 		    f->what);
 	}
 }
@@ -305,8 +308,8 @@ review_hosts(struct parse *p)
 		if (is_allowed(p, &h->name))
 			check_addresses(p, h);
 		else
-			report_warning(p, &h->at, "no tenant may resolve the "
-			    "host %.64s: it needs an allow like any name",
+			report_lint(p, "W131", &h->at, NULL, "no tenant may resolve "
+			    "the host %.64s: it needs an allow like any name",
 			    h->name.text);
 	}
 }
