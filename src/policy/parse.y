@@ -486,12 +486,15 @@ word_means(int before)
 	}
 }
 
-/* What helps nobody: a comma, what may always stand, between statements an empty line. */
+/*
+ * What helps nobody: a comma, what may always stand, and between statements an empty
+ * line.
+ */
 static bool
 is_noise(yysymbol_kind_t kind, bool between)
 {
-	return kind == YYSYMBOL_COMMA || kind == YYSYMBOL_NOWARN || (between && (kind == YYSYMBOL_NL ||
-	    kind == YYSYMBOL_YYEOF));
+	return kind == YYSYMBOL_COMMA || kind == YYSYMBOL_NOWARN ||
+	    (between && (kind == YYSYMBOL_NL || kind == YYSYMBOL_YYEOF));
 }
 
 /* "a, b or c" of what the grammar would have taken here. */

@@ -472,8 +472,8 @@ check_service(struct parse *p, size_t which)
 	for (k = 0; k < (vec).n; k++)					\
 		if (!(vec).v[k].used)					\
 			report_lint(p, "W101", &(vec).v[k].at, NULL,	\
-			    what " %.63s is used by nothing: take it out, "	\
-			    "or use it", (vec).v[k].name);		\
+			    what " %.63s is used by nothing: take it "	\
+			    "out, or use it", (vec).v[k].name);		\
 } while (0)
 
 static void
@@ -524,7 +524,8 @@ check_labels(struct parse *p, const struct tenant *t, size_t which)
 		    strcmp(t->rule.v[i].label, r->label) == 0) {
 			report_lint(p, "W103", &r->label_at, NULL, "the label "
 			    "\"%.63s\" stands in line %u already, and records will "
-			    "not tell them apart: give it another one", r->label, t->rule.v[i].at.line);
+			    "not tell them apart: give it another one", r->label,
+			    t->rule.v[i].at.line);
 			return;
 		}
 }
