@@ -50,7 +50,7 @@ struct policy_limits {
 	uint32_t	kernel_memory;	/* KiB in the buffers of its sockets */
 	uint32_t	audit_rate, audit_burst;	/* KiB of log per second; bucket size */
 };
-/* flows.md, 6: what holds without a `limits` line. */
+/* What holds without a `limits` line. */
 #define POLICY_LIMITS_DEFAULT \
 	{ 4096, 512, 128, 256, 64, 1000, 4000, 0, 600, 0, 100, 1000, 500, 600, \
 	    524288, 128, 131072 }

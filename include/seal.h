@@ -4,7 +4,7 @@
  *
  * Compares: ints (fds, flags, requests) by SEAL_INT, 32 bits masked, because the
  * kernel looks at 32 bits and a 64-bit compare can be walked around; pointers by
- * SEAL_NULL. No other compare exists here, on purpose (security.md, finding 8).
+ * SEAL_NULL. No other compare exists here, on purpose.
  */
 #ifndef SALLYPORT_SEAL_H
 #define SALLYPORT_SEAL_H

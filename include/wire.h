@@ -243,12 +243,13 @@ struct wire_answer {
 };
 static_assert(sizeof(struct wire_answer) == 16 + 16 + 256 * 20, "wire_answer");
 
-/* At most this many GRANTs without their ACK, per guest (security.md E2). */
+/* At most this many GRANTs without their ACK, per guest: descriptors in
+   flight count against the user who sends them, who sends those of every guest. */
 #define WIRE_INFLIGHT_MAX	16
 
 /*
  * A stream guest's page that outlives its frame: how much of a record is still
- * to be read from and written to the link (processes.md, 3).
+ * to be read from and written to the link, so that the next frame goes on in step.
  */
 struct link_shared {
 	uint32_t	rx_remaining;	/* 0..65550, else the client is dropped */

@@ -6,7 +6,8 @@ usage: style.py SRCDIR [-v]
 
 Limits: no file of src/ longer than 700 lines; functions: median <= 15 lines,
 90 % <= 50, none > 100 (grammar files excepted); no line wider than 100 columns
-with tabs of eight; every file of src/ and include/ opens with a comment.
+with tabs of eight; every file of src/ and include/ opens with a comment; a page
+that a comment names is in the tree.
 """
 
 import os
@@ -57,6 +58,9 @@ def main():
         for number, line in enumerate(text.split("\n"), 1):
             if len(line.expandtabs(8)) > LINE_MAX:
                 bad.append(f"{where}:{number}: wider than {LINE_MAX} columns")
+            for page in re.findall(r"[\w/.-]+\.md\b", line):
+                if not (root / page).exists() and not (root / "doc" / page).exists():
+                    bad.append(f"{where}:{number}: there is no {page}")
             if line != line.rstrip():
                 bad.append(f"{where}:{number}: white space at the end")
         if path.suffix != ".c":

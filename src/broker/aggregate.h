@@ -1,5 +1,5 @@
 /*
- * Denied attempts, told in full or added up (policy-and-audit.md, 6.5). For
+ * Denied attempts, told in full or added up. For
  * every guest: lines written in full + the sum of all n == attempts counted.
  */
 #ifndef SALLYPORT_BROKER_AGGREGATE_H

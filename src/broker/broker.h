@@ -22,7 +22,7 @@
 #include "wire.h"
 
 #define SEC			UINT64_C(1000000000)
-#define CONNECT_TIMEOUT		60		/* s; flows.md, 6 */
+#define CONNECT_TIMEOUT		60		/* s */
 #define CLOSE_OVERDUE		(30 * SEC)	/* after HUP, drained */
 #define REVOKE_OVERDUE		SEC
 #define HELLO_OVERDUE		(5 * SEC)

@@ -4,7 +4,8 @@
  *
  * Trusts: the verdict, and of it only `dial`; never what a frame wrote.
  * Must not: hand on a socket that is not connected to exactly `dial`, or read
- * SO_ERROR of a granted one (flows.md, 2: reading takes the error away).
+ * SO_ERROR of a granted one: reading takes the error away, and the frame would take
+ * a reset for an end.
  *
  * A non-blocking connect leaves the socket "connecting" for the kernel's socket
  * layer even when TCP is long established; if the peer then resets it, a holder
@@ -50,7 +51,10 @@ set(int fd, int level, int name, int value)
 	return setsockopt(fd, level, name, &value, sizeof(value));
 }
 
-/* Abortive unless told otherwise: flows.md, 2. */
+/*
+ * Abortive unless told otherwise: when all that hold the socket die, the peer gets RST,
+ * and takes what it has got for cut short, not for whole.
+ */
 static int
 options_tcp(int fd, bool v6)
 {
@@ -69,7 +73,7 @@ options_tcp(int fd, bool v6)
 	return setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l));
 }
 
-/* The host kernel fragments, and the error queue stays shut: flows.md, 5. */
+/* The host kernel fragments, and nobody reads an error queue: it stays shut. */
 static int
 options_datagram(int fd, bool v6)
 {
@@ -130,7 +134,7 @@ source(struct flow *f)
 		    &f->h_src);
 }
 
-/* What the guest is shown and the log is told (flows.md, 4). */
+/* What the guest is shown and the log is told. */
 enum reason
 connect_reason(int error, enum deny_code *code)
 {
@@ -264,7 +268,10 @@ connect_settle(struct flow *f, int error)
 	}
 }
 
-/* Always before the fd is closed or given away: flows.md, 2. */
+/*
+ * Always before the fd is closed or given away: epoll keeps a registration as long as
+ * anybody holds the file, and the frame may.
+ */
 void
 connect_drop(struct flow *f)
 {

@@ -9,7 +9,7 @@
  * Trusts: the kernel; that an honest frame closes before it says CLOSE.
  * Must not: send a FIN where an honest frame's guest sent a RST (shutdown(2) for
  * writing would), or dissolve a connection by connect(AF_UNSPEC), which a frame could
- * aim anew (flows.md, 3).
+ * aim anew while it holds its copy.
  */
 #include <sys/epoll.h>
 #include <sys/socket.h>

@@ -19,7 +19,7 @@
 #define PING_EVERY	(10 * SEC)
 #define PATIENCE	(2 * SEC)	/* to hear what was said meanwhile */
 
-/* flows.md, 6 */
+/* s; datagrams have no end: one answered at once, one that is talked to, an echo */
 #define UDP_IDLE	30u
 #define UDP_STREAM	180u
 #define ECHO_IDLE	30u

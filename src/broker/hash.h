@@ -1,5 +1,5 @@
 /*
- * A keyed hash, so that no guest can choose what collides (security.md, E8).
+ * A keyed hash, so that no guest can choose what collides.
  */
 #ifndef SALLYPORT_BROKER_HASH_H
 #define SALLYPORT_BROKER_HASH_H

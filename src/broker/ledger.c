@@ -507,7 +507,11 @@ ledger_granted(struct flow *f)
 	broker_want_tick(f->guest->broker);
 }
 
-/* Takes the grant back: flows.md, 3. */
+/*
+ * Takes the grant back: the bytes are counted, the frame is told, and the socket is
+ * shut both ways. It is closed only when the frame has closed its copy: then the server
+ * gets RST, and what is queued is gone.
+ */
 void
 ledger_revoke(struct flow *f, enum reason reason)
 {

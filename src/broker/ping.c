@@ -1,6 +1,6 @@
 /*
  * Are there ping sockets on this host? Asked once, before the seal: the sysctl
- * net.ipv4.ping_group_range decides, even for root (flows.md, 5).
+ * net.ipv4.ping_group_range decides, even for root.
  *
  * Trusts: the kernel. Must not: keep the socket.
  */

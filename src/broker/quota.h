@@ -1,6 +1,6 @@
 /*
  * What one guest, by its name, may hold at once and ask per second. One tier: everything is
- * charged to the guest (security.md, E4). A charge is a member of what it pays
+ * charged to the guest. A charge is a member of what it pays
  * for, and quota_refund() takes back whatever of it is left.
  */
 #ifndef SALLYPORT_BROKER_QUOTA_H

@@ -3,8 +3,7 @@
  *
  * init is cloned into new user, pid, net, mount and IPC namespaces while we have
  * one thread; identity maps are written from here. A map of 0 to the user would give
- * CMD every capability in there after exec: it could take its own tap away
- * (processes.md, 5).
+ * CMD every capability in there after exec: it could take its own tap away.
  *
  * Trusts: nothing that happens inside after CMD has started.
  * Must not: leave init behind when it is no longer wanted.

@@ -4,7 +4,7 @@
  * command outside of stops and the end. When it goes, everything in here goes.
  *
  * Why pid 1 is not CMD, and CMD not a group leader of its own: pid 1 has no
- * default actions, and a group that is not the shell's loses ^Z (processes.md, 5).
+ * default actions, and a group that is not the shell's loses ^Z.
  *
  * Trusts: the command outside. Must not: trust CMD, which has its uid and may send
  * it any signal but those that pid 1 never sees.

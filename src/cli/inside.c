@@ -13,7 +13,7 @@
 #include "cli.h"
 #include "fd.h"
 
-#define QUEUE	16384	/* flows.md, 6: the windows must fit in it */
+#define QUEUE	16384	/* packets: the windows must fit in it */
 
 static const uint8_t	guest_mac[6] = { 0x02, 0x53, 0x50, 0, 0, 2 };
 static const uint8_t	gateway_mac[6] = { 0x02, 0x53, 0x50, 0, 0, 1 };

@@ -5,7 +5,7 @@
  * Datagrams wait in hold.c until the grant; a refusal is answered with an ICMP
  * error about each of them. Then one write(2) is one datagram to the host and
  * one read(2) is one from it. Never writev(2): with nothing in it, it sends
- * nothing, and an empty datagram is one too (flows.md 5).
+ * nothing, and an empty datagram is one too.
  *
  * Errors of the host's network arrive with a later call on the socket and speak
  * about an earlier datagram. Only what makes a connected socket fail is carried:
@@ -235,7 +235,7 @@ this_failed(const struct dgram *g, int error)
 
 /*
  * A first error may be the report about an earlier datagram; this one has then
- * not been sent, and the second try tells (flows.md 5).
+ * not been sent, and the second try tells.
  */
 static void
 to_host(struct dgram_flow *d, const struct dgram *g)

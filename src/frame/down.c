@@ -13,7 +13,7 @@
 
 /*
  * In flight, per flow: more makes lwIP's walks of its queues longer than it
- * makes anything faster (lwip.md 4).
+ * makes anything faster.
  */
 #define INFLIGHT	(256 * 1024)
 #define INFLIGHT_TSO	(512 * 1024)

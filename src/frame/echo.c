@@ -3,7 +3,7 @@
  * gives each socket an ident of its own, so the guest's is put back here.
  *
  * A connected ping socket also takes a stranger's reply that happens to have its
- * ident (flows.md 5), so a reply must be one that is awaited: its sequence, its
+ * ident (seen on Linux 6.18), so a reply must be one that is awaited: its sequence, its
  * length and the keyed hash of its payload.
  *
  * Trusts: packet_parse(). Must not: give the guest a reply that it did not ask for.

@@ -2,7 +2,8 @@
  * ICMP errors to the guest, from the gateway (RFC 792, RFC 1812 4.3.2, RFC 4443).
  *
  * They are how a refusal looks when there is no RST for it: at once, and with the
- * code that tells the guest's kernel which errno to give. flows.md 4 has the table.
+ * code that tells the guest's kernel which errno to give.
+ * broker's connect_reason() says which.
  *
  * Trusts: that the packet quoted passed packet_parse() (or is one of ours).
  * Must not: answer an ICMP error, a group address or a source that is not the

@@ -4,8 +4,8 @@
  * Trusts: its fixed fds and the broker's CONFIG. Must not: look at a byte of the
  * guest's before it is sealed, or trust anything in argv but the log level.
  *
- * The keeper has made the namespaces, the empty root and the uid (processes.md
- * 2); what is left to do is done here, in the order of include/seal.h.
+ * The keeper has made the namespaces, the empty root and the uid; what is left to do
+ * is done here, in the order of include/seal.h.
  */
 #include <sys/resource.h>
 #include <sys/socket.h>

@@ -8,8 +8,8 @@
  *	ahead.c		576 x 1.6 KB	 1 MB	(static)
  *	flows, lwIP	8 000 flows	 8 MB	(malloc)
  *
- * which is below the 64 MB of flows.md 6. What was never used costs nothing: an
- * idle guest's frame is a few megabytes.
+ * which is below 64 MB, what one guest may cost. What was never used costs nothing:
+ * an idle guest's frame is a few megabytes.
  *
  * Trusts: nothing. Must not: be called with a chunk twice; there is no test for
  * that but the sanitizer builds.

@@ -7,7 +7,7 @@
  * from inside of a callback: those only mark a flow dirty, and it is served once
  * at the end of the turn.
  *
- * Ends (flows.md 2). Reads go on until 0 or an error, and all of it reaches the
+ * Ends. Reads go on until 0 or an error, and all of it reaches the
  * guest; then FIN, or RST if any call had failed. Both directions ended: close,
  * CLOSE{FIN}; lwIP keeps what the guest has not acknowledged. A guest's RST, or
  * its silence: close, CLOSE{RST} at once.
@@ -17,7 +17,7 @@
 
 #include "tcp.h"
 
-#define HANDSHAKE_S	20	/* no policy sets it (flows.md 6) */
+#define HANDSHAKE_S	20	/* no policy sets it */
 
 /*
  * Flows that only wait for the guest to take its last bytes count in no limit of

@@ -1,6 +1,6 @@
 /*
- * What a frame may still ask of the kernel: 16 calls. The list and its reasons
- * are in reference/security.md 4.3.
+ * What a frame may still ask of the kernel: 16 calls; the
+ * table below has the reason for each.
  *
  * Nothing here makes, connects, binds or names a socket, opens a file, sends to
  * an address, sets an option, or starts anything. The one option that is read is

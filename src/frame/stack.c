@@ -13,7 +13,7 @@
  * flow's destination while its SYN is replayed; the listener's port is 0
  * otherwise, which no segment carries.
  *
- * The five rules (reference/lwip.md 6; each was needed against a random walker):
+ * The five rules; each was needed against a random walker (tests/fuzz/walk.sh):
  *  1. No SYN but our canonical copy reaches tcp_input() (segment.c).
  *  2. Options outside a SYN become NOPs (segment.c).
  *  3. No tcp_write() before snd_wnd_max >= 2.
@@ -510,7 +510,7 @@ stack_rcv_wnd(const struct tcp_flow *f)
 
 /*
  * Rule 3: snd_wnd_max / 2 caps the segments, and must not be 0 when the first is
- * made. lwip.md says why.
+ * made: an assertion of lwIP would end the frame.
  */
 uint32_t
 stack_segment(const struct tcp_flow *f)

@@ -25,7 +25,7 @@
 #define HEAD_LEN	4
 #define RX_LEN		(4 * 65536)
 #define TX_LEN		(16 * 65536)
-#define SKIP_MAX	65550		/* processes.md, 3 */
+#define SKIP_MAX	65550		/* the longest frame with offload */
 #define PLACE_LOST	UINT32_MAX	/* inside a length: not to be continued */
 
 /* Where the other end is: bytes of the record still to come. */

@@ -1,7 +1,8 @@
 /*
  * UDP: the key of an association, and datagrams from the host as packets.
  *
- * Trusts: packet_parse(). Must not: copy TTL, TOS or ECN either way (flows.md 5).
+ * Trusts: packet_parse(). Must not: copy TTL, TOS or ECN either way: the
+ * socket has a path of its own, and traceroute through it is no goal.
  */
 #include <netinet/in.h>
 

@@ -3,7 +3,7 @@
  * the beginning after a minute of health. Pure.
  *
  * A room that its guest can crash at will is restarted ever more slowly, so that
- * guessing an address layout by crashing costs time (security.md, 2.5).
+ * guessing an address layout by crashing costs time.
  *
  * Trusts: its arguments. Must not: read a clock.
  */

@@ -1,7 +1,6 @@
 /*
  * The guest's link. Its fd stays here, so that a new frame goes on where the dead
- * one stopped; on a byte stream the page that says where that was stays too
- * (processes.md, 3).
+ * one stopped; on a byte stream the page that says where that was stays too.
  *
  * Trusts: the listening socket's mode, 0600, to let the right clients in.
  * Must not: read or write a byte of the guest's, or close what a client had a hand
@@ -59,7 +58,7 @@ shared_page(void)
 	return fd;
 }
 
-/* As much as the kernel gives: passt does the same (peers.md, 2.7). */
+/* As much as the kernel gives: a burst of the guest's waits here, and is not lost. */
 static void
 widen(int fd)
 {

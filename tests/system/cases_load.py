@@ -6,7 +6,7 @@ import servers
 from trial import OURS, case
 
 MIB = 1 << 20
-# The frame's pool is 64 MiB and its RLIMIT_AS above that (flows.md, 6); the
+# The frame's pool is 64 MiB and its RLIMIT_AS above that; the
 # broker keeps a ledger entry and a socket for each flow.
 FRAME_RSS_MAX = 96 * MIB
 BROKER_RSS_MAX = 64 * MIB

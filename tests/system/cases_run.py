@@ -1,5 +1,5 @@
 """`sallyport run` as a command: what it does for CMD, to CMD, and when it is
-called wrongly. Acceptance 8 of the main job, and processes.md, 5.
+called wrongly.
 """
 import os
 import re

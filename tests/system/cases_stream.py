@@ -210,7 +210,7 @@ def stream_never_read(t):
 def stream_frame_killed(t):
     """The frame dies in the midst of frames; the link goes on in step.
 
-    A kill at the worst instruction may cost the client (processes.md, 3); then a
+    A kill at the worst instruction may cost the client; then a
     new one is served. It must stay the exception.
     """
     server = t.serve(servers.echo)

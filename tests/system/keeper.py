@@ -184,7 +184,7 @@ def ns(pid, kind):
 
 
 def rooms_look(k):
-    """Everything that processes.md promises about a child, seen from outside."""
+    """What a child has of its own, seen from outside."""
     own = {"frame": "user pid net mnt ipc uts cgroup", "broker": "user pid ipc uts cgroup",
            "recorder": "user pid net ipc uts cgroup", "resolver": "user pid ipc uts cgroup",
            "inspector": "user pid net mnt ipc uts cgroup"}

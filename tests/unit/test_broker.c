@@ -438,7 +438,7 @@ revoked_before_the_grant(void **state)
 	assert_int_equal(quota_conns(rig.g->quota), 0);
 }
 
-/* The reason and the code of flows.md, 4, for each errno. */
+/* The reason and the code for each errno. */
 static void
 errors_of_connect(void **state)
 {

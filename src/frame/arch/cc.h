@@ -1,6 +1,6 @@
 /*
  * What lwIP asks of its platform. No stdio, no abort(): a failed assertion is
- * one line on the log and the end of this process (security.md 4.3).
+ * one line on the log and the end of this process.
  */
 #ifndef SALLYPORT_ARCH_CC_H
 #define SALLYPORT_ARCH_CC_H
