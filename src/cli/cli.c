@@ -28,10 +28,12 @@ static const struct command commands[] = {
 	{ "check", cmd_check, "[-npq] [--all] FILE",
 	    "read a policy and say what is wrong with it" },
 	{ "explain", cmd_explain,
-	    "FILE TENANT tcp|udp|icmp ADDRESS[:PORT]\n"
+	    "[OPTION ...] FILE TENANT tcp|udp|icmp ADDRESS[:PORT]\n"
 	    "           [--name NAME]... [--sni NAME [--ech] | --host NAME | "
 	    "--nothing |\n           --undecided]\n"
-	    "       sallyport explain FILE TENANT dns NAME",
+	    "       sallyport explain [OPTION ...] FILE TENANT dns NAME\n"
+	    "       sallyport explain [OPTION ...] FILE TENANT reach\n"
+	    "           NAME|ADDRESS|NETWORK [--name NAME]...",
 	    "show, step by step, what a policy says of one destination" },
 	{ "demo", cmd_demo, "",
 	    "show it, without any network: in namespaces of its own" },

@@ -72,7 +72,7 @@ struct lease {
 int	lease_address(struct lease [2], const char *command, const char *text);
 int	lease_gateway(struct lease [2], const char *command, const char *text);
 /* After the last option: what was not given, and whether it goes together. */
-int	lease_run(struct lease [2], bool v4, bool v6);
+int	lease_run(struct lease [2], const char *command, bool v4, bool v6);
 int	lease_serve(struct lease [2]);
 
 /* where.c */

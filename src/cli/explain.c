@@ -6,18 +6,12 @@
  * Trusts: the user who runs it.
  * Must not: decide anything itself, or resolve a name.
  */
-#include <sys/types.h>
-#include <ifaddrs.h>
-
-#include <errno.h>
 #include <getopt.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "cli.h"
 #include "explain.h"
 #include "grammar.h"
 #include "policy_cmds.h"
@@ -32,62 +26,6 @@ line_to_stderr(void *arg, const char *text)
 /* ---- the question -------------------------------------------------------- */
 
 static int
-compare(const void *a, const void *b)
-{
-	return addr_compare(a, b);
-}
-
-/* What the broker knows by netlink; here the interfaces are asked once. */
-static void
-find_locals(struct question *q)
-{
-	struct ifaddrs	*all, *i;
-	struct endpoint	*e = q->local, *end = e + EXPLAIN_LOCALS;
-
-	if (getifaddrs(&all) == 0) {
-		for (i = all; i != NULL && e < end; i = i->ifa_next)
-			if (i->ifa_addr != NULL &&
-			    endpoint_from_sockaddr(i->ifa_addr, e) == 0)
-				(e++)->port = 0;
-		freeifaddrs(all);
-	}
-	q->nlocals = (size_t)(e - q->local);
-	qsort(q->local, q->nlocals, sizeof(q->local[0]), compare);
-	if (route_open(&q->route) == -1)
-		fprintf(stderr, "explain: the kernel cannot be asked for its "
-		    "routes (%s): of this host's own only the addresses of its "
-		    "interfaces are known\n", strerror(errno));
-}
-
-static bool
-is_own(struct question *q, uint32_t proto, const struct endpoint *e)
-{
-	struct endpoint	key = *e;
-	enum route_kind	kind;
-
-	key.port = 0;
-	if (bsearch(&key, q->local, q->nlocals, sizeof(key), compare) != NULL)
-		return true;
-	if (q->route.fd == -1)
-		return false;
-	kind = route_ask(&q->route, proto, NULL, e);
-	return kind == ROUTE_OWN || kind == ROUTE_UNKNOWN;
-}
-
-uint32_t
-explain_own(struct question *q, uint32_t proto, const struct endpoint *dst)
-{
-	struct endpoint	form[POLICY_FORMS_MAX];
-	size_t		i, n = policy_forms(dst, form);
-	uint32_t	own = 0;
-
-	for (i = 0; i < n; i++)
-		if (is_own(q, proto, &form[i]))
-			own |= UINT32_C(1) << i;
-	return own;
-}
-
-static int
 parse_proto(const char *word, uint32_t *out)
 {
 	static const uint32_t	protos[] = { PROTO_TCP, PROTO_UDP, PROTO_ECHO };
@@ -98,7 +36,8 @@ parse_proto(const char *word, uint32_t *out)
 			*out = protos[i];
 			return 0;
 		}
-	fprintf(stderr, "explain: \"%s\" is not tcp, udp, icmp or dns\n", word);
+	fprintf(stderr, "explain: \"%s\" is not tcp, udp, icmp, dns or reach\n",
+	    word);
 	return -1;
 }
 
@@ -115,11 +54,10 @@ parse_destination(const char *word, uint32_t proto, struct endpoint *out)
 	if (endpoint_parse(word, out) == 0)
 		return 0;
 	fprintf(stderr, "explain: \"%s\" is not an address with a port: "
-	    "203.0.114.10:443 or [2600:1f00::10]:443\n", word);
+	    "203.0.114.10:443 or [2600:1f00::10]:443; what a name reaches says "
+	    "reach\n", word);
 	return -1;
 }
-
-/* ---- names ---------------------------------------------------------------------- */
 
 static int
 compare_names(const void *a, const void *b)
@@ -151,50 +89,68 @@ parse_names(struct question *q)
 
 /* ---- the answer ------------------------------------------------------------------ */
 
-static int
-ask(const struct policy *p, const struct model *m, struct question *q)
+static void
+begin_json(struct json *j, const struct question *q)
 {
-	unsigned int	i;
-	int		tenant = policy_tenant(p, q->tenant);
+	size_t	i;
 
-	if (tenant != -1) {
-		q->query.tenant = (unsigned int)tenant;
-		if (parse_names(q) == -1)
-			return EXIT_DOUBT;
-		return q->dns ? explain_name(p, m, q) : explain_flow(p, m, q);
+	json_open(j, NULL, '{');
+	json_string(j, "command", "explain");
+	reading_json(&q->r, j);
+	json_string(j, "tenant", policy_tenant_name(q->r.p, q->query.tenant));
+	json_open(j, "question", '{');
+	json_string(j, "about", q->what);
+	json_string(j, "destination", q->about);
+	if (q->topic != TOPIC_DNS && q->query.nbound > 0) {
+		json_open(j, "names", '[');
+		for (i = 0; i < q->query.nbound; i++)
+			json_string(j, NULL, q->query.bound[i]->text);
+		json_close(j, ']');
 	}
-	fprintf(stderr, "explain: %s has no tenant \"%s\"; it has:", q->path,
-	    q->tenant);
-	for (i = 0; i < policy_tenants(p) && i < 20; i++)
-		fprintf(stderr, " %s", policy_tenant_name(p, i));
-	fprintf(stderr, "\n");
-	return EXIT_DOUBT;
+	json_close(j, '}');
+}
+
+static int
+answer(struct question *q)
+{
+	struct answer	a;
+	struct json	j = { { NULL, 0, 0 }, false };
+	int		status = EXIT_DOUBT;
+
+	answer_init(&a, &q->r);
+	begin_json(&j, q);
+	if (q->topic == TOPIC_DNS)
+		explain_name(&a, q);
+	else if (q->topic == TOPIC_FLOW)
+		explain_flow(&a, q);
+	if (q->topic != TOPIC_REACH || explain_reach(&a, q, &j) == 0) {
+		status = a.verdict.status;
+		answer_json(&a, &j);
+		json_close(&j, '}');
+		if (q->json && !q->quiet)
+			json_print(&j);
+		else if (!q->quiet)
+			screen_print(&a, q->all);
+		if (!q->json && !q->quiet)
+			reading_note(&q->r);
+	}
+	free(j.t.buf);
+	answer_free(&a);
+	return status;
 }
 
 static int
 explain(struct question *q)
 {
-	struct grammar_sink	 sink = { .line = line_to_stderr,
-				    .now = q->query.now };
-	struct model		*m = grammar_parse(q->path, &sink);
-	struct policy		*p = NULL;
-	char			 err[128] = "it is larger than 64 MiB";
-	size_t			 len;
-	void			*blob;
-	int			 status = EXIT_DOUBT;
+	int	tenant, status = EXIT_DOUBT;
 
-	if (m == NULL)
-		return EXIT_DOUBT;
-	if ((blob = grammar_compile(m, &len)) != NULL)
-		p = policy_load(blob, len, err, sizeof(err));
-	free(blob);
-	if (p == NULL)
-		fprintf(stderr, "%s: the compiled policy is refused: %s\n",
-		    q->path, err);
-	else
-		status = ask(p, m, q);
-	policy_free(p);
-	grammar_free(m);
+	if (reading_open(&q->r, q->path, q->query.now) == 0 &&
+	    (tenant = reading_tenant(&q->r, "explain", q->tenant)) != -1 &&
+	    parse_names(q) == 0) {
+		q->query.tenant = (unsigned int)tenant;
+		status = answer(q);
+	}
+	reading_close(&q->r);
 	return fflush(stdout) == 0 ? status : EXIT_DOUBT;
 }
 
@@ -204,7 +160,8 @@ static int
 usage(void)
 {
 	fprintf(stderr, "usage: sallyport " EXPLAIN_USAGE "\n"
-	    "       sallyport " EXPLAIN_DNS_USAGE "\n");
+	    "       sallyport " EXPLAIN_DNS_USAGE "\n"
+	    "       sallyport " EXPLAIN_REACH_USAGE "\n");
 	return EXIT_MISUSE;
 }
 
@@ -241,62 +198,81 @@ parse_date(struct question *q, const char *text)
 }
 
 static int
+parse_option(struct question *q, int c)
+{
+	switch (c) {
+	case 'q':
+		q->quiet = true;
+		return 0;
+	case 'j':
+		q->json = true;
+		return 0;
+	case 'a':
+		q->all = true;
+		return 0;
+	case 'e':
+		q->flight.ech = true;
+		return 0;
+	case 'n':
+		if (q->nnames == EXPLAIN_NAMES)
+			return -1;
+		q->name[q->nnames++] = optarg;
+		return 0;
+	case 't':
+		return parse_date(q, optarg);
+	case 'A':
+		return lease_address(q->lease, "explain", optarg);
+	case 'G':
+		return lease_gateway(q->lease, "explain", optarg);
+	case '?':
+		return -1;
+	default:
+		return parse_shown(q, c, optarg);
+	}
+}
+
+static int
 parse_options(struct question *q, int argc, char **argv)
 {
 	static const struct option	options[] = {
+		{ "quiet", no_argument, NULL, 'q' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "all", no_argument, NULL, 'a' },
 		{ "name", required_argument, NULL, 'n' },
 		{ "sni", required_argument, NULL, 's' },
 		{ "host", required_argument, NULL, 'h' },
 		{ "nothing", no_argument, NULL, '0' },
 		{ "undecided", no_argument, NULL, 'u' },
 		{ "ech", no_argument, NULL, 'e' },
-		{ "at", required_argument, NULL, 'a' },
+		{ "at", required_argument, NULL, 't' },
+		{ "guest-address", required_argument, NULL, 'A' },
+		{ "gateway", required_argument, NULL, 'G' },
 		{ NULL, 0, NULL, 0 } };
 	int				c;
 
 	optind = 0;		/* glibc: begin again, options anywhere */
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (c == 'e')
-			q->flight.ech = true;
-		else if (c == 'a' && parse_date(q, optarg) == 0)
-			continue;
-		else if (c == 'n' && q->nnames < EXPLAIN_NAMES)
-			q->name[q->nnames++] = optarg;
-		else if (c == 'n' || c == 'a' || c == '?' || parse_shown(q, c, optarg) == -1)
+	while ((c = getopt_long(argc, argv, "q", options, NULL)) != -1)
+		if (parse_option(q, c) == -1)
 			return -1;
-	}
 	/* ECH stands in a ClientHello, and a flight is TCP's */
 	if (argc - optind != 4 || (q->flight.ech && q->flight.kind != PEEK_TLS))
 		return -1;
-	return 0;
+	return lease_run(q->lease, "explain", true, true);
 }
 
-/* tcp ADDRESS:PORT, or dns NAME. */
+/* tcp ADDRESS:PORT, dns NAME, or reach HOST. -1: such a question there is not. */
 static int
-parse_question(struct question *q, const char *what, const char *word)
+parse_topic(struct question *q)
 {
-	if ((q->dns = strcmp(what, "dns") == 0)) {
-		q->name[0] = word;
+	q->topic = strcmp(q->what, "dns") == 0 ? TOPIC_DNS :
+	    strcmp(q->what, "reach") == 0 ? TOPIC_REACH : TOPIC_FLOW;
+	if (q->topic == TOPIC_DNS) {
+		if (q->nnames > 0 || q->told)
+			return -1;
+		q->name[0] = q->about;
 		q->nnames = 1;
-		return 0;
 	}
-	return parse_proto(what, &q->query.proto) == -1 ||
-	    parse_destination(word, q->query.proto, &q->query.dst) == -1 ?
-	    -1 : 0;
-}
-
-/* What has it at the host is out of the guest's reach, whatever the law says. */
-static void
-note_guest(const struct endpoint *dst)
-{
-	struct endpoint	v4, v6;
-
-	addr_parse(RUN_GUEST4, &v4);
-	addr_parse(RUN_GUEST6, &v6);
-	if (addr_equal(dst, &v4) || addr_equal(dst, &v6))
-		printf("guest      this is the address that `run' gives its command, "
-		    "unless it is told\n           another: what is sent there stays "
-		    "in the guest\n");
+	return q->told && strcmp(q->what, "tcp") != 0 ? -1 : 0;
 }
 
 int
@@ -310,20 +286,19 @@ cmd_explain(int argc, char **argv)
 	q.query.now = (uint64_t)time(NULL);
 	if (parse_options(&q, argc, argv) == -1)
 		return usage();
-	argv += optind;
-	q.path = argv[0];
-	q.tenant = argv[1];
-	if (strcmp(argv[2], "dns") == 0 ? q.nnames > 0 || q.told :
-	    q.told && strcmp(argv[2], "tcp") != 0)
+	q.path = argv[optind];
+	q.tenant = argv[optind + 1];
+	q.what = argv[optind + 2];
+	q.about = argv[optind + 3];
+	if (parse_topic(&q) == -1)
 		return usage();
-	if (parse_question(&q, argv[2], argv[3]) == -1)
+	if (q.topic == TOPIC_FLOW &&
+	    (parse_proto(q.what, &q.query.proto) == -1 ||
+	    parse_destination(q.about, q.query.proto, &q.query.dst) == -1))
 		return EXIT_DOUBT;
-	/* the addresses that `run` gives to its guest's gateway */
-	addr_parse(RUN_GATEWAY4, &q.query.gateway4);
-	addr_parse(RUN_GATEWAY6, &q.query.gateway6);
-	find_locals(&q);
-	if (!q.dns)
-		note_guest(&q.query.dst);
+	q.query.gateway4 = q.lease[0].gateway;
+	q.query.gateway6 = q.lease[1].gateway;
+	explain_locals(&q);
 	status = explain(&q);
 	if (q.route.fd != -1)
 		route_close(&q.route);

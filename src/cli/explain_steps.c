@@ -1,8 +1,8 @@
 /*
- * The steps of an answer of `sallyport explain`: the question as the law sees it,
- * what each part of the law says to it, and the line that decided.
+ * The steps of an answer of `sallyport explain` about a flow: the question as the law
+ * sees it, what each part of the law says to it, and the line that decided.
  *
- * Trusts: law_judge() and policy_name(), which the broker asks, too.
+ * Trusts: law_judge(), which the broker asks, too.
  * Must not: decide anything itself.
  */
 #include <stdio.h>
@@ -12,42 +12,46 @@
 #include "explain.h"
 #include "policy_cmds.h"
 
-#define LIST_SHOWN	4	/* entries of a rule's lists */
 #define PORT_DNS	53	/* of the gateway: the frame answers it */
 
-/* ---- a flow --------------------------------------------------------------------- */
-
 static void
-show_rule(const struct policy *p, const struct model *m, const char *step,
-    uint32_t rule)
+show_rule(struct answer *a, const struct question *q, const struct judgement *j,
+    const char *word, uint32_t rule)
 {
-	struct text	t = { NULL, 0, 0 };
-	uint32_t	n = rule;
-	size_t		i;
+	struct spot	e;
 
-	if (rule == POLICY_NO_RULE) {
-		printf("%-10s no rule\n", step);
-		return;
-	}
-	for (i = 0; n >= m->tenant.v[i].rule.n; i++)
-		n -= (uint32_t)m->tenant.v[i].rule.n;
-	print_rule_short(&t, &m->tenant.v[i].rule.v[n], LIST_SHOWN);
-	printf("%-10s %s (%s): %s\n", step, policy_rule_loc(p, rule),
-	    policy_rule_id(p, rule), t.buf);
-	free(t.buf);
+	(void)answer_rule(a, word, rule, explain_entry(q, j, rule, &e));
+}
+
+/* What has it at the host is out of the guest's reach, whatever the law says. */
+static void
+show_guest(struct answer *a, const struct question *q)
+{
+	size_t	i;
+
+	for (i = 0; i < 2; i++)
+		if (addr_equal(&q->query.dst, &q->lease[i].guest)) {
+			answer_add(a, "guest", "this is the guest's own address, "
+			    "as `run' gives it to its command (else "
+			    "--guest-address tells): what is sent there stays in "
+			    "the guest");
+			return;
+		}
 }
 
 static void
-show_address(const struct judgement *j)
+show_address(struct answer *a, const struct judgement *j)
 {
-	char	buf[ENDPOINT_STRLEN];
-	size_t	i;
+	char		buf[ENDPOINT_STRLEN];
+	struct text	t = { NULL, 0, 0 };
+	size_t		i;
 
-	printf("address    %s", addr_print(&j->forms.form[0], buf));
+	text_add(&t, "%s", addr_print(&j->forms.form[0], buf));
 	for (i = 1; i < j->forms.n; i++)
-		printf("%s%s", i == 1 ? ", which a translator may take for " : ", ",
-		    addr_print(&j->forms.form[i], buf));
-	printf("\n");
+		text_add(&t, "%s%s", i == 1 ? ", which a translator may take for " :
+		    ", ", addr_print(&j->forms.form[i], buf));
+	answer_add(a, "address", "%s", t.buf);
+	free(t.buf);
 }
 
 static const char *
@@ -57,88 +61,101 @@ ticket(const struct policy *p, uint32_t except)
 }
 
 static void
-show_floor(const struct policy *p, const struct judgement *j)
+show_floored(struct answer *a, const struct judgement *j)
 {
-	char	buf[ENDPOINT_STRLEN], entry[ENDPOINT_STRLEN];
+	char		buf[ENDPOINT_STRLEN], entry[ENDPOINT_STRLEN];
+	struct text	t = { NULL, 0, 0 };
 
+	text_add(&t, "%s", addr_print(&j->forms.form[j->form], buf));
+	if (j->local)
+		text_add(&t, " is this host's own%s",
+		    j->floor != NULL ? ", and" : "");
+	if (j->floor != NULL && strcmp(prefix_print(&j->floor->prefix, entry),
+	    buf) != 0)
+		text_add(&t, " is in %s", entry);
+	if (j->floor != NULL)
+		text_add(&t, " (%s)", j->floor->what);
+	answer_add(a, "floor", "%s", t.buf);
+	free(t.buf);
+}
+
+static void
+show_floor(struct answer *a, const struct policy *p, const struct judgement *j)
+{
 	if (j->gateway) {
-		printf("gateway    this is the guest's gateway: %s\n",
+		answer_add(a, "gateway", "this is the guest's gateway: %s",
 		    j->service == BLOB_NONE ? "no host-service has this port" :
 		    p->text + p->service[j->service].name);
 		return;
 	}
 	if (j->floor == NULL && !j->local && j->port == NULL)
-		printf("floor      clear\n");
-	if (j->floor != NULL || j->local) {
-		printf("floor      %s", addr_print(&j->forms.form[j->form], buf));
-		if (j->local)
-			printf(" is this host's own%s",
-			    j->floor != NULL ? ", and" : "");
-		if (j->floor != NULL && strcmp(prefix_print(&j->floor->prefix,
-		    entry), buf) != 0)
-			printf(" is in %s", entry);
-		if (j->floor != NULL)
-			printf(" (%s)", j->floor->what);
-		printf("\n");
-	}
+		answer_add(a, "floor", "clear");
+	if (j->floor != NULL || j->local)
+		show_floored(a, j);
 	if (j->lifted != BLOB_NONE)
-		printf("floor      excepted: %s\n", ticket(p, j->lifted));
+		answer_add(a, "floor", "excepted: %s", ticket(p, j->lifted));
 	if (j->port != NULL)
-		printf("floor      port %u: %s\n", j->port->port, j->port->what);
+		answer_add(a, "floor", "port %u: %s", j->port->port,
+		    j->port->what);
 	if (j->lifted_port != BLOB_NONE)
-		printf("floor      excepted: %s\n", ticket(p, j->lifted_port));
+		answer_add(a, "floor", "excepted: %s",
+		    ticket(p, j->lifted_port));
 }
 
 /* What is bound, and whether such a name is ever resolved. */
 static void
-show_names(const struct policy *p, const struct question *q)
+show_names(struct answer *a, const struct question *q)
 {
-	size_t	i;
+	const struct policy	*p = q->r.p;
+	size_t			 i, n = q->query.nbound;
 
-	for (i = 0; i < q->query.nbound; i++) {
-		const struct name	 *n = q->query.bound[i];
-		struct name_verdict	  v = policy_name(p, q->query.tenant, n,
+	for (i = 0; i < n && (q->all || i < EXPLAIN_SHOWN); i++) {
+		const struct name	 *b = q->query.bound[i];
+		struct name_verdict	  v = policy_name(p, q->query.tenant, b,
 					      q->query.now);
 
-		printf("name       %s leads to this address%s", n->text,
-		    v.kind != VERDICT_DENY ? "" : " (but it does not resolve: ");
-		if (v.kind == VERDICT_DENY)
-			printf("%s%s%s)", reason_name(v.reason),
+		if (v.kind != VERDICT_DENY)
+			answer_add(a, "name", "%s leads to this address",
+			    b->text)->minor = i > 0;
+		else
+			answer_add(a, "name", "%s leads to this address (but it "
+			    "does not resolve: %s%s%s)", b->text,
+			    reason_name(v.reason),
 			    v.rule != POLICY_NO_RULE ? " by " : "",
-			    policy_rule_loc(p, v.rule));
-		printf("\n");
+			    policy_rule_loc(p, v.rule))->minor = i > 0;
 	}
+	if (i < n)
+		answer_add(a, "name", "... and %zu more", n - i)->minor = true;
 }
 
 static void
-show_shown(const struct policy_shown *s)
+show_shown(struct answer *a, const struct policy_shown *s)
 {
 	static const char *const	what[] = {
 		[SHOWN_OTHER] = "none", [SHOWN_NOTHING] = "nothing is said",
 		[SHOWN_UNDECIDED] = "undecided: cut, malformed, or too late" };
 
-	printf("flight     %s%s%s\n", s->kind == PEEK_TLS ? "SNI " :
+	answer_add(a, "flight", "%s%s%s", s->kind == PEEK_TLS ? "SNI " :
 	    s->kind == PEEK_HTTP ? "Host " : "", s->what == SHOWN_NAME ?
 	    s->name.text : what[s->what], s->ech ? ", ECH is offered" : "");
 }
 
 /* The step in between: are the first bytes asked for, and what are they? */
 static void
-show_peek(const struct policy *p, const struct judgement *j,
-    const struct question *q)
+show_peek(struct answer *a, const struct judgement *j, const struct question *q)
 {
 	if (j->verdict.peek == PEEK_NONE) {
 		if (q->told)
-			printf("flight     nothing depends on it, so it is not "
-			    "asked for\n");
+			answer_add(a, "flight", "nothing depends on it, so it is "
+			    "not asked for");
 	} else if (q->told)
-		show_shown(&q->flight);
+		show_shown(a, &q->flight);
 	else if (j->verdict.recorded)
-		printf("flight     the guest's first bytes are looked at for the "
-		    "record, and stop nothing\n           (ask again with --sni, "
-		    "--host, --nothing or --undecided)\n");
+		answer_add(a, "flight", "the guest's first bytes are looked at "
+		    "for the record, and stop nothing (ask again with --sni, "
+		    "--host, --nothing or --undecided)");
 	else
-		explain_row(p, q, j);
+		explain_row(a, q, j);
 }
 
 static bool
@@ -147,174 +164,152 @@ floor_reason(uint32_t reason)
 	return reason >= REASON_FLOOR_SPECIAL && reason <= REASON_FLOOR_PORT;
 }
 
-static const char *const	verdicts[] = {
-	[VERDICT_ALLOW] = "allow", [VERDICT_DENY] = "deny",
-	[VERDICT_AUDIT_DENY] = "audit-deny: recorded as denied, let through"
-};
-
-static int
-show_verdict(const struct policy *p, const struct judgement *j,
+/* What a record would call it. */
+static void
+name_verdict(struct text *t, struct outcome *o, const struct verdict *v,
     const struct question *q)
 {
 	static const char *const	assurance[] = { "none", "dns", "sni",
 					    "host" };
-	const struct verdict		*v = &j->verdict;
 	const struct naming		 n = policy_naming(v, q->query.bound,
 					    q->query.nbound, q->query.shown);
-	char				 buf[ENDPOINT_STRLEN];
 
-	if (v->peek != PEEK_NONE && !v->recorded) {
-		printf("verdict    depends on the first bytes (ask again with "
-		    "--sni, --host, --nothing or --undecided)\n");
-		return EXIT_DEPENDS;
-	}
-	printf("verdict    %s", verdicts[v->kind]);
-	if (v->kind != VERDICT_ALLOW)
-		printf(" (%s)", reason_name(v->reason));
-	if (v->rule != POLICY_NO_RULE)
-		printf(" by %s", policy_rule_loc(p, v->rule));
-	if (v->kind != VERDICT_DENY && n.name != -1)
-		printf(", as %s (assurance %s)", q->query.bound[n.name]->text,
-		    assurance[n.assurance]);
-	else if (v->kind != VERDICT_DENY && q->query.nbound > 1)
-		printf(", as one of %zu names", q->query.nbound);
-	if (v->kind != VERDICT_DENY)
-		printf(", dials %s", v->dial.port == 0 ?
-		    addr_print(&v->dial, buf) : endpoint_print(&v->dial, buf));
-	printf("\n");
-	return v->kind == VERDICT_DENY ? EXIT_BAD : EXIT_GOOD;
+	if (v->kind == VERDICT_DENY)
+		return;
+	if (n.name != -1) {
+		o->name = q->query.bound[n.name]->text;
+		o->assurance = assurance[n.assurance];
+		text_add(t, ", as %s (assurance %s)", o->name, o->assurance);
+	} else if (q->query.nbound > 1)
+		text_add(t, ", as one of %zu names", q->query.nbound);
+	if (v->dial.port == 0)
+		(void)addr_print(&v->dial, o->dial);
+	else
+		(void)endpoint_print(&v->dial, o->dial);
+	text_add(t, ", dials %s", o->dial);
 }
 
 static void
-show_rules(const struct policy *p, const struct model *m,
+show_verdict(struct answer *a, const struct judgement *j,
+    const struct question *q)
+{
+	static const char *const	words[] = { [VERDICT_ALLOW] = "allow",
+					    [VERDICT_DENY] = "deny",
+					    [VERDICT_AUDIT_DENY] = "audit-deny" };
+	const struct verdict		*v = &j->verdict;
+	struct outcome			*o = &a->verdict;
+	struct text			 t = { NULL, 0, 0 };
+
+	if (v->peek != PEEK_NONE && !v->recorded) {
+		o->word = "depends";
+		o->status = EXIT_DEPENDS;
+		answer_verdict(a, "depends on the first bytes (ask again with "
+		    "--sni, --host, --nothing or --undecided)");
+		return;
+	}
+	o->word = words[v->kind];
+	o->reason = v->kind != VERDICT_ALLOW ? v->reason : REASON_NONE;
+	o->rule = v->rule;
+	o->status = v->kind == VERDICT_DENY ? EXIT_BAD : EXIT_GOOD;
+	text_add(&t, "%s%s", o->word, v->kind == VERDICT_AUDIT_DENY ?
+	    ": recorded as denied, let through" : "");
+	if (v->kind != VERDICT_ALLOW)
+		text_add(&t, " (%s)", reason_name(v->reason));
+	if (v->rule != POLICY_NO_RULE)
+		text_add(&t, " by %s", policy_rule_loc(q->r.p, v->rule));
+	name_verdict(&t, o, v, q);
+	answer_verdict(a, "%s", t.buf);
+	free(t.buf);
+}
+
+static void
+show_rules(struct answer *a, const struct question *q,
     const struct judgement *j)
 {
 	const struct row	*r = &j->row;
 	bool			 none = r->plain == POLICY_NO_RULE &&
 				    r->proving == POLICY_NO_RULE;
 
-	show_rule(p, m, "deny", r->deny);
+	show_rule(a, q, j, "deny", r->deny);
 	if (j->all.deny != r->deny)
-		show_rule(p, m, "audit", j->all.deny);
+		show_rule(a, q, j, "audit", j->all.deny);
 	if (r->watch != POLICY_NO_RULE)
-		show_rule(p, m, "shown", r->watch);
+		show_rule(a, q, j, "shown", r->watch);
 	else if (j->all.watch != POLICY_NO_RULE)
-		show_rule(p, m, "audit", j->all.watch);
+		show_rule(a, q, j, "audit", j->all.watch);
 	if (r->barred != POLICY_NO_RULE)
-		show_rule(p, m, "barred", r->barred);
+		show_rule(a, q, j, "barred", r->barred);
 	if (r->plain != POLICY_NO_RULE || none)
-		show_rule(p, m, "allow", r->plain);
+		show_rule(a, q, j, "allow", r->plain);
 	if (r->proving != POLICY_NO_RULE)
-		show_rule(p, m, "proof", r->proving);
+		show_rule(a, q, j, "proof", r->proving);
 	if (none && r->deny == POLICY_NO_RULE)
-		printf("default    deny\n");
+		answer_add(a, "default", "deny");
 }
 
-/* The frame answers for the gateway itself, and asks nobody. */
-static const char *
-frame_answers(const struct judgement *j, const struct question *q)
+bool
+explain_frame_answers(const struct judgement *j, uint32_t proto, uint16_t port)
 {
-	if (!j->gateway || j->service != BLOB_NONE)
-		return NULL;
-	if (q->query.proto == PROTO_ECHO)
-		return "gateway    this is the guest's gateway, which answers a "
-		    "ping itself";
-	return q->query.dst.port != PORT_DNS ? NULL :
-	    "gateway    this is the guest's gateway, and this port its name "
-	    "server: ask\n           with dns NAME";
-}
-
-int
-explain_flow(const struct policy *p, const struct model *m,
-    struct question *q)
-{
-	struct judgement	 j;
-	const char		*words;
-
-	q->query.own = explain_own(q, q->query.proto, &q->query.dst);
-	law_judge(p, &q->query, &j);
-	show_address(&j);
-	if ((words = frame_answers(&j, q)) != NULL) {
-		printf("%s\nverdict    answered by the gateway itself\n", words);
-		return EXIT_GOOD;
-	}
-	show_floor(p, &j);
-	if (!floor_reason(j.verdict.reason)) {
-		show_names(p, q);
-		show_rules(p, m, &j);
-		show_peek(p, &j, q);
-	}
-	if (j.verdict.peek != PEEK_NONE && q->told) {
-		q->query.shown = &q->flight;
-		law_judge(p, &q->query, &j);
-	}
-	return show_verdict(p, &j, q);
-}
-
-/* ---- a name ---------------------------------------------------------------------- */
-
-/*
- * What a host statement gives, as far as the floor leaves it. False if there is
- * one and nothing is left.
- */
-static bool
-show_host(const struct policy *p, struct question *q, const struct name *n)
-{
-	static const enum addr_family	families[] = { ADDR_V4, ADDR_V6 };
-	struct endpoint			e[ANSWER_MAX];
-	char				buf[ENDPOINT_STRLEN];
-	size_t				i;
-	int				k, got, left = 0, all = 0;
-	bool				reached;
-
-	for (i = 0; i < 2; i++) {
-		got = policy_host(p, n, families[i], e);
-		for (k = 0; k < got; k++) {
-			reached = policy_reaches(p, q->query.tenant, &e[k],
-			    explain_own(q, PROTO_TCP, &e[k]));
-			left += reached;
-			all++;
-			printf("host       %s%s\n", addr_print(&e[k], buf),
-			    reached ? "" : ", which the floor takes away "
-			    "(rebinding-stripped)");
-		}
-	}
-	return all == 0 || left > 0;
+	return j->gateway && j->service == BLOB_NONE &&
+	    (proto == PROTO_ECHO || port == PORT_DNS);
 }
 
 static void
-show_budget(const struct policy *p, unsigned int tenant,
-    const struct name_verdict *v)
+show_frame(struct answer *a, const struct question *q)
 {
-	const struct policy_limits	*l = policy_limits(p, tenant);
-
-	if (v->kind != VERDICT_DENY && v->counted)
-		printf("budget     one of %u new names in %u seconds that no exact "
-		    "rule has\n", l->names, l->names_per);
+	if (q->query.proto == PROTO_ECHO)
+		answer_add(a, "gateway", "this is the guest's gateway, which "
+		    "answers a ping itself");
+	else
+		answer_add(a, "gateway", "this is the guest's gateway, and this "
+		    "port its name server: ask with dns NAME");
+	answer_verdict(a, "answered by the gateway itself");
+	a->verdict.word = "gateway";
+	a->verdict.status = EXIT_GOOD;
 }
 
-int
-explain_name(const struct policy *p, const struct model *m, struct question *q)
+/* No allow is for it, on this port. */
+static bool
+lacks_allow(const struct judgement *j)
 {
-	const struct name	*n = q->query.bound[0];
-	struct name_verdict	 v = policy_name(p, q->query.tenant, n,
-				    q->query.now);
+	return j->row.deny == POLICY_NO_RULE && j->row.plain == POLICY_NO_RULE &&
+	    j->row.proving == POLICY_NO_RULE &&
+	    j->row.barred == POLICY_NO_RULE && !j->gateway &&
+	    j->verdict.kind != VERDICT_ALLOW;
+}
 
-	printf("name       %s\n", n->text);
-	show_rule(p, m, v.kind == VERDICT_ALLOW ? "allow" :
-	    v.reason == REASON_DENY_RULE ? "deny" : "allow", v.rule);
-	show_budget(p, q->query.tenant, &v);
-	if (v.kind != VERDICT_DENY && !show_host(p, q, n)) {
-		v.kind = VERDICT_DENY;		/* as reply.c has it */
-		v.reason = REASON_REBINDING_STRIPPED;
+static void
+show_law(struct answer *a, struct question *q, const struct judgement *j)
+{
+	if (floor_reason(j->verdict.reason))
+		return;
+	show_names(a, q);
+	show_rules(a, q, j);
+	if (lacks_allow(j))
+		reach_hint(a, q);
+	show_peek(a, j, q);
+}
+
+void
+explain_flow(struct answer *a, struct question *q)
+{
+	struct judgement	j;
+
+	show_guest(a, q);
+	q->query.own = explain_own(q, q->query.proto, &q->query.dst);
+	law_judge(q->r.p, &q->query, &j);
+	show_address(a, &j);
+	if (explain_frame_answers(&j, q->query.proto, q->query.dst.port)) {
+		show_frame(a, q);
+		return;
 	}
-	printf("verdict    %s", verdicts[v.kind]);
-	if (v.kind != VERDICT_ALLOW)
-		printf(" (%s)", reason_name(v.reason));
-	if (v.rule != POLICY_NO_RULE)
-		printf(" by %s", policy_rule_loc(p, v.rule));
-	printf("%s\n", v.kind == VERDICT_DENY ? ", answered NXDOMAIN" :
-	    policy_host(p, n, ADDR_V4, (struct endpoint[ANSWER_MAX]){ { 0 } }) !=
-	    -1 ? ", answered by this policy" : ", asked of the upstreams");
-	return v.kind == VERDICT_DENY ? EXIT_BAD : EXIT_GOOD;
+	show_floor(a, q->r.p, &j);
+	show_law(a, q, &j);
+	if (j.verdict.peek != PEEK_NONE && q->told) {
+		q->query.shown = &q->flight;
+		law_judge(q->r.p, &q->query, &j);
+		if (j.row.shown_deny != POLICY_NO_RULE)
+			show_rule(a, q, &j, "denied", j.row.shown_deny);
+	}
+	show_verdict(a, &j, q);
 }

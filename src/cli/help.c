@@ -69,14 +69,16 @@ static const char	of_check[] =
 "Reads a policy and says what is wrong with it, line by line.\n"
 "Exit status: 0 good, 1 errors, 2 warnings that are not acknowledged.\n"
 "\n"
-"      --all              every warning, and what is acknowledged, with its reason\n"
+"      --all              every warning, and what is acknowledged, and why\n"
 "  -n                     accepted; nothing is ever put in force\n"
 "  -p                     print the policy in its canonical form\n"
 "  -q                     say nothing about a good one\n";
 
 static const char	of_explain[] =
-"Shows each step from a question to its verdict. Nothing is resolved or connected\n"
-"to. Exit status: 0 allow, 1 deny, 2 none, 3 it depends on the first bytes.\n"
+"Shows each step from a question to its verdict: of one connection (tcp, udp,\n"
+"icmp), of a name that is resolved (dns), or of all ports of a name, an address\n"
+"or a network (reach). Nothing is resolved or connected to.\n"
+"Exit status: 0 allow, 1 deny, 2 none, 3 it depends on the first bytes.\n"
 "\n"
 "      --name NAME        the guest was given the address for this name\n"
 "      --sni NAME         its first bytes are a ClientHello for this name\n"
@@ -84,7 +86,13 @@ static const char	of_explain[] =
 "      --host NAME        its first bytes are an HTTP request to this name\n"
 "      --nothing          the server speaks first\n"
 "      --undecided        its first bytes show no name\n"
-"      --at DATE          on that day, or at that moment; else now\n";
+"      --at DATE          on that day, or at that moment; else now\n"
+"      --guest-address ADDRESS[/LENGTH], --gateway ADDRESS\n"
+"                         of the guest's link, as for run\n"
+"\n"
+"      --all              all of a long answer, not a screen of it\n"
+"      --json             as JSON: answer.schema.json\n"
+"  -q, --quiet            say nothing; the exit status tells\n";
 
 static const char	of_demo[] =
 "Shows an allowed fetch, a refused one and one that no policy can allow, with the\n"

@@ -179,17 +179,17 @@ fill(struct lease *l, const char *guest, unsigned int len, const char *gateway)
 }
 
 int
-lease_run(struct lease l[2], bool v4, bool v6)
+lease_run(struct lease l[2], const char *command, bool v4, bool v6)
 {
 	if (!v4 && is_given(&l[0]))
-		return usage_error(-1, "run", "-6 leaves no use for a "
+		return usage_error(-1, command, "-6 leaves no use for a "
 		    "--guest-address or --gateway of IPv4");
 	if (!v6 && is_given(&l[1]))
-		return usage_error(-1, "run", "-4 leaves no use for a "
+		return usage_error(-1, command, "-4 leaves no use for a "
 		    "--guest-address or --gateway of IPv6");
 	fill(&l[0], RUN_GUEST4, 32, RUN_GATEWAY4);
 	fill(&l[1], RUN_GUEST6, 128, RUN_GATEWAY6);
-	return check(&l[0], "run") == -1 ? -1 : check(&l[1], "run");
+	return check(&l[0], command) == -1 ? -1 : check(&l[1], command);
 }
 
 int

@@ -13,10 +13,12 @@
 #define EXIT_MISUSE	64	/* sysexits.h EX_USAGE */
 
 #define CHECK_USAGE	"check [-npq] [--all] FILE"
-#define EXPLAIN_USAGE	"explain FILE TENANT tcp|udp|icmp ADDRESS[:PORT] "	\
-			"[--name NAME]... [--sni NAME [--ech] | --host NAME | " \
-			"--nothing | --undecided] [--at DATE]"
-#define EXPLAIN_DNS_USAGE "explain FILE TENANT dns NAME [--at DATE]"
+#define EXPLAIN_USAGE	"explain [OPTION ...] FILE TENANT tcp|udp|icmp "	\
+			"ADDRESS[:PORT] [--name NAME]... [--sni NAME [--ech] | " \
+			"--host NAME | --nothing | --undecided]"
+#define EXPLAIN_DNS_USAGE "explain [OPTION ...] FILE TENANT dns NAME"
+#define EXPLAIN_REACH_USAGE "explain [OPTION ...] FILE TENANT reach "	\
+			"NAME|ADDRESS|NETWORK [--name NAME]..."
 
 /* argv[0] is the command's name. Return the exit status. */
 int	cmd_check(int argc, char **argv);

@@ -185,7 +185,7 @@ parse(struct run *r, int argc, char **argv)
 	r->cmd = argv + optind;
 	if (r->mtu == 0)
 		r->mtu = linkmtu();
-	return check(r) == -1 ? -1 : lease_run(r->lease, r->v4, r->v6);
+	return check(r) == -1 ? -1 : lease_run(r->lease, "run", r->v4, r->v6);
 }
 
 static int

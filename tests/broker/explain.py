@@ -214,6 +214,8 @@ class Explain:
             assert line, (words, lines)
             if line.startswith("exit "):
                 return int(line[5:]), lines
+            if line.startswith(" " * 11) and lines:     # the step goes on
+                line = lines.pop().rstrip("\n") + " " + line.lstrip()
             lines.append(line)
 
     def of(self, path, q, names):

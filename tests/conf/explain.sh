@@ -10,12 +10,20 @@ for f in "$src"/policy/*.conf; do cat "$f" >"$tmp/${f##*/}"; done
 cd "$tmp" || exit 99
 bad=0
 
-# ask STATUS PATTERN FILE TENANT PROTO DST
+# ask STATUS PATTERN FILE TENANT PROTO DST: a step's lines are one line for the
+# pattern; and no answer is longer than a screen.
 ask() {
 	want=$1 pattern=$2; shift 2
 	out=$("$cmd" explain "$@" 2>&1)
 	status=$?
-	if [ $status -ne "$want" ] || ! printf '%s\n' "$out" | grep -q -- "$pattern"; then
+	if [ $status -ne 2 ] && [ $status -ne 64 ] && printf '%s\n' "$out" |
+	    awk 'length > 80 || NR > 24 { bad = 1 } END { exit !bad }'; then
+		echo "explain $*: more than 24 lines of 80 columns:" >&2
+		echo "$out" >&2
+		bad=1
+	fi
+	if [ $status -ne "$want" ] || ! printf '%s\n' "$out" |
+	    sed -e ':a' -e 'N' -e '$!ba' -e 's/\n   */ /g' | grep -q -- "$pattern"; then
 		echo "explain $*: exit $status, not $want, or no \"$pattern\" in:" >&2
 		echo "$out" >&2
 		bad=1
@@ -137,11 +145,66 @@ ask 0 'nothing depends on it, so it is not asked for' two.conf t tcp 203.0.115.2
 ask 1 '{ "host1.example" "host10.example" "host100.example" "host1000.example" and 2996 more } port tcp { 1 31 33 35 and 46 more }' \
 	long.conf t tcp 203.0.115.1:1 --name host7.example --nothing
 ask 1 'deny to net { 203.0.114.0 203.0.114.2 203.0.114.4 203.0.114.6 and 97 more }' long.conf t tcp 203.0.114.8:1
+# an answer takes one screen whatever is asked: 64 names, of which each has its rows
+names=
+i=0
+while [ $i -lt 64 ]; do
+	names="$names --name host$i.$(printf 'long%.0s' 1 2 3 4 5 6 7 8 9 10).example"
+	i=$((i + 1))
+done
+# shellcheck disable=SC2086
+ask 3 'and what 61 more names would be: --all' look.conf t tcp 203.0.115.1:80 $names
+"$cmd" explain --all look.conf t tcp 203.0.115.1:80 $names | grep -q 'Host host63' ||
+	{ echo "explain --all: not all of it" >&2; bad=1; }
+# the entry that matched, and where it stands: a table's file, a macro, the rule
+printf '203.0.114.0/24\n# more\n203.0.115.7 2600:1f00::/32\n' >bad.nets
+printf '%s\n' 'policy version 1' 'table <bad> file "bad.nets"' 'web = { "a.example"' '  "*.b.example" }' \
+    'tenant t {' 'allow to name $web port tcp 443' 'deny to net <bad>' \
+    'deny to net { 203.0.116.0/24 203.0.117.0/24 }' '}' >entries.conf
+ask 1 'deny       entries.conf:7 .*: deny to net <bad> *by 203.0.115.7 (bad.nets:3, table <bad>)' entries.conf t tcp 203.0.115.7:443
+ask 1 'by 2600:1f00::/32 (bad.nets:3, table <bad>)' entries.conf t tcp '[2600:1f00::9]:443'
+ask 1 'by 203.0.117.0/24 (entries.conf:8)' entries.conf t tcp 203.0.117.9:443
+ask 0 'by \*.b.example (entries.conf:4, macro .web)' entries.conf t dns x.b.example
+ask 3 'proof .*by a.example (entries.conf:3, macro .web)' entries.conf t tcp 203.0.118.1:443 --name a.example
+# a wrong port is told with the right ones
+ask 1 'ports      not on tcp 8443, but on tcp 443: allowed with proof: SNI a.example, no ECH, by entries.conf:6' \
+	entries.conf t tcp 203.0.118.1:8443 --name a.example
+ask 1 'no rule allows this address on any port; rules by name are about' entries.conf t tcp 203.0.118.1:8443
+ask 1 'no rule allows this address, or what it was resolved for' entries.conf t tcp 203.0.118.1:8443 --name b.example
+# -q: the status alone; warnings are counted, not repeated
+out=$("$cmd" explain -q entries.conf t tcp 203.0.118.1:443 --name a.example 2>&1)
+[ "$?:$out" = 3: ] || { echo "explain -q: $out" >&2; bad=1; }
+ask 0 '^look.conf: [1-9][0-9]* warnings*: sallyport check look.conf$' look.conf t dns c.example
+# the link's addresses, as run has them
+ask 1 "this is the guest's own address" open.conf open tcp 192.168.7.9:80 --guest-address 192.168.7.9
+ask 0 "the guest's gateway: metrics" example.conf ci tcp 192.168.7.1:9091 --guest-address 192.168.7.9 --gateway 192.168.7.1
+ask 1 'floor-special' example.conf ci tcp 10.83.80.2:9091 --guest-address 192.168.7.9 --gateway 192.168.7.1
+ask 64 "cannot be both the guest's and the gateway's" open.conf open tcp 203.0.114.1:80 --guest-address 10.83.80.2
+# what a tenant reaches: a name, an address, a network
+ask 3 'tcp        443: allowed with proof: SNI www.example.com, no ECH, by names.conf:[0-9]* (web)' names.conf web reach www.example.com
+ask 1 'example.com does not resolve, so no flow has it' names.conf web reach example.com
+ask 0 'tcp        1-24 26-852 854-65535: allowed by open.conf' open.conf open reach 203.0.114.10
+ask 1 'tcp        1-65535: denied (floor-local)' open.conf open reach 127.0.0.1
+ask 0 'tcp        443: allowed by example.conf:[0-9]* (artefact-cache)' example.conf ci reach cache.corp.example
+ask 1 'host       10.20.7.10, which the floor takes away' example.conf trial reach cache.corp.example
+ask 0 'addresses  10.20.7.10$' example.conf ci reach 10.20.7.0/24
+ask 0 'addresses  10.20.7.0-10.20.7.9 10.20.7.11-10.20.7.255$' example.conf ci reach 10.20.7.0/24
+ask 0 'tcp        443: allowed by example.conf.*(artefact-cache)' example.conf ci reach 10.20.7.0/24
+ask 0 'tcp        9091: allowed by example.conf.*(push-metrics)' example.conf ci reach 10.83.80.2
+ask 0 '53: answered by the gateway itself' example.conf ci reach 10.83.80.2
+ask 3 'allowed by look.conf:3 .*, looked at: unless it shows what is denied by look.conf:4' look.conf t reach c.example
+ask 1 'b.example does not resolve' look.conf t reach b.example
+ask 3 '443: allowed with proof: SNI a.example, no ECH, by two.conf:3' two.conf t reach 203.0.115.1 --name a.example --name b.example
+ask 3 '80: allowed with proof: Host a.example, by two.conf:3 .*; or Host b.example\|80: allowed with proof: Host a.example, b.example' \
+	two.conf t reach 203.0.115.1 --name a.example --name b.example
+ask 2 'is not a network' open.conf open reach 203.0.114.1/24
+ask 2 'translator' open.conf open reach 2002::/16
+ask 64 'usage:' open.conf open reach 203.0.114.1 --sni a.example
 # no verdict
 ask 2 'has no tenant "nobody"; it has: ci apps trial' example.conf nobody tcp 203.0.114.1:80
 ask 2 'is not an address' demo.conf demo tcp 127.1:80
 ask 2 'is not an address' demo.conf demo tcp example.com:80
-ask 2 'is not tcp, udp, icmp or dns' demo.conf demo sctp 203.0.114.1:80
+ask 2 'is not tcp, udp, icmp, dns or reach' demo.conf demo sctp 203.0.114.1:80
 ask 2 'no such file' missing demo tcp 203.0.114.1:80
 ask 64 'usage:' demo.conf demo tcp
 exit $bad
