@@ -394,6 +394,7 @@ build_keep(struct parse *p, const struct item *w)
 {
 	size_t	n = strlen(w->text);
 
+	p->keep_at = w->at;
 	if (n > 0 && w->text[n - 1] >= '0' && w->text[n - 1] <= '9')
 		value_count(p, w, KEEP_MAX, &p->m->audit.keep_files);
 	else

@@ -254,6 +254,8 @@ build_pin(struct parse *p, const struct items *words)
 			return;
 		}
 		once(p, (enum resolver_setting)k, &w->at, names[k]);
+		if (k == RESOLVER_GRACE)
+			p->grace_at = w->at;
 		pin_value(p, (enum resolver_setting)k, w + 1, to[k]);
 	}
 }

@@ -222,6 +222,21 @@ pattern_parse(struct parse *p, const struct item *w, struct blob_name *out)
 	return parse_text(p, w, text, &out->base);
 }
 
+int
+pattern_unicode(const struct name *n, uint32_t out[NAME_TEXT_MAX + 1])
+{
+	uint32_t	*text = NULL;
+	size_t		 i = 0;
+
+	if (idn2_to_unicode_8z4z(n->text, &text, 0) != IDN2_OK)
+		return -1;
+	for (; text[i] != 0 && i < NAME_TEXT_MAX; i++)
+		out[i] = text[i];
+	out[i] = 0;
+	idn2_free(text);
+	return 0;
+}
+
 const char *
 pattern_print(const struct blob_name *n, char buf[PATTERN_STRLEN])
 {

@@ -71,6 +71,8 @@ struct parse {
 	bool			 shown;		/* this file's text may be told */
 	bool			 audit_seen;
 	uint32_t		 audit_set;
+	const struct tenant	*any_told;	/* by lint_ports.c */
+	struct where		 keep_at, grace_at;	/* line 0: not written */
 	bool			 resolver_seen;
 	uint32_t		 resolver_set;
 	VEC(struct include)	 include;	/* of this file */
@@ -133,6 +135,8 @@ bool	value_name(struct parse *, const struct item *, const char *what);
 
 /* pattern.c: host names; 0, or -1 after a message */
 int	pattern_name(struct parse *, const struct item *, struct name *);
+/* As people write it: code points, ending in 0; or -1. */
+int	pattern_unicode(const struct name *, uint32_t out[NAME_TEXT_MAX + 1]);
 int	pattern_parse(struct parse *, const struct item *, struct blob_name *);
 /* "*.example.com", in print.c's form and as messages show it. */
 #define PATTERN_STRLEN	(NAME_TEXT_MAX + 4)
@@ -220,6 +224,13 @@ void	review_name_rule(struct parse *, uint32_t tenant, const struct rule *);
 void	review_hosts(struct parse *);
 /* public.c: an allow of a resolver that anyone may ask */
 void	review_public_resolvers(struct parse *, const struct rule *);
+
+bool	model_mentions(const struct model *, const struct name *);
+/* lint_*.c: what is good and probably not meant */
+void	lint_name(struct parse *, const struct rule *, const struct pattern *);
+void	lint_ports(struct parse *, const struct tenant *, const struct rule *);
+void	lint_host_port(struct parse *);
+void	lint_limits(struct parse *);
 
 /* suffix.c: who may give out names below one */
 enum suffix { SUFFIX_NONE, SUFFIX_ICANN, SUFFIX_PRIVATE, SUFFIX_UNKNOWN };

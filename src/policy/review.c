@@ -547,6 +547,7 @@ review(struct parse *p)
 
 		for (k = 0; k < t->rule.n; k++) {
 			check_labels(p, t, k);
+			lint_ports(p, t, &t->rule.v[k]);
 			review_until(p, &t->rule.v[k]);
 			if (t->rule.v[k].dest.kind == KIND_NAME)
 				review_name_rule(p, (uint32_t)i, &t->rule.v[k]);
@@ -566,5 +567,7 @@ review(struct parse *p)
 		check_except_own(p, &m->except.v[i]);
 	review_hosts(p);
 	check_unused(p);
+	lint_host_port(p);
+	lint_limits(p);
 	review_nowarn(p);
 }

@@ -211,6 +211,7 @@ check_allow(struct parse *p, const struct tenant *t, const struct rule *r)
 			check_exact(p, r, n);
 		else
 			check_wildcard(p, r, n);
+		lint_name(p, r, n);
 	}
 	check_proof(p, r);
 	check_covered(p, t, r);
@@ -275,6 +276,24 @@ is_allowed(struct parse *p, const struct name *n)
 			if (rule_allows(p, &t->rule.v[k], n))
 				return true;
 	}
+	return false;
+}
+
+/* TEMPORARY */
+bool
+model_mentions(const struct model *m, const struct name *n)
+{
+	size_t	i, j, k;
+
+	for (i = 0; i < m->tenant.n; i++)
+		for (j = 0; j < m->tenant.v[i].rule.n; j++) {
+			const struct patterns *s =
+			    &m->tenant.v[i].rule.v[j].dest.names;
+
+			for (k = 0; k < s->list.n; k++)
+				if (name_equal(&s->list.v[k].name.base, n))
+					return true;
+		}
 	return false;
 }
 
