@@ -58,6 +58,12 @@ def look_at(command):
 
 
 def main():
+    keeper = [subprocess.run([os.path.abspath("./sallyportd"), flag],
+                             capture_output=True, text=True, timeout=20, check=False)
+              for flag in ("-h", "--help")]
+    if any(k.returncode != 0 or not k.stdout.startswith("usage: sallyportd")
+           for k in keeper):
+        wrong.append("sallyportd -h or --help says nothing")
     long, short = set(), set()
     for command in commands():
         options, letters = look_at(command)

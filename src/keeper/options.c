@@ -38,6 +38,7 @@ static const struct option longopts[] = {
 	{ "ca-bundle",	required_argument,	NULL, OPT_CA },
 	{ "quiet",	no_argument,		NULL, OPT_QUIET },
 	{ "version",	no_argument,		NULL, OPT_VERSION },
+	{ "help",	no_argument,		NULL, 'h' },
 	{ NULL, 0, NULL, 0 }
 };
 
@@ -241,6 +242,16 @@ version(void)
 	exit(0);
 }
 
+static void
+help(void)
+{
+	printf("usage: sallyportd --version\n\n"
+	    "It is started by `sallyport run' and `sallyport serve', with options that are\n"
+	    "theirs and no interface. `sallyport help' says what to type, sallyportd(8) what\n"
+	    "runs then.\n");
+	exit(0);
+}
+
 void
 options_parse(struct options *o, int argc, char **argv)
 {
@@ -253,9 +264,11 @@ options_parse(struct options *o, int argc, char **argv)
 	o->mtu = 65520;
 	opterr = 0;
 	optind = 0;
-	while ((c = getopt_long(argc, argv, "+", longopts, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+h", longopts, NULL)) != -1) {
 		if (c == OPT_VERSION)
 			version();
+		if (c == 'h')
+			help();
 		one = one || c == OPT_ONE;
 		one_option(o, c, optarg);
 	}
