@@ -17,6 +17,7 @@ static void
 expand(struct parse *p, struct items *list, const struct item *name)
 {
 	int		i = model_find_macro(p->m, name->text);
+	struct item	*via, entry;
 	size_t		k;
 
 	if (i == -1) {
@@ -28,11 +29,16 @@ expand(struct parse *p, struct items *list, const struct item *name)
 	p->expanded += p->m->macro.v[i].value.list.n;
 	if (p->expanded > GRAMMAR_EXPAND_MAX) {
 		report_error(p, &name->at, "macros stand for more than %u entries "
-		    "by now: use a table", GRAMMAR_EXPAND_MAX);
+		    "by now: use table <x> or names <x>", GRAMMAR_EXPAND_MAX);
 		return;
 	}
-	for (k = 0; k < p->m->macro.v[i].value.list.n; k++)
-		push(p->m, list->list, p->m->macro.v[i].value.list.v[k]);
+	via = model_alloc(p->m, sizeof(*via));
+	*via = *name;
+	for (k = 0; k < p->m->macro.v[i].value.list.n; k++) {
+		entry = p->m->macro.v[i].value.list.v[k];
+		entry.via = via;
+		push(p->m, list->list, entry);
+	}
 }
 
 struct items *
@@ -85,129 +91,69 @@ add_nets(struct parse *p, struct nets *to, const struct items *from, bool tables
 		}
 		if (w->table) {
 			report_error(p, &w->at, "a table holds networks, not "
-			    "other tables");
+			    "<%.64s>: write both where they are used, as "
+			    "{ <a> <b> }", w->text);
 			continue;
 		}
 		net.at = w->at;
+		net.via = w->via;
 		if (value_net(p, w, &net.prefix) == 0)
 			push(p->m, to->net, net);
 	}
 }
 
-static bool
-is_blank(char c)
-{
-	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-/* From one word or comment to the next; counts lines and columns. */
-static const char *
-skip_blank(const char *s, const char *end, struct where *at)
-{
-	for (; s < end && (is_blank(*s) || *s == '#'); s++) {
-		if (*s == '#')
-			while (s + 1 < end && s[1] != '\n')
-				s++;
-		at->column++;
-		if (*s == '\n') {
-			at->line++;
-			at->column = 1;
-		}
-	}
-	return s;
-}
-
-/* An address at least, whatever is wrong with its length. */
-static bool
-begins_table(const char *word)
-{
-	char		addr[64];
-	struct endpoint	e;
-	size_t		n = strcspn(word, "/");
-
-	if (n >= sizeof(addr))
-		return false;
-	memcpy(addr, word, n);
-	addr[n] = '\0';
-	return addr_parse(addr, &e) == 0;
-}
-
 /*
- * Networks between white space; # begins a comment. Of a file that does not begin as
- * a table nothing is told but that: lex_hides().
+ * <x> is one thing: a table of networks or a set of names. True if it is neither yet.
  */
-static void
-table_words(struct parse *p, struct table *t, const char *path, const char *s,
-    size_t len)
+static bool
+is_new_set(struct parse *p, const struct item *name, const char *what)
 {
-	const char	*end = s + len, *word;
-	struct item	 item = { .at = { path, 1, 1 } };
-	struct items	 one = { .list = { &item, 1, 1 } };
-	bool		 shown = false;
+	int			 t, n;
+	const struct where	*at;
 
-	while ((s = skip_blank(s, end, &item.at)) < end && !report_full(p)) {
-		word = s;
-		while (s < end && *s > ' ' && *s < 0x7f && *s != '#')
-			s++;
-		item.text = model_string(p->m, word, (size_t)(s - word));
-		if (!shown && !begins_table(item.text)) {
-			report_error(p, &item.at, "this is not an address, so the "
-			    "file is no table of networks");
-			return;
-		}
-		shown = true;
-		if (s < end && !is_blank(*s) && *s != '#') {
-			report_error(p, &item.at, "byte 0x%02x in a network",
-			    (unsigned int)(unsigned char)*s);
-			return;
-		}
-		add_nets(p, &t->nets, &one, false);
-		item.at.column += (uint32_t)(s - word);
-	}
-}
-
-static void
-table_file(struct parse *p, struct table *t, const struct item *file)
-{
-	struct source	 s = { .parent = p->source };
-	size_t		 len, before = t->nets.net.n;
-	unsigned int	 errors = p->sink->errors;
-	char		*text;
-
-	if (!p->files) {
-		report_error(p, &file->at, "this text may not name files");
-		return;
-	}
-	s.path = file_resolve(p, file->text);
-	if ((text = file_read(p, &file->at, &s, &len)) == NULL)
-		return;
-	push(p->m, p->opened, s.path);
-	push(p->m, p->listed, ((struct listed){ s.path, t->at }));
-	table_words(p, t, s.path, text, len);
-	free(text);
-	if (t->nets.net.n == before && p->sink->errors == errors)
-		report_error(p, &file->at, "%.200s holds no network; a table that "
-		    "is empty would match nothing", s.path);
+	if (!value_name(p, name, what))
+		return false;
+	t = model_find_table(p->m, name->text);
+	n = model_find_nameset(p->m, name->text);
+	if (t == -1 && n == -1)
+		return true;
+	at = t != -1 ? &p->m->table.v[t].at : &p->m->nameset.v[n].at;
+	report_error(p, &name->at, "<%.64s> is defined twice: %.200s:%u has it, a "
+	    "%s", name->text, at->file, at->line, t != -1 ? "table of networks" :
+	    "set of names");
+	return false;
 }
 
 void
 build_table(struct parse *p, const struct item *name, const struct items *list,
-    const struct item *file)
+    const struct item *file, bool empty)
 {
-	struct table	table = { .at = name->at, .name = name->text };
+	struct table	table = { .at = name->at, .name = name->text,
+			    .empty = empty };
 
-	if (!value_name(p, name, "table"))
+	if (!is_new_set(p, name, "table"))
 		return;
-	if (model_find_table(p->m, name->text) != -1) {
-		report_error(p, &name->at, "the table <%.64s> is defined twice",
-		    name->text);
-		return;
-	}
 	if (list != NULL)
 		add_nets(p, &table.nets, list, false);
 	if (file != NULL)
-		table_file(p, &table, file);
+		list_read(p, &table.at, file, empty, &table.nets, NULL);
 	push(p->m, p->m->table, table);
+}
+
+void
+build_nameset(struct parse *p, const struct item *name,
+    const struct items *list, const struct item *file, bool empty)
+{
+	struct nameset	set = { .at = name->at, .name = name->text,
+			    .empty = empty };
+
+	if (!is_new_set(p, name, "set of names"))
+		return;
+	if (list != NULL)
+		build_patterns(p, &set.patterns, list, false);
+	if (file != NULL)
+		list_read(p, &set.at, file, empty, NULL, &set.patterns);
+	push(p->m, p->m->nameset, set);
 }
 
 /* ---- destinations and ports ------------------------------------------------- */
@@ -225,9 +171,9 @@ build_dest(struct parse *p, uint32_t kind, const struct where *at,
 	else if (kind == KIND_NET)
 		add_nets(p, &d->in, in, true);
 	else if (kind == KIND_NAME)
-		build_patterns(p, &d->names, in);
+		build_patterns(p, &d->names, in, true);
 	if (out != NULL && kind == KIND_NAME)
-		build_patterns(p, &d->xnames, out);
+		build_patterns(p, &d->xnames, out, true);
 	else if (out != NULL)
 		add_nets(p, &d->out, out, true);
 	return d;

@@ -27,15 +27,31 @@ build_ascii(struct parse *p, const struct item *w)
 }
 
 void
-build_patterns(struct parse *p, struct patterns *to, const struct items *from)
+build_patterns(struct parse *p, struct patterns *to, const struct items *from,
+    bool sets)
 {
-	struct pattern	n;
-	size_t		i;
+	struct blob_name	b;
+	struct pattern		n;
+	size_t			i;
 
 	for (i = 0; i < from->list.n && !report_full(p); i++) {
-		n.at = from->list.v[i].at;
-		if (pattern_parse(p, &from->list.v[i], &n.name) == 0)
-			push(p->m, to->list, n);
+		const struct item *w = &from->list.v[i];
+
+		if (w->table && sets) {
+			push(p->m, to->set, *w);
+			continue;
+		}
+		if (w->table) {
+			report_error(p, &w->at, "a set of names holds names, not "
+			    "<%.64s>: write both where they are used, as "
+			    "{ <a> <b> }", w->text);
+			continue;
+		}
+		if (pattern_parse(p, w, &b) == -1)
+			continue;
+		n = (struct pattern){ .base = model_name(p->m, &b.base),
+		    .via = w->via, .at = w->at, .wild = b.wild };
+		push(p->m, to->list, n);
 	}
 }
 

@@ -12,25 +12,12 @@
 
 #include <sha2.h>
 
+#include "compile.h"
 #include "grammar.h"
 #include "log.h"
-#include "model.h"
 
-struct bytes {
-	uint8_t	*v;
-	size_t	 n, cap;
-};
-
-struct out {
-	const struct model *m;
-	struct blob_head head;
-	struct bytes	tenants, rules, excepts, services, ranges, refs, sets,
-			names, hosts, addrs, prefixes, text, locs, loctext;
-	uint32_t	*table_set;	/* of each table, or BLOB_NONE */
-};
-
-static void
-put(struct bytes *b, const void *data, size_t len)
+void
+compile_put(struct bytes *b, const void *data, size_t len)
 {
 	if (b->cap - b->n < len) {
 		b->cap = (b->cap + len + 64) * 2;
@@ -47,7 +34,7 @@ put_text(struct bytes *b, const char *s)
 {
 	uint32_t	at = (uint32_t)b->n;
 
-	put(b, s, strlen(s) + 1);
+	compile_put(b, s, strlen(s) + 1);
 	return at;
 }
 
@@ -60,16 +47,16 @@ put_set(struct out *o, const struct net *net, size_t n)
 	size_t		i;
 
 	for (i = 0; i < n; i++)
-		put(&o->prefixes, &net[i].prefix, sizeof(net[i].prefix));
+		compile_put(&o->prefixes, &net[i].prefix, sizeof(net[i].prefix));
 	o->head.prefixes += (uint32_t)n;
-	put(&o->sets, &s, sizeof(s));
+	compile_put(&o->sets, &s, sizeof(s));
 	return o->head.sets++;
 }
 
 static void
 put_ref(struct out *o, uint32_t set)
 {
-	put(&o->refs, &set, sizeof(set));
+	compile_put(&o->refs, &set, sizeof(set));
 	o->head.refs++;
 }
 
@@ -94,18 +81,6 @@ put_nets(struct out *o, const struct nets *s, uint32_t *first, uint32_t *n)
 	*n = o->head.refs - *first;
 }
 
-static void
-put_names(struct out *o, const struct patterns *s, uint32_t *first, uint32_t *n)
-{
-	size_t	i;
-
-	*first = o->head.names;
-	*n = (uint32_t)s->list.n;
-	for (i = 0; i < s->list.n; i++)
-		put(&o->names, &s->list.v[i].name, sizeof(struct blob_name));
-	o->head.names += *n;
-}
-
 static struct blob_match
 match(struct out *o, const struct dest *d, const struct services *s)
 {
@@ -116,11 +91,11 @@ match(struct out *o, const struct dest *d, const struct services *s)
 	m.service = d->kind == KIND_SERVICE ? d->service.index : BLOB_NONE;
 	put_nets(o, &d->in, &m.ref, &m.nrefs);
 	put_nets(o, &d->out, &m.xref, &m.nxrefs);
-	put_names(o, &d->names, &m.name, &m.nnames);
-	put_names(o, &d->xnames, &m.xname, &m.nxnames);
+	compile_names(o, &d->names, &m.name, &m.nnames);
+	compile_names(o, &d->xnames, &m.xname, &m.nxnames);
 	m.range = o->head.ranges;
 	m.nranges = (uint32_t)s->range.n;
-	put(&o->ranges, s->range.v, s->range.n * sizeof(struct blob_range));
+	compile_put(&o->ranges, s->range.v, s->range.n * sizeof(struct blob_range));
 	o->head.ranges += m.nranges;
 	m.echo = s->echo;
 	return m;
@@ -165,7 +140,7 @@ put_loc(struct out *o, const struct where *at)
 	else
 		snprintf(loc, sizeof(loc), "%s%s", file, line);
 	off = put_text(&o->loctext, loc);
-	put(&o->locs, &off, sizeof(off));
+	compile_put(&o->locs, &off, sizeof(off));
 }
 
 static void
@@ -184,7 +159,7 @@ put_rule(struct out *o, const struct rule *r)
 	    BLOB_NONE;
 	b.until[0] = (uint32_t)r->until;
 	b.until[1] = (uint32_t)(r->until >> 32);
-	put(&o->rules, &b, sizeof(b));
+	compile_put(&o->rules, &b, sizeof(b));
 	put_loc(o, &r->at);
 	o->head.rules++;
 }
@@ -199,7 +174,7 @@ put_except(struct out *o, const struct except *e)
 	b.ports = e->services.written;
 	b.own = e->own;
 	b.ticket = put_text(&o->text, e->ticket);
-	put(&o->excepts, &b, sizeof(b));
+	compile_put(&o->excepts, &b, sizeof(b));
 	o->head.excepts++;
 }
 
@@ -221,11 +196,10 @@ put_tenant(struct out *o, uint32_t which)
 		put_rule(o, &t->rule.v[i]);
 	b.nrules = o->head.rules - b.rule;
 	b.except = o->head.excepts;
-	for (i = 0; i < o->m->except.n; i++)
-		if (o->m->except.v[i].tenant.index == which)
-			put_except(o, &o->m->except.v[i]);
+	for (i = 0; i < t->except.n; i++)
+		put_except(o, &o->m->except.v[t->except.v[i]]);
 	b.nexcepts = o->head.excepts - b.except;
-	put(&o->tenants, &b, sizeof(b));
+	compile_put(&o->tenants, &b, sizeof(b));
 	o->head.tenants++;
 }
 
@@ -238,7 +212,7 @@ put_service(struct out *o, const struct service *s)
 	b.addr = s->addr;
 	b.proto = s->proto;
 	b.name = put_text(&o->text, s->name);
-	put(&o->services, &b, sizeof(b));
+	compile_put(&o->services, &b, sizeof(b));
 	o->head.services++;
 }
 
@@ -251,9 +225,9 @@ put_host(struct out *o, const struct host *h)
 	b.name = h->name;
 	b.addr = o->head.addrs;
 	b.naddrs = (uint32_t)h->addr.n;
-	put(&o->addrs, h->addr.v, h->addr.n * sizeof(struct endpoint));
+	compile_put(&o->addrs, h->addr.v, h->addr.n * sizeof(struct endpoint));
 	o->head.addrs += b.naddrs;
-	put(&o->hosts, &b, sizeof(b));
+	compile_put(&o->hosts, &b, sizeof(b));
 	o->head.hosts++;
 }
 
@@ -265,19 +239,22 @@ join(struct out *o, size_t *len)
 {
 	struct bytes	*part[] = { &o->tenants, &o->rules, &o->excepts,
 			    &o->services, &o->ranges, &o->refs, &o->sets,
-			    &o->names, &o->hosts, &o->addrs, &o->prefixes,
+			    &o->nrefs, &o->nsets, &o->keys, &o->names,
+			    &o->hosts, &o->addrs, &o->prefixes, &o->nametext,
 			    &o->text, &o->locs, &o->loctext };
 	struct bytes	 blob = { NULL, 0, 0 };
 	size_t		 i;
 
 	o->head.text = (uint32_t)o->text.n;
-	put(&blob, &o->head, sizeof(o->head));
-	put(&blob, &o->m->resolver, sizeof(o->m->resolver));
+	o->head.nametext = (uint32_t)o->nametext.n;
+	compile_put(&blob, &o->head, sizeof(o->head));
+	compile_put(&blob, &o->m->resolver, sizeof(o->m->resolver));
 	for (i = 0; i < sizeof(part) / sizeof(part[0]); i++) {
-		put(&blob, part[i]->v, part[i]->n);
+		compile_put(&blob, part[i]->v, part[i]->n);
 		free(part[i]->v);
 	}
 	free(o->table_set);
+	compile_names_end(o);
 	if (blob.n > POLICY_BLOB_MAX) {
 		free(blob.v);
 		return NULL;
@@ -306,6 +283,7 @@ grammar_compile(const struct model *m, size_t *len)
 		fatalx("out of memory for the compiled policy");
 	memset(o.table_set, 0xff, m->table.n * sizeof(*o.table_set));
 	put_text(&o.loctext, "");	/* so that it is never empty */
+	compile_dictionary(&o);
 	for (i = 0; i < m->service.n; i++)
 		put_service(&o, &m->service.v[i]);
 	for (i = 0; i < m->host.n; i++)

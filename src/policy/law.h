@@ -16,9 +16,9 @@
  * blob does not leave the machine.
  */
 #define BLOB_MAGIC	UINT32_C(0x4c4f5053)	/* "SPOL" */
-#define BLOB_VERSION	7u
+#define BLOB_VERSION	8u
 #define BLOB_NONE	UINT32_MAX
-#define BLOB_COUNT_MAX	(1u << 24)		/* of anything */
+#define BLOB_COUNT_MAX	(1u << 24)		/* of anything but bytes */
 
 struct blob_head {
 	uint32_t	magic, version;
@@ -28,11 +28,13 @@ struct blob_head {
 	uint32_t	keep_files, zero;
 	uint32_t	tenants, rules, excepts, services;
 	uint32_t	ranges, refs, sets;
-	uint32_t	names, hosts, addrs;
+	uint32_t	nrefs, nsets, keys, names;
+	uint32_t	hosts, addrs;
 	uint32_t	prefixes;		/* not aligned from here on */
+	uint32_t	nametext;		/* bytes: a length and a text for each */
 	uint32_t	text;			/* bytes of NUL-ended strings */
 };
-static_assert(sizeof(struct blob_head) == 88, "blob_head has no padding");
+static_assert(sizeof(struct blob_head) == 104, "blob_head has no padding");
 
 enum blob_kind { KIND_ANY, KIND_NET, KIND_SERVICE, KIND_NAME };
 enum blob_mode { MODE_INHERIT, MODE_ENFORCE, MODE_AUDIT };
@@ -43,8 +45,8 @@ struct blob_match {
 	uint32_t	service;		/* KIND_SERVICE, else BLOB_NONE */
 	uint32_t	ref, nrefs;		/* of sets: the destination */
 	uint32_t	xref, nxrefs;		/* of sets: its `except` */
-	uint32_t	name, nnames;		/* KIND_NAME: sorted, no doubles */
-	uint32_t	xname, nxnames;		/* its `except`, the same */
+	uint32_t	name, nnames;		/* KIND_NAME: of nsets, the same */
+	uint32_t	xname, nxnames;
 	uint32_t	range, nranges;
 	uint32_t	echo;			/* 0 or 1 */
 };
@@ -97,11 +99,27 @@ struct blob_set {
 };
 static_assert(sizeof(struct blob_set) == 8, "blob_set");
 
-struct blob_name {
+/*
+ * Names. All that stand anywhere in the policy are one dictionary, each once,
+ * sorted by name_hash() and then by text. A key is one of them and how it is meant:
+ * its index << 2 | enum name_wild. A set is a run of keys: sorted, no doubles.
+ */
+struct blob_entry {
+	uint32_t	hash;			/* name_hash() */
+	uint32_t	text_kinds;		/* where its length stands in nametext << 4 |
+						   1 << each enum name_wild it has a key of */
+};
+static_assert(sizeof(struct blob_entry) == 8, "blob_entry");
+
+struct blob_nset {
+	uint32_t	first, n;		/* of keys */
+};
+static_assert(sizeof(struct blob_nset) == 8, "blob_nset");
+
+struct blob_name {				/* a key, spelled out; not in the blob */
 	uint32_t	wild;			/* enum name_wild */
 	struct name	base;
 };
-static_assert(sizeof(struct blob_name) == 260, "blob_name");
 
 struct blob_host {				/* sorted by name */
 	struct name	name;
@@ -122,8 +140,15 @@ struct policy {
 	const uint32_t			*ref;
 	const struct blob_set		*set;
 	const struct prefix		*prefix;
-	const struct blob_name		*name;
-	uint32_t			 deepest;	/* labels of a "**." name */
+	const uint32_t			*nref;
+	const struct blob_nset		*nset;
+	const uint32_t			*key;
+	const struct blob_entry		*name;
+	const uint8_t			*nametext;
+	uint32_t			*bucket;	/* load.c: of hashes with the same
+							   first bits, the first name */
+	unsigned int			 shift;		/* all bits but those */
+	uint32_t			 deepest;	/* labels of a "**." or "+." name */
 	const struct blob_host		*host;
 	const struct endpoint		*addr;
 	const struct policy_resolver	*resolver;
@@ -177,6 +202,26 @@ struct prefix floor_unwrap(const struct prefix *);
 /* The next entry from *from on that overlaps an unwrapped prefix, or NULL. */
 const struct floor_entry *floor_overlap(const struct prefix *, size_t *from);
 
+/*
+ * keys.c: a name is looked up once, which gives all keys that would match it; which
+ * of them a set has is a matter of numbers.
+ */
+#define NAME_LABELS_MAX	((NAME_TEXT_MAX + 1) / 2)
+#define NAME_KEYS_MAX	(2 * NAME_LABELS_MAX + 1)
+
+struct name_keys {
+	uint32_t	n;
+	uint32_t	exact;		/* the first ones: of the name itself */
+	uint32_t	key[NAME_KEYS_MAX];
+};
+uint32_t name_hash(const char *text, size_t len);
+void	name_keys(const struct policy *, const struct name *,
+	    struct name_keys *);
+/* One of the keys stands in one of the sets: `first' and n are a run of nrefs. */
+bool	match_keys(const struct policy *, uint32_t first, uint32_t n,
+	    const struct name_keys *);
+void	name_of_key(const struct policy *, uint32_t key, struct blob_name *);
+
 /* match.c: what a match says of an address, a port, a name */
 bool	match_sets(const struct policy *, uint32_t ref, uint32_t n,
 	    const struct endpoint *);
@@ -189,6 +234,9 @@ bool	match_ports(const struct policy *, const struct blob_match *,
 	    uint32_t proto, uint16_t port);
 bool	match_names(const struct policy *, const struct blob_match *,
 	    const struct name *);
+/* The same of a name that has been looked up: for many matches. */
+bool	match_by_keys(const struct policy *, const struct blob_match *,
+	    const struct name_keys *);
 /* By an entry that is no wildcard. */
 bool	match_exactly(const struct policy *, const struct blob_match *,
 	    const struct name *);
@@ -199,7 +247,6 @@ bool	match_all_ports(const struct policy *, const struct blob_match *);
 /* What an allow by name wants of a TCP flow to this port; never VERIFY_BY_PORT. */
 enum verify match_verify(const struct blob_rule *, uint16_t port);
 bool	match_audited(const struct blob_tenant *, const struct blob_rule *);
-int	blob_name_compare(const struct blob_name *, const struct blob_name *);
 
 /* What the rules say of one flow: the first of each kind, or POLICY_NO_RULE. */
 struct row {

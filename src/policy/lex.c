@@ -19,7 +19,7 @@ struct keyword {
 /* Sorted, for bsearch(3). The UNSUPPORTED are the grammar's later words. */
 static const struct keyword	keywords[] = {
 	{ "allow", ALLOW },
-	{ "allow-empty", UNSUPPORTED },
+	{ "allow-empty", ALLOW_EMPTY },
 	{ "any", ANY },
 	{ "async", ASYNC },
 	{ "audit", AUDIT },
@@ -259,6 +259,8 @@ begins_statement(const struct lex *l)
 	if (end - l->p == 5 && memcmp(l->p, "audit", 5) == 0 &&
 	    next < l->end && *next != '{')
 		return false;		/* the setting of that name */
+	if (end - l->p == 5 && memcmp(l->p, "names", 5) == 0)
+		return next < l->end && *next == '<';	/* the same */
 	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (strlen(words[i]) == (size_t)(end - l->p) &&
 		    memcmp(words[i], l->p, strlen(words[i])) == 0)

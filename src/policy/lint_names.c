@@ -130,7 +130,7 @@ check_lookalike(struct parse *p, const struct rule *r, const struct pattern *n,
 	if (!is_idn(base) || pattern_unicode(base, text) == -1 ||
 	    !reads_as(text, &ascii, &near))
 		return;
-	if (model_mentions(p->m, &ascii))
+	if (model_name_find(p->m, ascii.text, ascii.len) != NULL)
 		report_lint(p, "W206", &n->at, &r->at, "\"%.64s\" reads as \"%.64s\", "
 		    "which this policy has, too, and is another name: take the "
 		    "wrong one of the two out", base->text, ascii.text);
@@ -167,7 +167,7 @@ check_single(struct parse *p, const struct rule *r, const struct pattern *n,
 		report_lint(p, "W209", &n->at, &r->at, "\"%.64s\" is found by multicast "
 		    "DNS, which no guest has: give it an address with host \"%.64s\"",
 		    base->text, base->text);
-	else if (one && n->name.wild == NAME_EXACT)
+	else if (one && n->wild == NAME_EXACT)
 		report_lint(p, "W209", &n->at, &r->at, "\"%.64s\" is a top level of the "
 		    "DNS, and a guest's search list makes another name of it: write "
 		    "it whole, or give it an address with host \"%.64s\"",
@@ -177,8 +177,9 @@ check_single(struct parse *p, const struct rule *r, const struct pattern *n,
 void
 lint_name(struct parse *p, const struct rule *r, const struct pattern *n)
 {
-	const struct name	*base = &n->name.base;
+	struct blob_name	b;
 
-	check_lookalike(p, r, n, base);
-	check_single(p, r, n, base);
+	pattern_spell(n, &b);
+	check_lookalike(p, r, n, &b.base);
+	check_single(p, r, n, &b.base);
 }

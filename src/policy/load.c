@@ -12,18 +12,13 @@
 
 #include <sha2.h>
 
-#include "law.h"
+#include "load.h"
 
 #define KIB_MAX		(1u << 30)		/* 1T */
 #define UNIT_MAX	UINT32_C(1000000000)	/* of any limit */
 
-struct check {
-	char	*err;
-	size_t	 errlen;
-};
-
-static int __attribute__((format(printf, 2, 3)))
-bad(const struct check *c, const char *fmt, ...)
+int
+load_bad(const struct check *c, const char *fmt, ...)
 {
 	va_list	ap;
 
@@ -34,9 +29,8 @@ bad(const struct check *c, const char *fmt, ...)
 	return -1;
 }
 
-/* A run {first, n} inside `total` things. */
-static bool
-run_ok(uint32_t first, uint32_t n, uint32_t total)
+bool
+load_run(uint32_t first, uint32_t n, uint32_t total)
 {
 	return first <= total && n <= total - first;
 }
@@ -90,23 +84,27 @@ lay_out(struct policy *p, size_t len, const struct check *c)
 	p->range = section(&at, end, h->ranges, sizeof(*p->range));
 	p->ref = section(&at, end, h->refs, sizeof(*p->ref));
 	p->set = section(&at, end, h->sets, sizeof(*p->set));
+	p->nref = section(&at, end, h->nrefs, sizeof(*p->nref));
+	p->nset = section(&at, end, h->nsets, sizeof(*p->nset));
+	p->key = section(&at, end, h->keys, sizeof(*p->key));
 	p->name = section(&at, end, h->names, sizeof(*p->name));
 	p->host = section(&at, end, h->hosts, sizeof(*p->host));
 	p->addr = section(&at, end, h->addrs, sizeof(*p->addr));
 	/* bytes from here on, which nothing needs to be aligned for */
 	p->prefix = section(&at, end, h->prefixes, sizeof(*p->prefix));
+	p->nametext = section(&at, end, h->nametext, 1);
 	p->text = section(&at, end, h->text, 1);
 	if (at == NULL)
-		return bad(c, "its sections are longer than it is");
+		return load_bad(c, "its sections are longer than it is");
 	digest(p->hash, p->blob, (size_t)(at - (const uint8_t *)p->blob));
 	p->loc = section(&at, end, h->rules, sizeof(uint32_t));
 	if (at == NULL)
-		return bad(c, "the places of its rules are missing");
+		return load_bad(c, "the places of its rules are missing");
 	p->loctext = (const char *)at;
 	p->loctextlen = (size_t)(end - at);
 	if (p->text[h->text - 1] != '\0' || p->loctextlen == 0 ||
 	    p->loctext[p->loctextlen - 1] != '\0')
-		return bad(c, "its text does not end");
+		return load_bad(c, "its text does not end");
 	return 0;
 }
 
@@ -115,35 +113,25 @@ check_head(const struct blob_head *h, const struct check *c)
 {
 	const uint32_t	count[] = { h->tenants, h->rules, h->excepts,
 			    h->services, h->ranges, h->refs, h->sets,
-			    h->names, h->hosts, h->addrs, h->prefixes, h->text };
+			    h->nrefs, h->nsets, h->keys, h->names, h->hosts,
+			    h->addrs, h->prefixes };
 	size_t		i;
 
 	if (h->magic != BLOB_MAGIC || h->version != BLOB_VERSION)
-		return bad(c, "it is not a compiled policy of this version");
+		return load_bad(c, "it is not a compiled policy of this version");
 	if (h->floor != FLOOR_VERSION)
-		return bad(c, "it was compiled for another floor");
+		return load_bad(c, "it was compiled for another floor");
 	if (h->durable > DURABLE_ASYNC || h->zero != 0)
-		return bad(c, "its head has an unknown value");
+		return load_bad(c, "its head has an unknown value");
 	for (i = 0; i < sizeof(count) / sizeof(count[0]); i++)
 		if (count[i] > BLOB_COUNT_MAX)
-			return bad(c, "it counts too much of something");
+			return load_bad(c, "it counts too much of something");
 	if (h->tenants == 0 || h->text == 0)
-		return bad(c, "it has no tenant");
+		return load_bad(c, "it has no tenant");
 	return 0;
 }
 
 /* ---- their contents ---------------------------------------------------- */
-
-static bool
-names_sorted(const struct policy *p, uint32_t first, uint32_t n)
-{
-	uint32_t	i;
-
-	for (i = first + 1; i < first + n; i++)
-		if (blob_name_compare(&p->name[i - 1], &p->name[i]) >= 0)
-			return false;
-	return true;
-}
 
 static int
 check_match(const struct policy *p, const struct blob_match *m,
@@ -152,25 +140,22 @@ check_match(const struct policy *p, const struct blob_match *m,
 	const struct blob_head	*h = p->head;
 
 	if (m->kind > KIND_NAME || m->echo > 1)
-		return bad(c, "a match has an unknown value");
+		return load_bad(c, "a match has an unknown value");
 	if ((m->kind == KIND_SERVICE) != (m->service != BLOB_NONE) ||
 	    (m->kind == KIND_SERVICE && m->service >= h->services))
-		return bad(c, "a match names no host-service");
-	if (!run_ok(m->ref, m->nrefs, h->refs) ||
-	    !run_ok(m->xref, m->nxrefs, h->refs) ||
-	    !run_ok(m->name, m->nnames, h->names) ||
-	    !run_ok(m->xname, m->nxnames, h->names) ||
-	    !run_ok(m->range, m->nranges, h->ranges))
-		return bad(c, "a match points outside");
+		return load_bad(c, "a match names no host-service");
+	if (!load_run(m->ref, m->nrefs, h->refs) ||
+	    !load_run(m->xref, m->nxrefs, h->refs) ||
+	    !load_run(m->name, m->nnames, h->nrefs) ||
+	    !load_run(m->xname, m->nxnames, h->nrefs) ||
+	    !load_run(m->range, m->nranges, h->ranges))
+		return load_bad(c, "a match points outside");
 	/* an empty set means nothing, never everything */
 	if ((m->kind == KIND_NET) != (m->nrefs > 0) ||
 	    (m->kind == KIND_NAME) != (m->nnames > 0))
-		return bad(c, "a match has no destination");
+		return load_bad(c, "a match has no destination");
 	if (m->kind == KIND_NAME ? m->nxrefs > 0 : m->nxnames > 0)
-		return bad(c, "a match mixes names and networks");
-	if (!names_sorted(p, m->name, m->nnames) ||
-	    !names_sorted(p, m->xname, m->nxnames))
-		return bad(c, "names are out of order");
+		return load_bad(c, "a match mixes names and networks");
 	return 0;
 }
 
@@ -197,9 +182,9 @@ check_by_name(const struct policy *p, const struct blob_rule *r,
 	    !has_proto(p, &r->match, PROTO_TCP))) ||
 	    (r->ech != 0 && r->verify != VERIFY_SNI &&
 	    r->verify != VERIFY_BY_PORT))
-		return bad(c, "a rule verifies what it cannot");
+		return load_bad(c, "a rule verifies what it cannot");
 	if (named && (r->match.echo != 0 || r->match.nranges == 0))
-		return bad(c, "a rule by name has no ports");
+		return load_bad(c, "a rule by name has no ports");
 	return 0;
 }
 
@@ -219,11 +204,11 @@ check_rules(const struct policy *p, const struct check *c)
 		    (r->ticket != BLOB_NONE && !text_ok(p, r->ticket,
 		    TICKET_MAX)) || (r->deny != 0 &&
 		    (r->until[0] != 0 || r->until[1] != 0)))
-			return bad(c, "a rule has an unknown value");
+			return load_bad(c, "a rule has an unknown value");
 		memcpy(&off, p->loc + i * sizeof(off), sizeof(off));
 		if (off >= p->loctextlen ||
 		    strnlen(p->loctext + off, p->loctextlen - off) >= LOC_MAX)
-			return bad(c, "a rule has no place");
+			return load_bad(c, "a rule has no place");
 	}
 	for (i = 0; i < p->head->excepts; i++) {
 		const struct blob_except *x = &p->except[i];
@@ -234,7 +219,7 @@ check_rules(const struct policy *p, const struct check *c)
 		    (x->match.kind != KIND_NET && x->match.kind != KIND_ANY) ||
 		    (x->own != 0 && x->match.kind != KIND_NET) ||
 		    !text_ok(p, x->ticket, SIZE_MAX))
-			return bad(c, "an exception has an unknown value");
+			return load_bad(c, "an exception has an unknown value");
 	}
 	return 0;
 }
@@ -271,16 +256,16 @@ check_tenants(const struct policy *p, const struct check *c)
 		if (!text_ok(p, t->name, TENANT_MAX) ||
 		    (t->mode != MODE_ENFORCE && t->mode != MODE_AUDIT) ||
 		    !limits_ok(&t->limits))
-			return bad(c, "a tenant has an unknown value");
+			return load_bad(c, "a tenant has an unknown value");
 		if (t->rule != rule || t->except != except ||
-		    !run_ok(t->rule, t->nrules, p->head->rules) ||
-		    !run_ok(t->except, t->nexcepts, p->head->excepts))
-			return bad(c, "a tenant's rules are not its own");
+		    !load_run(t->rule, t->nrules, p->head->rules) ||
+		    !load_run(t->except, t->nexcepts, p->head->excepts))
+			return load_bad(c, "a tenant's rules are not its own");
 		rule += t->nrules;
 		except += t->nexcepts;
 	}
 	if (rule != p->head->rules || except != p->head->excepts)
-		return bad(c, "a rule has no tenant");
+		return load_bad(c, "a rule has no tenant");
 	return 0;
 }
 
@@ -295,7 +280,7 @@ check_services(const struct policy *p, const struct check *c)
 		if (!endpoint_valid(&s->addr) || s->addr.port == 0 ||
 		    (s->proto != PROTO_TCP && s->proto != PROTO_UDP) ||
 		    !text_ok(p, s->name, RULE_MAX))
-			return bad(c, "a host-service is no endpoint");
+			return load_bad(c, "a host-service is no endpoint");
 	}
 	return 0;
 }
@@ -310,41 +295,25 @@ check_sets(const struct policy *p, const struct check *c)
 		if (p->range[i].lo == 0 || p->range[i].lo > p->range[i].hi ||
 		    (p->range[i].proto != PROTO_TCP &&
 		    p->range[i].proto != PROTO_UDP))
-			return bad(c, "a range of ports is none");
+			return load_bad(c, "a range of ports is none");
 	for (i = 0; i < h->refs; i++)
 		if (p->ref[i] >= h->sets)
-			return bad(c, "a set is not there");
+			return load_bad(c, "a set is not there");
 	for (i = 0; i < h->prefixes; i++)
 		if (!prefix_valid(&p->prefix[i]))
-			return bad(c, "a prefix is none");
+			return load_bad(c, "a prefix is none");
 	for (i = 0; i < h->sets; i++) {
 		const struct blob_set *s = &p->set[i];
 
-		if (s->n == 0 || !run_ok(s->first, s->n, h->prefixes) ||
+		/* one that is empty (allow-empty) matches nothing */
+		if (!load_run(s->first, s->n, h->prefixes) ||
 		    !prefix_normalised(p->prefix + s->first, s->n))
-			return bad(c, "a set is empty or out of order");
+			return load_bad(c, "a set is out of order");
 	}
 	return 0;
 }
 
-/* ---- names ---------------------------------------------------------------- */
-
-static int
-check_names(struct policy *p, const struct check *c)
-{
-	const struct blob_name	*n;
-	uint32_t		 i, labels;
-
-	for (i = 0; i < p->head->names; i++) {
-		n = &p->name[i];
-		if (n->wild > NAME_TREE || !name_valid(&n->base))
-			return bad(c, "a name is none");
-		labels = name_labels(&n->base);
-		if (n->wild >= NAME_MANY && labels > p->deepest)
-			p->deepest = labels;
-	}
-	return 0;
-}
+/* ---- hosts ---------------------------------------------------------------- */
 
 static int
 check_hosts(const struct policy *p, const struct check *c)
@@ -354,17 +323,17 @@ check_hosts(const struct policy *p, const struct check *c)
 
 	for (i = 0; i < h->addrs; i++)
 		if (!endpoint_valid(&p->addr[i]) || p->addr[i].port != 0)
-			return bad(c, "the address of a host is none");
+			return load_bad(c, "the address of a host is none");
 	for (i = 0; i < h->hosts; i++) {
 		const struct blob_host *host = &p->host[i];
 
 		if (!name_valid(&host->name) || host->naddrs == 0 ||
 		    host->naddrs > ANSWER_MAX ||
-		    !run_ok(host->addr, host->naddrs, h->addrs))
-			return bad(c, "a host has no name or no address");
+		    !load_run(host->addr, host->naddrs, h->addrs))
+			return load_bad(c, "a host has no name or no address");
 		if (i > 0 && name_compare(&p->host[i - 1].name,
 		    &host->name) >= 0)
-			return bad(c, "hosts are out of order");
+			return load_bad(c, "hosts are out of order");
 	}
 	return 0;
 }
@@ -388,11 +357,11 @@ check_resolver(const struct policy *p, const struct check *c)
 	if (r->nupstreams > UPSTREAM_MAX || r->dnssec > 1 ||
 	    r->pin_min > r->pin_max || r->pin_max == 0 ||
 	    r->pin_max > UNIT_MAX || r->pin_grace > UNIT_MAX)
-		return bad(c, "its resolver has an unknown value");
+		return load_bad(c, "its resolver has an unknown value");
 	for (i = 0; i < UPSTREAM_MAX; i++)
 		if (i < r->nupstreams ? !upstream_ok(&r->upstream[i]) :
 		    memcmp(&r->upstream[i], &none, sizeof(none)) != 0)
-			return bad(c, "an upstream is none");
+			return load_bad(c, "an upstream is none");
 	return 0;
 }
 
@@ -403,12 +372,12 @@ policy_load(const void *blob, size_t len, char *err, size_t errlen)
 	struct policy		*p;
 
 	if (len < sizeof(struct blob_head) || len > POLICY_BLOB_MAX) {
-		bad(&c, "it is too short or too long for a compiled policy");
+		load_bad(&c, "it is too short or too long for a compiled policy");
 		return NULL;
 	}
 	if ((p = calloc(1, sizeof(*p))) == NULL ||
 	    (p->blob = malloc(len)) == NULL) {
-		bad(&c, "out of memory");
+		load_bad(&c, "out of memory");
 		policy_free(p);
 		return NULL;
 	}
@@ -416,7 +385,7 @@ policy_load(const void *blob, size_t len, char *err, size_t errlen)
 	p->head = p->blob;
 	if (check_head(p->head, &c) == -1 || lay_out(p, len, &c) == -1 ||
 	    check_sets(p, &c) == -1 || check_services(p, &c) == -1 ||
-	    check_names(p, &c) == -1 || check_hosts(p, &c) == -1 ||
+	    load_names(p, &c) == -1 || check_hosts(p, &c) == -1 ||
 	    check_resolver(p, &c) == -1 ||
 	    check_rules(p, &c) == -1 || check_tenants(p, &c) == -1) {
 		policy_free(p);
@@ -434,6 +403,7 @@ policy_free(struct policy *p)
 {
 	if (p == NULL)
 		return;
+	free(p->bucket);
 	free(p->blob);
 	free(p);
 }

@@ -6,8 +6,6 @@
  * is sorted.
  * Must not: know what a rule does with the answer.
  */
-#include <string.h>
-
 #include "law.h"
 
 /* ---- addresses and ports -------------------------------------------------- */
@@ -115,110 +113,37 @@ match_expired(const struct blob_rule *r, uint64_t now)
 
 /* ---- names ------------------------------------------------------------------ */
 
-/* Exact names first, then each kind of wildcard. */
-int
-blob_name_compare(const struct blob_name *a, const struct blob_name *b)
+bool
+match_by_keys(const struct policy *p, const struct blob_match *m,
+    const struct name_keys *k)
 {
-	if (a->wild != b->wild)
-		return a->wild < b->wild ? -1 : 1;
-	return name_compare(&a->base, &b->base);
-}
-
-/* Two names in the order of name_compare(); the one here has no NULs to its end. */
-static int
-text_compare(const struct name *a, const char *text, size_t len)
-{
-	int	c = memcmp(a->text, text, a->len < len ? a->len : len);
-
-	return c != 0 ? c : (a->len > len) - (a->len < len);
-}
-
-static bool
-has_name(const struct policy *p, uint32_t first, uint32_t n, uint32_t wild,
-    const char *text, const char *end)
-{
-	uint32_t	lo = first, hi = first + n, mid;
-	int		c;
-
-	while (lo < hi) {
-		mid = lo + (hi - lo) / 2;
-		c = p->name[mid].wild != wild ?
-		    (p->name[mid].wild < wild ? -1 : 1) :
-		    text_compare(&p->name[mid].base, text,
-		    (size_t)(end - text));
-		if (c == 0)
-			return true;
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return false;
-}
-
-/*
- * From the last label towards `from`, and no further than the longest "**." or "+."
- * of the policy: how many labels there are is for a guest to choose.
- */
-static bool
-has_above(const struct policy *p, uint32_t first, uint32_t n,
-    const char *from, const char *end)
-{
-	const char	*at = end + 1;
-	uint32_t	 labels;
-
-	if (p->name[first + n - 1].wild < NAME_MANY)
-		return false;
-	for (labels = 0; labels < p->deepest && at > from; labels++) {
-		for (at--; at > from && at[-1] != '.'; at--)
-			;
-		if (has_name(p, first, n, NAME_MANY, at, end) ||
-		    has_name(p, first, n, NAME_TREE, at, end))
-			return true;
-	}
-	return false;
-}
-
-/*
- * One look for each name above the asked one, so that a long list costs no more
- * than a short one. It says what name_matches() says of each entry.
- */
-static bool
-in_names(const struct policy *p, uint32_t first, uint32_t n,
-    const struct name *name)
-{
-	const char	*end = name->text + name->len, *dot;
-
-	if (n == 0)
-		return false;
-	if (has_name(p, first, n, NAME_EXACT, name->text, end))
-		return true;
-	if (p->name[first + n - 1].wild == NAME_EXACT)
-		return false;	/* wildcards are the last ones */
-	if (has_name(p, first, n, NAME_TREE, name->text, end))
-		return true;
-	if ((dot = memchr(name->text, '.', name->len)) == NULL)
-		return false;
-	return has_name(p, first, n, NAME_ONE, dot + 1, end) ||
-	    has_above(p, first, n, dot + 1, end);
+	return m->kind == KIND_NAME && match_keys(p, m->name, m->nnames, k) &&
+	    !match_keys(p, m->xname, m->nxnames, k);
 }
 
 bool
 match_names(const struct policy *p, const struct blob_match *m,
     const struct name *name)
 {
-	return m->kind == KIND_NAME &&
-	    in_names(p, m->name, m->nnames, name) &&
-	    !in_names(p, m->xname, m->nxnames, name);
+	struct name_keys	k;
+
+	if (m->kind != KIND_NAME)
+		return false;
+	name_keys(p, name, &k);
+	return match_by_keys(p, m, &k);
 }
 
 bool
 match_exactly(const struct policy *p, const struct blob_match *m,
     const struct name *name)
 {
-	const char	*end = name->text + name->len;
+	struct name_keys	k;
 
-	return match_names(p, m, name) &&
-	    (has_name(p, m->name, m->nnames, NAME_EXACT, name->text, end) ||
-	    has_name(p, m->name, m->nnames, NAME_TREE, name->text, end));
+	if (m->kind != KIND_NAME)
+		return false;
+	name_keys(p, name, &k);
+	if (match_keys(p, m->xname, m->nxnames, &k))
+		return false;
+	k.n = k.exact;
+	return match_keys(p, m->name, m->nnames, &k);
 }

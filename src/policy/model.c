@@ -72,9 +72,13 @@ struct model *
 model_new(void)
 {
 	struct model	*m = calloc(1, sizeof(*m));
+	size_t		 i;
 
 	if (m == NULL)
 		fatalx("out of memory for the policy");
+	m->names = strtab_new();
+	for (i = 0; i < MODEL_KINDS; i++)
+		m->index[i] = strtab_new();
 	m->audit.durable = DURABLE_BEFORE_DATA;
 	m->audit.rotate = ROTATE_DEFAULT;
 	m->resolver = (struct policy_resolver){ .pin_min = 60, .pin_max = 3600,
@@ -86,9 +90,13 @@ void
 grammar_free(struct model *m)
 {
 	struct arena	*a, *next;
+	size_t		 i;
 
 	if (m == NULL)
 		return;
+	strtab_free(m->names);
+	for (i = 0; i < MODEL_KINDS; i++)
+		strtab_free(m->index[i]);
 	for (a = m->arena; a != NULL; a = next) {
 		next = a->next;
 		free(a);
@@ -96,20 +104,25 @@ grammar_free(struct model *m)
 	free(m);
 }
 
-#define FIND(what)							\
+/*
+ * Those that were added since the last time are indexed first: whoever reads a policy
+ * pushes and asks in turns.
+ */
+#define FIND(what, kind)						\
 int									\
 model_find_##what(const struct model *m, const char *name)		\
 {									\
-	size_t	i;							\
+	struct strtab	*t = m->index[kind];				\
+	size_t		 i;						\
 									\
-	for (i = 0; i < m->what.n; i++)					\
-		if (strcmp(m->what.v[i].name, name) == 0)		\
-			return (int)i;					\
-	return -1;							\
+	for (i = strtab_added(t); i < m->what.n; i++)			\
+		strtab_add(t, 0, m->what.v[i].name, (uint32_t)i);	\
+	return strtab_find(t, 0, name);					\
 }
 
-FIND(tenant)
-FIND(table)
-FIND(limits)
-FIND(service)
-FIND(macro)
+FIND(tenant, MODEL_TENANT)
+FIND(table, MODEL_TABLE)
+FIND(nameset, MODEL_NAMESET)
+FIND(limits, MODEL_LIMITS)
+FIND(service, MODEL_SERVICE)
+FIND(macro, MODEL_MACRO)

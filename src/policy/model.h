@@ -21,7 +21,9 @@ struct item {				/* an entry of a list, as written */
 	bool		table;		/* <text> */
 	bool		macro;		/* $text; only until it is expanded */
 	bool		quoted;		/* "text": the form of names */
-	uint32_t	index;		/* of the table, from review.c */
+	const struct item *via;		/* the $macro that it stands in, where that is
+					   used; NULL: as written here */
+	uint32_t	index;		/* of the table or names, from settle.c */
 };
 struct items {
 	VEC(struct item) list;
@@ -30,18 +32,31 @@ struct items {
 
 struct net {
 	struct prefix	prefix;
-	struct where	at;
+	struct where	at;		/* the entry's own place, wherever it is used */
+	const struct item *via;
 };
 struct nets {
 	VEC(struct net)	net;
 	VEC(struct item) table;
 };
 
-struct pattern {			/* a name, or all names below one */
-	struct blob_name name;
-	struct where	at;
+struct model_name {			/* each is kept once: see model_name() */
+	uint32_t	hash;		/* name_hash() */
+	uint32_t	id;		/* in the dictionary; compile.c's */
+	uint16_t	len;
+	char		text[];		/* with a NUL */
 };
-struct patterns { VEC(struct pattern) list; };
+
+struct pattern {			/* a name, or all names below one */
+	struct model_name *base;
+	const struct item *via;
+	struct where	at;		/* as a net's */
+	uint32_t	wild;		/* enum name_wild */
+};
+struct patterns {
+	VEC(struct pattern) list;
+	VEC(struct item) set;		/* <names> */
+};
 
 struct dest {
 	struct where	at;
@@ -80,6 +95,8 @@ struct tenant {
 	uint32_t	mode;
 	struct item	limits;		/* .text NULL: the defaults */
 	VEC(struct rule) rule;
+	VEC(uint32_t)	except;		/* those for it, from settle.c */
+	VEC(uint32_t)	lax;		/* allows that ask for no proof: the same */
 };
 
 struct except {
@@ -105,6 +122,14 @@ struct table {
 	struct nets	nets;		/* no tables in tables */
 	VEC(uint32_t)	floored;	/* of its nets, those that touch the floor */
 	bool		used;
+	bool		empty;		/* allow-empty */
+};
+struct nameset {			/* names <x>: shares its names with tables */
+	struct where	at;
+	const char	*name;
+	struct patterns	patterns;	/* no sets in sets */
+	bool		used, reviewed;
+	bool		empty;
 };
 struct limits {
 	struct where	at;
@@ -127,17 +152,25 @@ struct host {
 	VEC(struct endpoint) addr;
 };
 
+/* What has names of its own, in model_find_...()'s order. */
+enum model_kind { MODEL_TENANT, MODEL_TABLE, MODEL_NAMESET, MODEL_LIMITS,
+	MODEL_SERVICE, MODEL_MACRO, MODEL_KINDS };
+
 #define ROTATE_DEFAULT	(UINT64_C(256) << 20)
 
 struct arena;
+struct strtab;
 struct model {
 	struct arena	*arena;
+	struct strtab	*names;		/* of struct model_name */
+	struct strtab	*index[MODEL_KINDS];
 	struct policy_audit audit;
 	struct policy_resolver resolver;
 	VEC(struct name)    search;	/* told to guests, and no part of the law */
 	VEC(struct host)    host;
 	VEC(struct macro)   macro;
 	VEC(struct table)   table;
+	VEC(struct nameset) nameset;
 	VEC(struct limits)  limits;
 	VEC(struct service) service;
 	VEC(struct except)  except;
@@ -158,6 +191,7 @@ void	*model_grow(struct model *, const void *old, size_t n, size_t *cap,
 } while (0)
 int	model_find_tenant(const struct model *, const char *);
 int	model_find_table(const struct model *, const char *);
+int	model_find_nameset(const struct model *, const char *);
 int	model_find_limits(const struct model *, const char *);
 int	model_find_service(const struct model *, const char *);
 int	model_find_macro(const struct model *, const char *);
@@ -166,6 +200,52 @@ int	model_find_macro(const struct model *, const char *);
 #define DATE_STRLEN	24
 bool	date_parse(const char *, uint64_t *until);
 const char *date_print(uint64_t until, char buf[DATE_STRLEN]);
+/*
+ * intern.c: strings to numbers, without a search. Keys are not copied; the first of
+ * two equal ones stays. Found or added before: its value, else -1.
+ */
+struct strtab *strtab_new(void);
+void	strtab_free(struct strtab *);
+int	strtab_find(const struct strtab *, uint32_t scope, const char *key);
+int	strtab_add(struct strtab *, uint32_t scope, const char *key,
+	    uint32_t value);
+size_t	strtab_added(const struct strtab *);	/* how often, doubles included */
+/* The one of this text, which is made if there is none. */
+struct model_name *model_name(struct model *, const struct name *);
+struct model_name *model_name_find(const struct model *, const char *,
+	    size_t len);	/* or NULL */
+void	pattern_spell(const struct pattern *, struct blob_name *);
+/* "*.example.com", in print.c's form and as messages show it. */
+#define PATTERN_STRLEN	(NAME_TEXT_MAX + 4)
+const char *pattern_text(const struct pattern *, char buf[PATTERN_STRLEN]);
+int	pattern_compare(const struct pattern *, const struct pattern *);
+bool	pattern_matches(const struct pattern *, const struct name *);
+
+/*
+ * which.c: the entry that makes a destination match, of those written in the rule
+ * first, then of its tables and sets. False: none does; `except' is not looked at.
+ */
+struct entry {
+	const struct net *net;		/* one of the two: .at is its own place, wherever
+					   that is, .via the $macro that it came by */
+	const struct pattern *pattern;
+	const char	*set;		/* <x> that has it, or NULL */
+};
+bool	model_which_net(const struct model *, const struct nets *,
+	    const struct endpoint *, struct entry *);
+bool	model_which_name(const struct model *, const struct patterns *,
+	    const struct name *, struct entry *);
+/* Of this list alone, or NULL. */
+const struct pattern *model_find_pattern(const struct model *,
+	    const struct patterns *, const struct name *);
+/* Of all that this one stands for, some entry stands for all of it. */
+bool	model_covers(const struct model *, const struct patterns *,
+	    const struct pattern *);
+/* It or a name above it is written anywhere. */
+bool	model_mentions(const struct model *, const struct name *);
+/* Some entry does: of a rule by its names and sets. */
+bool	model_has_name(const struct model *, const struct patterns *,
+	    const struct name *);
 
 /* print.c: text that grows */
 struct text {

@@ -19,15 +19,17 @@ names_denied(const struct policy *p, const struct policy_query *q,
     const struct name *name, bool all)
 {
 	const struct blob_tenant	*t = &p->tenant[q->tenant];
+	struct name_keys		 k;
 	uint32_t			 i;
 
-	for (i = t->rule; i < t->rule + t->nrules; i++) {
+	name_keys(p, name, &k);
+	for (i = t->rule; k.n > 0 && i < t->rule + t->nrules; i++) {
 		const struct blob_rule *r = &p->rule[i];
 
 		if (r->deny != 0 && r->match.kind == KIND_NAME &&
 		    (all || !match_audited(t, r)) &&
 		    match_ports(p, &r->match, q->proto, q->dst.port) &&
-		    match_names(p, &r->match, name))
+		    match_by_keys(p, &r->match, &k))
 			return i;
 	}
 	return POLICY_NO_RULE;
@@ -51,21 +53,35 @@ names_bound(const struct policy_query *q, const struct name *name)
 	return NULL;
 }
 
+static bool
+is_excepted(const struct policy *p, const struct blob_match *m,
+    const struct name *n)
+{
+	struct name_keys	k;
+
+	if (m->nxnames == 0)
+		return false;
+	name_keys(p, n, &k);
+	return match_keys(p, m->xname, m->nxnames, &k);
+}
+
 /* One name of the policy, by itself or as a wildcard: see names_some(). */
 static bool
 some_of(const struct policy *p, const struct policy_query *q,
-    const struct blob_match *m, const struct blob_name *b,
+    const struct blob_match *m, uint32_t key,
     bool (*good)(void *, const struct name *), void *arg)
 {
 	const struct name	*n;
+	struct blob_name	 b;
 	size_t			 k;
 
-	if (b->wild == NAME_EXACT)
-		return (n = names_bound(q, &b->base)) != NULL &&
-		    match_names(p, m, n) && good(arg, n);
+	name_of_key(p, key, &b);
+	if (b.wild == NAME_EXACT)
+		return (n = names_bound(q, &b.base)) != NULL &&
+		    !is_excepted(p, m, n) && good(arg, n);
 	for (k = 0; k < q->nbound; k++)
-		if (name_matches(q->bound[k], b->wild, &b->base) &&
-		    match_names(p, m, q->bound[k]) && good(arg, q->bound[k]))
+		if (name_matches(q->bound[k], b.wild, &b.base) &&
+		    !is_excepted(p, m, q->bound[k]) && good(arg, q->bound[k]))
 			return true;
 	return false;
 }
@@ -74,12 +90,17 @@ static bool
 few(const struct policy *p, const struct policy_query *q,
     const struct blob_match *m)
 {
-	uint32_t	end = m->name + m->nnames, n = 0;
+	uint32_t	i, k, n = 0, wild = 0;
 
-	while (n <= FEW_WILDCARDS && n < m->nnames &&
-	    p->name[end - n - 1].wild != NAME_EXACT)
-		n++;		/* they are the last ones */
-	return n <= FEW_WILDCARDS && m->nnames - n <= 2 * q->nbound;
+	for (i = m->name; i < m->name + m->nnames; i++) {
+		const struct blob_nset *s = &p->nset[p->nref[i]];
+
+		if (s->n > 2 * q->nbound || (n += s->n) > 2 * q->nbound)
+			return false;
+		for (k = s->first; k < s->first + s->n; k++)
+			wild += (p->key[k] & 3) != NAME_EXACT;
+	}
+	return wild <= FEW_WILDCARDS;
 }
 
 /*
@@ -93,13 +114,16 @@ names_some(const struct policy *p, const struct policy_query *q,
     const struct blob_match *m, bool (*good)(void *, const struct name *),
     void *arg)
 {
-	uint32_t	i;
-	size_t		k;
+	uint32_t	i, k;
 
 	if (few(p, q, m)) {
-		for (i = m->name; i < m->name + m->nnames; i++)
-			if (some_of(p, q, m, &p->name[i], good, arg))
-				return true;
+		for (i = m->name; i < m->name + m->nnames; i++) {
+			const struct blob_nset *s = &p->nset[p->nref[i]];
+
+			for (k = s->first; k < s->first + s->n; k++)
+				if (some_of(p, q, m, p->key[k], good, arg))
+					return true;
+		}
 		return false;
 	}
 	for (k = 0; k < q->nbound; k++)

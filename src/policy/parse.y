@@ -66,7 +66,7 @@ marked(const char *text, struct where at, bool table)
 %token <text> TABLE_REF		"a <table>"
 %token <text> MACRO		"a $macro"
 %token UNSUPPORTED		"a word of a later version"
-%token ALLOW "allow" ANY "any" ASYNC "async" AUDIT "audit"
+%token ALLOW "allow" ALLOW_EMPTY "allow-empty" ANY "any" ASYNC "async" AUDIT "audit"
 %token BEFORE_CONNECT "before-connect" BEFORE_DATA "before-data"
 %token BUILTIN "builtin" BURST "burst" CONNS "conns" DEFAULT "default"
 %token DENY "deny" DNS "dns" DNSSEC "dnssec" DURABLE "durable" ECH "ech"
@@ -86,7 +86,7 @@ marked(const char *text, struct where at, bool table)
 /* which file is read; the lexer gives one of them first */
 %token MAIN "a policy" INCLUDED "an included file"
 
-%type <num>		proto mode durable tenant_mode setting_word ech own
+%type <num>		proto mode durable tenant_mode setting_word ech own empty
 %type <item>		word string entry verify address
 %type <items>		list items except addresses words
 %type <dest>		dest net_dest
@@ -113,6 +113,7 @@ statement	: plain nowarns			{ build_nowarn_end(p, &@1); }
 		;
 plain		: macro
 		| table
+		| names
 		| limits
 		| audit
 		| floor
@@ -178,16 +179,40 @@ macro		: word EQUALS list		{ build_macro(p, &$1, $3); }
 		;
 table		: TABLE TABLE_REF list {
 			struct item name = item($2, @2);
-			build_table(p, &name, $3, NULL);
+			build_table(p, &name, $3, NULL, false);
 		}
-		| TABLE TABLE_REF list FILE_ string {
+		| TABLE TABLE_REF list FILE_ string empty {
 			struct item name = item($2, @2);
-			build_table(p, &name, $3, &$5);
+			build_table(p, &name, $3, &$5, $6 != 0);
 		}
-		| TABLE TABLE_REF FILE_ string {
+		| TABLE TABLE_REF FILE_ string empty {
 			struct item name = item($2, @2);
-			build_table(p, &name, NULL, &$4);
+			build_table(p, &name, NULL, &$4, $5 != 0);
 		}
+		| TABLE TABLE_REF LBRACE RBRACE ALLOW_EMPTY {
+			struct item name = item($2, @2);
+			build_table(p, &name, NULL, NULL, true);
+		}
+		;
+names		: NAMES TABLE_REF list {
+			struct item name = item($2, @2);
+			build_nameset(p, &name, $3, NULL, false);
+		}
+		| NAMES TABLE_REF list FILE_ string empty {
+			struct item name = item($2, @2);
+			build_nameset(p, &name, $3, &$5, $6 != 0);
+		}
+		| NAMES TABLE_REF FILE_ string empty {
+			struct item name = item($2, @2);
+			build_nameset(p, &name, NULL, &$4, $5 != 0);
+		}
+		| NAMES TABLE_REF LBRACE RBRACE ALLOW_EMPTY {
+			struct item name = item($2, @2);
+			build_nameset(p, &name, NULL, NULL, true);
+		}
+		;
+empty		: %empty			{ $$ = 0; }
+		| ALLOW_EMPTY			{ $$ = 1; }
 		;
 include		: INCLUDE string		{ build_include(p, &$2); }
 		;

@@ -199,8 +199,7 @@ pattern_parse(struct parse *p, const struct item *w, struct blob_name *out)
 
 	memset(out, 0, sizeof(*out));
 	if (w->table || !w->quoted) {
-		report_error(p, &w->at, w->table ? "<%.64s> is a table of "
-		    "networks, not of names: use a macro" :
+		report_error(p, &w->at, w->table ? "<%.64s> is no name" :
 		    "names are written in quotes: \"%.64s\"", w->text);
 		return -1;
 	}
@@ -238,13 +237,13 @@ pattern_unicode(const struct name *n, uint32_t out[NAME_TEXT_MAX + 1])
 }
 
 const char *
-pattern_print(const struct blob_name *n, char buf[PATTERN_STRLEN])
+pattern_text(const struct pattern *n, char buf[PATTERN_STRLEN])
 {
 	static const char *const	before[] = { "", "*.", "**.", "+." };
 	size_t				len = strlen(before[n->wild]);
 
 	memcpy(buf, before[n->wild], len);
-	memcpy(buf + len, n->base.text, n->base.len);
-	buf[len + n->base.len] = '\0';
+	memcpy(buf + len, n->base->text, n->base->len);
+	buf[len + n->base->len] = '\0';
 	return buf;
 }

@@ -65,16 +65,26 @@ print_nets(struct text *t, const struct nets *s, size_t most)
 }
 
 static void
-print_patterns(struct text *t, const struct patterns *s, size_t most)
+print_pattern(struct text *t, const struct pattern *n)
 {
 	char	buf[PATTERN_STRLEN];
-	size_t	i, n = s->list.n;
+
+	text_add(t, "\"%s\"", pattern_text(n, buf));
+}
+
+static void
+print_patterns(struct text *t, const struct patterns *s, size_t most)
+{
+	size_t	i, n = s->list.n + s->set.n;
 
 	text_add(t, n == 1 ? "" : "{ ");
-	for (i = 0; i < n && i < most; i++)
-		text_add(t, "\"%s\"%s", pattern_print(&s->list.v[i].name, buf),
-		    n == 1 ? "" : " ");
-	print_more(t, n, most);
+	for (i = 0; i < s->list.n && i < most; i++) {
+		print_pattern(t, &s->list.v[i]);
+		text_add(t, n == 1 ? "" : " ");
+	}
+	print_more(t, s->list.n, most);
+	for (i = 0; i < s->set.n; i++)
+		text_add(t, "<%s>%s", s->set.v[i].text, n == 1 ? "" : " ");
 	text_add(t, n == 1 ? "" : "}");
 }
 
@@ -83,7 +93,7 @@ print_by_name(struct text *t, const struct dest *d, size_t most)
 {
 	text_add(t, "name ");
 	print_patterns(t, &d->names, most);
-	if (d->xnames.list.n > 0) {
+	if (d->xnames.list.n + d->xnames.set.n > 0) {
 		text_add(t, " except ");
 		print_patterns(t, &d->xnames, most);
 	}
@@ -333,7 +343,21 @@ print_table(struct text *t, const struct table *table)
 	for (i = 0; i < table->nets.net.n; i++)
 		text_add(t, "\t%s\n", prefix_print(&table->nets.net.v[i].prefix,
 		    buf));
-	text_add(t, "}\n");
+	text_add(t, "}%s\n", table->nets.net.n == 0 ? " allow-empty" : "");
+}
+
+static void
+print_nameset(struct text *t, const struct nameset *set)
+{
+	size_t	i;
+
+	text_add(t, "names <%s> {\n", set->name);
+	for (i = 0; i < set->patterns.list.n; i++) {
+		text_add(t, "\t");
+		print_pattern(t, &set->patterns.list.v[i]);
+		text_add(t, "\n");
+	}
+	text_add(t, "}%s\n", set->patterns.list.n == 0 ? " allow-empty" : "");
 }
 
 static void
@@ -386,6 +410,9 @@ grammar_print(const struct model *m, size_t *len)
 	for (i = 0; i < m->table.n; i++)
 		if (m->table.v[i].used)
 			print_table(&t, &m->table.v[i]);
+	for (i = 0; i < m->nameset.n; i++)
+		if (m->nameset.v[i].used)
+			print_nameset(&t, &m->nameset.v[i]);
 	for (i = 0; i < m->limits.n; i++)
 		if (m->limits.v[i].used) {
 			print_limits(&t, &m->limits.v[i]);

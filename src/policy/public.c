@@ -61,34 +61,51 @@ grammar_public_resolver(const struct name *n)
 #define NARROW_V6	32
 
 static const struct pattern *
-find_pattern(const struct patterns *s, const struct name *n)
+find_pattern(const struct model *m, const struct patterns *s,
+    const struct name *n)
 {
-	size_t	i;
+	const struct pattern	*by = model_find_pattern(m, s, n);
+	size_t			 i;
 
-	for (i = 0; i < s->list.n; i++)
-		if (name_matches(n, s->list.v[i].name.wild,
-		    &s->list.v[i].name.base))
-			return &s->list.v[i];
-	return NULL;
+	for (i = 0; by == NULL && i < s->set.n; i++)
+		by = model_find_pattern(m,
+		    &m->nameset.v[s->set.v[i].index].patterns, n);
+	return by;
+}
+
+/* Those that a pattern somewhere in the policy stands for: most policies have none. */
+static void
+find_mentioned(struct parse *p)
+{
+	struct name	n;
+	size_t		i;
+
+	p->resolvers_known = true;
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (name_from_text(names[i], strlen(names[i]), &n) == 0 &&
+		    model_mentions(p->m, &n))
+			push(p->m, p->resolver_name, n);
 }
 
 static void
 check_names(struct parse *p, const struct rule *r)
 {
 	const struct pattern	*by;
-	struct name		 n;
+	const struct name	*n;
 	size_t			 i;
 
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		if (name_from_text(names[i], strlen(names[i]), &n) == -1 ||
-		    (by = find_pattern(&r->dest.names, &n)) == NULL ||
-		    find_pattern(&r->dest.xnames, &n) != NULL ||
-		    (by->name.wild != NAME_EXACT &&
-		    suffix_find(&by->name) == SUFFIX_ICANN))
+	if (!p->resolvers_known)
+		find_mentioned(p);
+	for (i = 0; i < p->resolver_name.n; i++) {
+		n = &p->resolver_name.v[i];
+		if ((by = find_pattern(p->m, &r->dest.names, n)) == NULL ||
+		    find_pattern(p->m, &r->dest.xnames, n) != NULL ||
+		    (by->wild != NAME_EXACT &&
+		    suffix_find(by) == SUFFIX_ICANN))
 			continue;
 		report_coded(p, "E110", &by->at, "this allows %s, a public "
 		    "resolver: a guest that asks there is under no rule by name%s",
-		    names[i], by->name.wild == NAME_EXACT ? "" :
+		    n->text, by->wild == NAME_EXACT ? "" :
 		    "; subtract such names with except");
 		return;
 	}

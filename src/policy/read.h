@@ -67,6 +67,8 @@ struct parse {
 	struct rule		*rule;		/* which is read */
 	size_t			 expanded;	/* entries of used macros */
 	size_t			 compared;	/* names, by review_names.c */
+	bool			 resolvers_known;	/* by public.c */
+	VEC(struct name)	 resolver_name;	/* public ones that are mentioned */
 	bool			 versioned;	/* policy version was seen */
 	bool			 shown;		/* this file's text may be told */
 	bool			 audit_seen;
@@ -138,9 +140,6 @@ int	pattern_name(struct parse *, const struct item *, struct name *);
 /* As people write it: code points, ending in 0; or -1. */
 int	pattern_unicode(const struct name *, uint32_t out[NAME_TEXT_MAX + 1]);
 int	pattern_parse(struct parse *, const struct item *, struct blob_name *);
-/* "*.example.com", in print.c's form and as messages show it. */
-#define PATTERN_STRLEN	(NAME_TEXT_MAX + 4)
-const char *pattern_print(const struct blob_name *, char buf[PATTERN_STRLEN]);
 
 /* file.c: files, opened once and looked at before they are read */
 char	*file_read(struct parse *, const struct where *, struct source *,
@@ -150,6 +149,11 @@ const char *file_directory(struct parse *, const char *path);
 /* The sorted files that a pattern names; the vector is the arena's. */
 size_t	file_glob(struct parse *, const struct include *, const char ***out);
 
+/* listfile.c: the file of a table, or (nets NULL) of a set of names, defined at `at` */
+void	list_read(struct parse *, const struct where *at,
+	    const struct item *file, bool empty, struct nets *,
+	    struct patterns *);
+
 /* build.c: the grammar's actions */
 void	build_macro(struct parse *, const struct item *, struct items *);
 struct items *build_items(struct parse *, struct items *, const struct item *);
@@ -157,8 +161,11 @@ struct dest *build_dest(struct parse *, uint32_t kind, const struct where *,
 	    const struct items *, const struct items *except);
 void	build_ports(struct parse *, struct services *, uint32_t proto,
 	    const struct where *, const struct items *);
+/* `empty': its file may hold nothing */
 void	build_table(struct parse *, const struct item *, const struct items *,
-	    const struct item *file);
+	    const struct item *file, bool empty);
+void	build_nameset(struct parse *, const struct item *, const struct items *,
+	    const struct item *file, bool empty);
 void	build_limits(struct parse *, const struct item *);
 void	build_setting(struct parse *, unsigned int which, const struct item *);
 void	build_audit(struct parse *, const struct where *);
@@ -183,7 +190,8 @@ void	build_version(struct parse *, const struct item *);
 
 /* build_names.c: those about names */
 void	build_ascii(struct parse *, const struct item *);
-void	build_patterns(struct parse *, struct patterns *, const struct items *);
+void	build_patterns(struct parse *, struct patterns *, const struct items *,
+	    bool sets);
 void	build_verify(struct parse *, struct rule *, const struct where *,
 	    const struct item *);
 void	build_ech(struct parse *, struct rule *, const struct where *, bool);
@@ -225,7 +233,6 @@ void	review_hosts(struct parse *);
 /* public.c: an allow of a resolver that anyone may ask */
 void	review_public_resolvers(struct parse *, const struct rule *);
 
-bool	model_mentions(const struct model *, const struct name *);
 /* lint_*.c: what is good and probably not meant */
 void	lint_name(struct parse *, const struct rule *, const struct pattern *);
 void	lint_ports(struct parse *, const struct tenant *, const struct rule *);
@@ -234,6 +241,6 @@ void	lint_limits(struct parse *);
 
 /* suffix.c: who may give out names below one */
 enum suffix { SUFFIX_NONE, SUFFIX_ICANN, SUFFIX_PRIVATE, SUFFIX_UNKNOWN };
-enum suffix suffix_find(const struct blob_name *);
+enum suffix suffix_find(const struct pattern *);
 
 #endif

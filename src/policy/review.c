@@ -103,13 +103,14 @@ static bool
 excepted(struct model *m, uint32_t tenant, const struct prefix *x,
     const struct rule *r)
 {
+	const struct tenant *t = &m->tenant.v[tenant];
 	size_t	i;
 	bool	found = false;
 
-	for (i = 0; i < m->except.n; i++) {
-		struct except *e = &m->except.v[i];
+	for (i = 0; i < t->except.n; i++) {
+		struct except *e = &m->except.v[t->except.v[i]];
 
-		if (e->tenant.index != tenant || e->dest.kind != KIND_NET ||
+		if (e->dest.kind != KIND_NET ||
 		    !nets_hold(m, &e->dest.in, x) ||
 		    !nets_inside(m, &e->dest.out, &r->dest.out, x))
 			continue;
@@ -225,12 +226,13 @@ may_touch(const struct nets *a, const struct nets *b)
 static void
 use_for_own(struct model *m, uint32_t tenant, const struct rule *r)
 {
+	const struct tenant *t = &m->tenant.v[tenant];
 	size_t	i;
 
-	for (i = 0; i < m->except.n; i++) {
-		struct except *e = &m->except.v[i];
+	for (i = 0; i < t->except.n; i++) {
+		struct except *e = &m->except.v[t->except.v[i]];
 
-		if (e->tenant.index == tenant && e->dest.kind == KIND_NET &&
+		if (e->dest.kind == KIND_NET &&
 		    (e->own || e->address) &&
 		    may_touch(&e->dest.in, &r->dest.in))
 			e->used = true;
@@ -267,13 +269,14 @@ port_excepted(struct model *m, uint32_t tenant, const struct rule *r,
 {
 	struct blob_range	range = { f->port, f->port, f->proto };
 	struct services		one = { .range = { &range, 1, 1 } };
+	const struct tenant *t = &m->tenant.v[tenant];
 	size_t			i;
 	bool			found = false;
 
-	for (i = 0; i < m->except.n; i++) {
-		struct except *e = &m->except.v[i];
+	for (i = 0; i < t->except.n; i++) {
+		struct except *e = &m->except.v[t->except.v[i]];
 
-		if (e->tenant.index != tenant || !e->services.written ||
+		if (!e->services.written ||
 		    !services_hold(&e->services, &one) || !covers(m, e, r))
 			continue;
 		e->used = true;
@@ -483,6 +486,7 @@ check_unused(struct parse *p)
 
 	UNUSED(p->m->macro, "the macro");
 	UNUSED(p->m->table, "the table");
+	UNUSED(p->m->nameset, "the set of names");
 	UNUSED(p->m->limits, "the set of limits");
 	UNUSED(p->m->service, "the host-service");
 	for (i = 0; i < p->m->except.n; i++)

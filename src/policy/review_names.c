@@ -9,7 +9,7 @@
 #include "read.h"
 
 /* A policy of the largest size is looked at this far; the rest is not compared. */
-#define COMPARE_MAX	(1u << 24)
+#define COMPARE_MAX	(1u << 22)
 
 /* ---- suffixes ------------------------------------------------------------------ */
 
@@ -18,8 +18,8 @@ check_wildcard(struct parse *p, const struct rule *r, const struct pattern *n)
 {
 	char	buf[PATTERN_STRLEN];
 
-	pattern_print(&n->name, buf);
-	switch (suffix_find(&n->name)) {
+	pattern_text(n, buf);
+	switch (suffix_find(n)) {
 	case SUFFIX_ICANN:
 		report_error(p, &n->at, "\"%.64s\" is all names below a public "
 		    "suffix, and anyone can buy one: write the names, or any", buf);
@@ -44,16 +44,16 @@ check_wildcard(struct parse *p, const struct rule *r, const struct pattern *n)
 static void
 check_exact(struct parse *p, const struct rule *r, const struct pattern *n)
 {
-	enum suffix	kind = suffix_find(&n->name);
+	enum suffix	kind = suffix_find(n);
 
 	if (kind == SUFFIX_ICANN)
 		report_lint(p, "W202", &n->at, &r->at, "\"%.64s\" is a public "
 		    "suffix, and this means that host alone, none below it: write "
-		    "the names that are meant", n->name.base.text);
+		    "the names that are meant", n->base->text);
 	else if (kind == SUFFIX_PRIVATE)
 		report_lint(p, "W202", &n->at, &r->at, "\"%.64s\" is a host that "
 		    "the customers of one house share, and anyone can be one: "
-		    "write the name of your own", n->name.base.text);
+		    "write the name of your own", n->base->text);
 }
 
 /* ---- pairs of rules --------------------------------------------------------------- */
@@ -80,35 +80,32 @@ share_services(const struct services *a, const struct services *b)
 	    share_ports(a, b, PROTO_UDP);
 }
 
-/* All that the one stands for, the other stands for too. */
-static bool
-pattern_covers(const struct blob_name *outer, const struct blob_name *inner)
+static const struct pattern *
+find_covered_in(struct parse *p, const struct patterns *by,
+    const struct patterns *of)
 {
-	bool	deep = outer->wild == NAME_MANY || outer->wild == NAME_TREE;
+	size_t	i;
 
-	if (inner->wild == NAME_EXACT)
-		return name_matches(&inner->base, outer->wild, &outer->base);
-	if (name_equal(&outer->base, &inner->base))
-		return outer->wild == inner->wild || outer->wild == NAME_TREE ||
-		    (deep && inner->wild == NAME_ONE);
-	return deep && name_matches(&inner->base, NAME_MANY, &outer->base);
+	for (i = 0; i < of->list.n; i++) {
+		if (p->compared++ > COMPARE_MAX)
+			return NULL;
+		if (model_covers(p->m, by, &of->list.v[i]))
+			return &of->list.v[i];
+	}
+	return NULL;
 }
 
 static const struct pattern *
 find_covered(struct parse *p, const struct patterns *by,
     const struct patterns *of)
 {
-	size_t	i, k;
+	const struct pattern	*n = find_covered_in(p, by, of);
+	size_t			 i;
 
-	for (i = 0; i < of->list.n; i++)
-		for (k = 0; k < by->list.n; k++) {
-			if (p->compared++ > COMPARE_MAX)
-				return NULL;
-			if (pattern_covers(&by->list.v[k].name,
-			    &of->list.v[i].name))
-				return &of->list.v[i];
-		}
-	return NULL;
+	for (i = 0; n == NULL && i < of->set.n; i++)
+		n = find_covered_in(p, by,
+		    &p->m->nameset.v[of->set.v[i].index].patterns);
+	return n;
 }
 
 static bool
@@ -136,21 +133,24 @@ takes_proof(struct parse *p, const struct rule *o, const struct rule *r)
 		return false;
 	report_lint(p, "W120", &n->at, &r->at, "what line %u verifies of \"%.64s\" is "
 	    "allowed without it by line %u", r->at.line,
-	    pattern_print(&n->name, buf), o->at.line);
+	    pattern_text(n, buf), o->at.line);
 	return true;
 }
 
 static void
 check_covered(struct parse *p, const struct tenant *t, const struct rule *r)
 {
-	const struct rule	*o, *end = t->rule.v + t->rule.n;
+	const struct rule	*o;
+	size_t			 i;
 
 	if (r->verify == VERIFY_NONE)
 		return;
-	for (o = t->rule.v; o < end; o++)
+	for (i = 0; i < t->lax.n && p->compared++ <= COMPARE_MAX; i++) {
+		o = &t->rule.v[t->lax.v[i]];
 		if (wants_no_proof(o) && share_ports(&o->services,
 		    &r->services, PROTO_TCP) && takes_proof(p, o, r))
 			return;
+	}
 }
 
 /* ---- what a rule does not promise ---------------------------------------------------- */
@@ -160,8 +160,8 @@ check_deny(struct parse *p, const struct tenant *t, const struct rule *r)
 {
 	size_t	i;
 
-	for (i = 0; i < t->rule.n; i++) {
-		const struct rule *o = &t->rule.v[i];
+	for (i = 0; i < t->lax.n && p->compared++ <= COMPARE_MAX; i++) {
+		const struct rule *o = &t->rule.v[t->lax.v[i]];
 
 		if (o->deny || o->dest.kind == KIND_SERVICE ||
 		    (o->dest.kind == KIND_NAME && (o->verify_at.line == 0 ||
@@ -200,18 +200,32 @@ check_proof(struct parse *p, const struct rule *r)
 }
 
 static void
-check_allow(struct parse *p, const struct tenant *t, const struct rule *r)
+check_patterns(struct parse *p, const struct rule *r, const struct patterns *s)
 {
 	size_t	i;
 
-	for (i = 0; i < r->dest.names.list.n && !report_full(p); i++) {
-		const struct pattern *n = &r->dest.names.list.v[i];
-
-		if (n->name.wild == NAME_EXACT)
-			check_exact(p, r, n);
+	for (i = 0; i < s->list.n && !report_full(p); i++) {
+		if (s->list.v[i].wild == NAME_EXACT)
+			check_exact(p, r, &s->list.v[i]);
 		else
-			check_wildcard(p, r, n);
-		lint_name(p, r, n);
+			check_wildcard(p, r, &s->list.v[i]);
+		lint_name(p, r, &s->list.v[i]);
+	}
+}
+
+/* A set is looked at once, however many rules allow it. */
+static void
+check_allow(struct parse *p, const struct tenant *t, const struct rule *r)
+{
+	struct nameset	*set;
+	size_t		 i;
+
+	check_patterns(p, r, &r->dest.names);
+	for (i = 0; i < r->dest.names.set.n; i++) {
+		set = &p->m->nameset.v[r->dest.names.set.v[i].index];
+		if (!set->reviewed)
+			check_patterns(p, r, &set->patterns);
+		set->reviewed = true;
 	}
 	check_proof(p, r);
 	check_covered(p, t, r);
@@ -219,15 +233,14 @@ check_allow(struct parse *p, const struct tenant *t, const struct rule *r)
 
 /* An exception may be for the addresses of this rule's names. */
 static void
-use_exceptions(struct parse *p, const struct rule *r, uint32_t tenant)
+use_exceptions(struct parse *p, const struct rule *r, const struct tenant *t)
 {
 	size_t	i;
 
-	for (i = 0; i < p->m->except.n; i++) {
-		struct except *e = &p->m->except.v[i];
+	for (i = 0; i < t->except.n; i++) {
+		struct except *e = &p->m->except.v[t->except.v[i]];
 
-		if (e->tenant.index == tenant &&
-		    share_services(&e->services, &r->services))
+		if (!e->used && share_services(&e->services, &r->services))
 			e->used = true;
 	}
 }
@@ -242,7 +255,7 @@ review_name_rule(struct parse *p, uint32_t tenant, const struct rule *r)
 		return;
 	}
 	check_allow(p, t, r);
-	use_exceptions(p, r, tenant);
+	use_exceptions(p, r, t);
 }
 
 /* ---- hosts ------------------------------------------------------------------------------ */
@@ -250,16 +263,9 @@ review_name_rule(struct parse *p, uint32_t tenant, const struct rule *r)
 static bool
 rule_allows(struct parse *p, const struct rule *r, const struct name *n)
 {
-	size_t	i;
-
-	if (r->deny)
-		return false;
-	for (i = 0; i < r->dest.names.list.n; i++)
-		if (p->compared++ > COMPARE_MAX ||
-		    name_matches(n, r->dest.names.list.v[i].name.wild,
-		    &r->dest.names.list.v[i].name.base))
-			return true;
-	return r->dest.kind == KIND_ANY;
+	return !r->deny && (r->dest.kind == KIND_ANY ||
+	    p->compared++ > COMPARE_MAX ||
+	    model_has_name(p->m, &r->dest.names, n));
 }
 
 static bool
@@ -276,24 +282,6 @@ is_allowed(struct parse *p, const struct name *n)
 			if (rule_allows(p, &t->rule.v[k], n))
 				return true;
 	}
-	return false;
-}
-
-/* TEMPORARY */
-bool
-model_mentions(const struct model *m, const struct name *n)
-{
-	size_t	i, j, k;
-
-	for (i = 0; i < m->tenant.n; i++)
-		for (j = 0; j < m->tenant.v[i].rule.n; j++) {
-			const struct patterns *s =
-			    &m->tenant.v[i].rule.v[j].dest.names;
-
-			for (k = 0; k < s->list.n; k++)
-				if (name_equal(&s->list.v[k].name.base, n))
-					return true;
-		}
 	return false;
 }
 

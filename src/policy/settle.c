@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log.h"
 #include "read.h"
 
 /* ---- sets ----------------------------------------------------------------- */
@@ -37,6 +38,21 @@ compare_ranges(const void *a, const void *b)
 	return x->lo < y->lo ? -1 : x->lo > y->lo;
 }
 
+/* <x> and <y>, each once. */
+static size_t
+settle_refs(struct item *v, size_t n)
+{
+	size_t	i, kept = 0;
+
+	if (n < 2)
+		return n;
+	qsort(v, n, sizeof(*v), compare_items);
+	for (i = 1; i < n; i++)
+		if (v[i].index != v[kept].index)
+			v[++kept] = v[i];
+	return kept + 1;
+}
+
 /* prefix_normalise() for networks that know where they were written. */
 static void
 settle_nets(struct nets *s)
@@ -51,37 +67,71 @@ settle_nets(struct nets *s)
 				v[++kept] = v[i];
 		s->net.n = kept + 1;
 	}
-	if (s->table.n > 1) {
-		qsort(s->table.v, s->table.n, sizeof(s->table.v[0]),
-		    compare_items);
-		for (i = 1, kept = 0; i < s->table.n; i++)
-			if (s->table.v[i].index != s->table.v[kept].index)
-				s->table.v[++kept] = s->table.v[i];
-		s->table.n = kept + 1;
-	}
+	s->table.n = settle_refs(s->table.v, s->table.n);
 }
+
+/* The first bytes decide most comparisons, without a look at the text. */
+struct sorted {
+	uint64_t	head;
+	const struct pattern *pattern;
+};
 
 static int
 compare_patterns(const void *a, const void *b)
 {
-	return blob_name_compare(&((const struct pattern *)a)->name,
-	    &((const struct pattern *)b)->name);
+	const struct sorted	*x = a, *y = b;
+
+	if (x->head != y->head)
+		return x->head < y->head ? -1 : 1;
+	return pattern_compare(x->pattern, y->pattern);
+}
+
+static uint64_t
+head_of(const struct pattern *n)
+{
+	uint64_t	h = n->wild;
+	size_t		i;
+
+	for (i = 0; i < 7; i++)
+		h = h << 8 | (i < n->base->len ? (uint8_t)n->base->text[i] : 0);
+	return h;
+}
+
+static struct sorted *
+sort_patterns(const struct patterns *s)
+{
+	struct sorted	*v = calloc(s->list.n, sizeof(*v));
+	size_t		 i;
+
+	if (v == NULL)
+		fatalx("out of memory for the policy");
+	for (i = 0; i < s->list.n; i++)
+		v[i] = (struct sorted){ head_of(&s->list.v[i]),
+		    &s->list.v[i] };
+	qsort(v, s->list.n, sizeof(*v), compare_patterns);
+	return v;
 }
 
 /* Sorted and without doubles; a wildcard and what it covers are two entries. */
 static void
-settle_patterns(struct patterns *s)
+settle_patterns(struct parse *p, struct patterns *s)
 {
-	struct pattern	*v = s->list.v;
+	struct pattern	*to;
+	struct sorted	*v;
 	size_t		 i, kept = 0;
 
 	if (s->list.n < 2)
 		return;
-	qsort(v, s->list.n, sizeof(*v), compare_patterns);
-	for (i = 1; i < s->list.n; i++)
-		if (compare_patterns(&v[kept], &v[i]) != 0)
-			v[++kept] = v[i];
-	s->list.n = kept + 1;
+	v = sort_patterns(s);
+	to = model_alloc(p->m, s->list.n * sizeof(*to));
+	for (i = 0; i < s->list.n; i++)
+		if (i == 0 || v[i].pattern->base != to[kept - 1].base ||
+		    v[i].pattern->wild != to[kept - 1].wild)
+			to[kept++] = *v[i].pattern;
+	s->list.v = to;
+	s->list.cap = s->list.n;
+	s->list.n = kept;
+	free(v);
 }
 
 static void
@@ -120,6 +170,53 @@ settle_services(struct parse *p, struct services *s, bool echo)
 /* ---- names ------------------------------------------------------------------- */
 
 static void
+no_table(struct parse *p, const struct item *w)
+{
+	int	n = model_find_nameset(p->m, w->text);
+
+	if (n == -1)
+		report_error(p, &w->at, "there is no table <%.64s>", w->text);
+	else
+		report_error(p, &w->at, "<%.64s> is a set of names (%.200s:%u), "
+		    "and this holds networks: write to name <%.64s>", w->text,
+		    p->m->nameset.v[n].at.file, p->m->nameset.v[n].at.line,
+		    w->text);
+}
+
+static void
+no_nameset(struct parse *p, const struct item *w)
+{
+	int	n = model_find_table(p->m, w->text);
+
+	if (n == -1)
+		report_error(p, &w->at, "there are no names <%.64s>: define them "
+		    "as names <%.64s> { ... }", w->text, w->text);
+	else
+		report_error(p, &w->at, "<%.64s> is a table of networks "
+		    "(%.200s:%u), and this holds names: write to net <%.64s>",
+		    w->text, p->m->table.v[n].at.file,
+		    p->m->table.v[n].at.line, w->text);
+}
+
+static void
+find_namesets(struct parse *p, struct patterns *s)
+{
+	size_t	i;
+	int	found;
+
+	for (i = 0; i < s->set.n; i++) {
+		struct item *w = &s->set.v[i];
+
+		if ((found = model_find_nameset(p->m, w->text)) == -1) {
+			no_nameset(p, w);
+			continue;
+		}
+		w->index = (uint32_t)found;
+		p->m->nameset.v[found].used = true;
+	}
+}
+
+static void
 find_tables(struct parse *p, struct nets *s)
 {
 	size_t	i;
@@ -129,8 +226,7 @@ find_tables(struct parse *p, struct nets *s)
 		struct item *w = &s->table.v[i];
 
 		if ((found = model_find_table(p->m, w->text)) == -1) {
-			report_error(p, &w->at, "there is no table <%.64s>",
-			    w->text);
+			no_table(p, w);
 			continue;
 		}
 		w->index = (uint32_t)found;
@@ -147,8 +243,12 @@ settle_dest(struct parse *p, struct dest *d)
 	find_tables(p, &d->out);
 	settle_nets(&d->in);
 	settle_nets(&d->out);
-	settle_patterns(&d->names);
-	settle_patterns(&d->xnames);
+	find_namesets(p, &d->names);
+	find_namesets(p, &d->xnames);
+	settle_patterns(p, &d->names);
+	settle_patterns(p, &d->xnames);
+	d->names.set.n = settle_refs(d->names.set.v, d->names.set.n);
+	d->xnames.set.n = settle_refs(d->xnames.set.v, d->xnames.set.n);
 	if (d->kind != KIND_SERVICE)
 		return;
 	if ((found = model_find_service(p->m, d->service.text)) == -1) {
@@ -246,14 +346,24 @@ settle_rule(struct parse *p, struct rule *r)
 	push(p->m, r->services.range, own);
 }
 
+static bool
+is_lax(const struct rule *r)
+{
+	return !r->deny && r->dest.kind != KIND_SERVICE &&
+	    (r->dest.kind != KIND_NAME || r->verify == VERIFY_NONE);
+}
+
 static void
 settle_tenant(struct parse *p, struct tenant *t)
 {
 	size_t	i;
 	int	found;
 
-	for (i = 0; i < t->rule.n && !report_full(p); i++)
+	for (i = 0; i < t->rule.n && !report_full(p); i++) {
 		settle_rule(p, &t->rule.v[i]);
+		if (is_lax(&t->rule.v[i]))
+			push(p->m, t->lax, (uint32_t)i);
+	}
 	if (t->limits.text == NULL)
 		return;
 	if ((found = model_find_limits(p->m, t->limits.text)) == -1) {
@@ -267,17 +377,20 @@ settle_tenant(struct parse *p, struct tenant *t)
 }
 
 static void
-settle_except(struct parse *p, struct except *e)
+settle_except(struct parse *p, uint32_t which)
 {
-	int	found = model_find_tenant(p->m, e->tenant.text);
+	struct except	*e = &p->m->except.v[which];
+	int		 found = model_find_tenant(p->m, e->tenant.text);
 
 	settle_dest(p, &e->dest);
 	settle_services(p, &e->services, true);
 	if (found == -1)
 		report_error(p, &e->tenant.at, "there is no tenant \"%.64s\"",
 		    e->tenant.text);
-	else
+	else {
 		e->tenant.index = (uint32_t)found;
+		push(p->m, p->m->tenant.v[found].except, which);
+	}
 }
 
 /* ---- hosts --------------------------------------------------------------------- */
@@ -324,8 +437,10 @@ settle(struct parse *p)
 	settle_hosts(p);
 	for (i = 0; i < m->table.n; i++)
 		settle_nets(&m->table.v[i].nets);
+	for (i = 0; i < m->nameset.n; i++)
+		settle_patterns(p, &m->nameset.v[i].patterns);
 	for (i = 0; i < m->except.n; i++)
-		settle_except(p, &m->except.v[i]);
+		settle_except(p, (uint32_t)i);
 	for (i = 0; i < m->tenant.n && !report_full(p); i++)
 		settle_tenant(p, &m->tenant.v[i]);
 	return p->sink->errors == 0;

@@ -30,34 +30,42 @@ static const char *const	shared[] = {
 };
 
 static bool
-is_shared(const struct name *n, bool below)
+is_shared(const struct pattern *n)
 {
-	struct name	house;
-	size_t		i;
+	const char	*text = n->base->text;
+	size_t		 i, len, more;
 
-	for (i = 0; i < sizeof(shared) / sizeof(shared[0]); i++)
-		if (name_from_text(shared[i], strlen(shared[i]), &house) == 0 &&
-		    (name_equal(n, &house) ||
-		    (below && name_matches(n, NAME_MANY, &house))))
+	for (i = 0; i < sizeof(shared) / sizeof(shared[0]); i++) {
+		len = strlen(shared[i]);
+		more = n->base->len - len;
+		if (n->base->len >= len && memcmp(text + more, shared[i],
+		    len) == 0 && (more == 0 || (n->wild != NAME_EXACT &&
+		    text[more - 1] == '.')))
 			return true;
+	}
 	return false;
 }
 
-enum suffix
-suffix_find(const struct blob_name *pattern)
+static bool
+is_top(const struct model_name *n)
 {
-	const psl_ctx_t		*list = psl_builtin();
-	const struct name	*n = &pattern->base;
+	return memchr(n->text, '.', n->len) == NULL;
+}
+
+enum suffix
+suffix_find(const struct pattern *n)
+{
+	const psl_ctx_t	*list = psl_builtin();
 
 	if (list == NULL)
 		fatalx("libpsl was built without its list: install one that has "
 		    "it, or no rule by name can be judged");
 	/* without the list's last rule, by which any top level is a suffix */
-	if (psl_is_public_suffix2(list, n->text, PSL_TYPE_ICANN |
+	if (psl_is_public_suffix2(list, n->base->text, PSL_TYPE_ICANN |
 	    PSL_TYPE_NO_STAR_RULE))
 		return SUFFIX_ICANN;
-	if (psl_is_public_suffix2(list, n->text, PSL_TYPE_PRIVATE |
-	    PSL_TYPE_NO_STAR_RULE) || is_shared(n, pattern->wild != NAME_EXACT))
+	if (psl_is_public_suffix2(list, n->base->text, PSL_TYPE_PRIVATE |
+	    PSL_TYPE_NO_STAR_RULE) || is_shared(n))
 		return SUFFIX_PRIVATE;
-	return name_labels(n) == 1 ? SUFFIX_UNKNOWN : SUFFIX_NONE;
+	return is_top(n->base) ? SUFFIX_UNKNOWN : SUFFIX_NONE;
 }

@@ -469,8 +469,7 @@ has_pattern(const struct patterns *s, const struct name *n)
 	size_t	i;
 
 	for (i = 0; i < s->list.n; i++)
-		if (name_matches(n, s->list.v[i].name.wild,
-		    &s->list.v[i].name.base))
+		if (pattern_matches(&s->list.v[i], n))
 			return true;
 	return false;
 }

@@ -11,6 +11,7 @@ static const char	text[] =
     "floor except net 10.0.0.0/16 port tcp 443 for tenant a ticket \"x\"\n"
     "host-service m 127.0.0.1:9091 tcp\n"
     "table <t> { 203.0.114.0/24 203.0.115.0/24 2600:1f00::/32 }\n"
+    "names <n> { \"m.example.com\" \"+.t.example.com\" }\n"
     "limits l { conns 5 }\n"
     "resolver { upstream tls 9.9.9.9 name \"dns.quad9.net\" dnssec no }\n"
     "host \"h.example.com\" 203.0.114.1 2600:1f00::1\n"
@@ -24,7 +25,8 @@ static const char	text[] =
     "\tallow to name { \"a.example.com\" \"*.example.com\" } except "
     "{ \"b.example.com\" \"c.example.com\" } port tcp 443 port udp 443 ech allow\n"
     "\tallow to name \"h.example.com\" port tcp 80 verify host\n"
-    "\tdeny to name \"**.d.example.com\"\n"
+    "\tdeny to name { \"**.d.example.com\" <n> }\n"
+    "\tallow to name <n> except \"x.t.example.com\" port tcp 8443\n"
     "}\n"
     "tenant b mode audit {\n\tallow to any\n}\n";
 
@@ -324,7 +326,7 @@ rules_by_name(void **state)
 	REFUSED(match.echo, 1);
 	REFUSED(match.nranges, 0);
 	REFUSED(match.nnames, 0);
-	REFUSED(match.nnames, p->head->names + 1);
+	REFUSED(match.nnames, p->head->nrefs + 1);
 	REFUSED(match.nxnames, UINT32_MAX);
 	REFUSED(match.kind, KIND_ANY);
 	REFUSED(match.kind, KIND_NET);
@@ -335,29 +337,79 @@ rules_by_name(void **state)
 	policy_free(p);
 }
 
+/* A name that stands where it is not looked for would be a deny that does not deny. */
+static void
+the_dictionary(void **state)
+{
+	const struct blob	*b = *state;
+	struct policy		*p = load(b->data, b->len);
+	struct blob_entry	 e[2] = { p->name[1], p->name[0] };
+	uint8_t			 byte;
+	uint32_t		 i, at = 0;
+
+	assert_true(p->head->names >= 5);
+	refused(b, p->blob, p->name, sizeof(e), e);	/* out of order */
+	e[0] = p->name[1];
+	e[0].hash ^= 1;
+	refused(b, p->blob, p->name + 1, sizeof(*e), e);
+	for (i = 0; i < 4; i++) {		/* a kind too many, or too few */
+		e[0] = p->name[1];
+		e[0].text_kinds ^= 1u << i;
+		refused(b, p->blob, p->name + 1, sizeof(*e), e);
+	}
+	for (i = 0; i < p->head->nametext; i++) {
+		byte = p->nametext[i] ^ (i == at ? 1 : 0x20);
+		refused(b, p->blob, p->nametext + i, 1, &byte);
+		if (i == at + p->nametext[at])
+			at = i + 1;
+	}
+	assert_int_equal(at, p->head->nametext);
+	policy_free(p);
+}
+
+static void
+sets_of_names(void **state)
+{
+	const struct blob	*b = *state;
+	struct policy		*p = load(b->data, b->len);
+	uint32_t		 i, k, bad, most = 0;
+	struct blob_nset	 s;
+
+	for (i = 0; i < p->head->keys; i++) {
+		for (k = 0; k < 4; k++) {	/* nobody else has this key */
+			bad = (p->key[i] & ~UINT32_C(3)) | k;
+			if (bad != p->key[i])
+				refused(b, p->blob, p->key + i, sizeof(bad),
+				    &bad);
+		}
+		bad = p->head->names << 2;
+		refused(b, p->blob, p->key + i, sizeof(bad), &bad);
+	}
+	for (i = 0; i < p->head->nsets; i++) {
+		s = p->nset[i];
+		most = s.n > most ? s.n : most;
+		s.n++;
+		refused(b, p->blob, p->nset + i, sizeof(s), &s);
+		s.n -= 2;
+		refused(b, p->blob, p->nset + i, sizeof(s), &s);
+		s = p->nset[i];
+		s.first++;
+		refused(b, p->blob, p->nset + i, sizeof(s), &s);
+	}
+	assert_true(most >= 2);
+	for (i = 0; i < p->head->nrefs; i++)
+		refused(b, p->blob, p->nref + i, sizeof(i), &p->head->nsets);
+	policy_free(p);
+}
+
 static void
 names_and_hosts(void **state)
 {
 	const struct blob	*b = *state;
 	struct policy		*p = load(b->data, b->len);
-	struct blob_name	 two[2] = { p->name[1], p->name[0] };
-	struct blob_name	 n = p->name[0];
 	struct blob_host	 h = p->host[0];
 	struct endpoint		 e = p->addr[0];
 
-	/* "a.example.com" and "*.example.com" of one rule */
-	refused(b, p->blob, p->name, sizeof(n), &two[0]);
-	refused(b, p->blob, p->name + 1, sizeof(n), &two[1]);
-	two[0] = p->name[3];			/* of its except */
-	refused(b, p->blob, p->name + 2, sizeof(n), &two[0]);
-	n.base.text[0] = 'A';
-	refused(b, p->blob, p->name, sizeof(n), &n);
-	n = p->name[0];
-	n.base.text[253] = 'x';
-	refused(b, p->blob, p->name, sizeof(n), &n);
-	n = p->name[0];
-	n.base.len--;
-	refused(b, p->blob, p->name, sizeof(n), &n);
 	h.name = p->host[1].name;		/* twice */
 	refused(b, p->blob, p->host, sizeof(h), &h);
 	h = p->host[0];
@@ -402,6 +454,8 @@ main(void)
 {
 	const struct CMUnitTest	tests[] = {
 		cmocka_unit_test(rules_by_name),
+		cmocka_unit_test(the_dictionary),
+		cmocka_unit_test(sets_of_names),
 		cmocka_unit_test(names_and_hosts),
 		cmocka_unit_test(the_resolver),
 		cmocka_unit_test(whole),

@@ -778,9 +778,8 @@ lists(void **state)
 			snprintf(text + len, sizeof(text) - len, "example");
 			name = name_of(text);
 			for (l = 0; l < s->list.n; l++)
-				want = want || name_matches(&name,
-				    s->list.v[l].name.wild,
-				    &s->list.v[l].name.base);
+				want = want ||
+				    pattern_matches(&s->list.v[l], &name);
 			assert_int_equal(policy_name(p, 0, &name, 0).kind ==
 			    VERDICT_ALLOW, want);
 			matched += want;
