@@ -2,8 +2,9 @@
 """Help says the same as the program and its manual page, in one form.
 
 Every option that a command takes is in what `sallyport help COMMAND' says and in
-sallyport(1); every option of the page is in some help; `help', -h and --help say the
-same; no line is wider than a terminal.
+sallyport(1); every option of the page's items is in some help, and those of a command's
+synopsis in that command's, and are taken; `help', -h and --help say the same; no line
+is wider than a terminal.
 """
 import glob
 import os
@@ -36,7 +37,27 @@ def commands():
     return found
 
 
-def look_at(command):
+def synopses():
+    """Of sallyport(1): the long options of each command."""
+    with open(os.path.join(SRC, "man/sallyport.1"), encoding="utf-8") as file:
+        text = file.read().split(".Sh DESCRIPTION")[0]
+    found = {}
+    for part in re.split(r"^\.Nm sallyport\n", text, flags=re.M)[1:]:
+        command = re.match(r"\.Cm ([a-z]+)", part)
+        if command:
+            found.setdefault(command.group(1), set()).update(
+                re.findall(r"Fl -([a-z0-9-]+)", part))
+    return found
+
+
+def is_taken(command, option):
+    """What is missing beside it may be wrong then; the option itself must not be."""
+    done = subprocess.run([PROGRAM, command, "--" + option], capture_output=True,
+                          text=True, timeout=20, check=False, stdin=subprocess.DEVNULL)
+    return not re.search(r"(no|unrecogni[sz]ed|unknown) option", done.stderr)
+
+
+def look_at(command, promised):
     """One command's help; the options in it, long and short."""
     text = said("help", command)
     for flag in ("-h", "--help"):
@@ -53,7 +74,13 @@ def look_at(command):
     # The usage may abbreviate; what counts is that each option is explained.
     explained = "\n".join(line for line in text.splitlines()
                           if re.match(r"^ {2,6}-", line))
-    return (set(re.findall(r"--([a-z0-9-]+)", explained)),
+    options = set(re.findall(r"--([a-z0-9-]+)", explained))
+    for option in promised - options:
+        wrong.append(f"help {command}: no --{option}, which is in its synopsis")
+    for option in promised | options:
+        if not is_taken(command, option):
+            wrong.append(f"{command} does not take --{option}")
+    return (options,
             set(re.findall(r"(?<![-\w])-([A-Za-z0-9])(?![\w-])", explained)))
 
 
@@ -65,8 +92,11 @@ def main():
            for k in keeper):
         wrong.append("sallyportd -h or --help says nothing")
     long, short = set(), set()
+    promised = synopses()
     for command in commands():
-        options, letters = look_at(command)
+        if command != "demo" and command not in promised:
+            wrong.append(f"{command}: not in the synopsis of sallyport(1)")
+        options, letters = look_at(command, promised.get(command, set()))
         long |= options
         short |= letters
     taken = set()

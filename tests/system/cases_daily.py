@@ -194,36 +194,12 @@ def denials_told(t):
 
 
 @case(quick=True, gateways=OURS)
-def help_of_every_command(t):
-    """The three ways are one; each option of the manual page is there, and taken."""
+def help_and_cmd(t):
+    """Help is had among other options, too; after CMD it is CMD's. (tests/help.py
+    looks at what it says.)"""
     place = t.keep(Place(t))
-    page = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(
-        os.path.abspath(__file__)))), "man", "sallyport.1")
-    with open(page, encoding="utf-8") as file:
-        synopsis = file.read().split(".Sh DESCRIPTION")[0]
-    parts = re.split(r"^\.Nm sallyport\n", synopsis, flags=re.M)[1:]
-    for name in ("run", "serve", "check", "explain", "demo", "help"):
-        said = {place.run(*words)[:2] for words in (
-            ("help", name), (name, "-h"), (name, "--help"))}
-        t.equal(len(said), 1, f"{name}: one text")
-        code, text = said.pop()
-        text = text.decode()
-        t.equal(code, 0, name)
-        t.check(text.startswith(f"usage: sallyport {name}")
-                and max(map(len, text.splitlines())) < 81, f"{name}: its text")
-        wanted = set()
-        for part in parts:
-            if part.startswith(f".Cm {name}\n"):
-                wanted |= {"-" + w for w in re.findall(r"Fl (-[a-z0-9-]+)", part)}
-        wanted.discard("--")
-        found = set(re.findall(r"(--[a-z][a-z0-9-]+)", text))
-        t.equal(wanted - found, set(), f"{name}: not in its help")
-        for option in found if name in ("run", "serve") else ():
-            _, _, err = place.run(name, option)
-            t.check("no option" not in err, f"{name} {option}: {err}")
     t.equal(place.run("run", "-p", "x", "--help")[:2], place.run("help", "run")[:2])
     t.equal(place.run("serve", "-q", "-h")[:2], place.run("help", "serve")[:2])
-    # after CMD it is CMD's
     _, out, _ = place.run(*quiet(place), "echo", "-h")
     t.equal(out, b"-h\n")
 

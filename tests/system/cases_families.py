@@ -94,14 +94,21 @@ def fetches(t, guest, name, other):
         if not names_lab.have(argv[0]):
             t.note(f"no {argv[0]}")
             continue
-        begun = time.monotonic()
-        code, out, err = guest.call("run", argv)
-        took = time.monotonic() - begun
-        if argv[0] == "node":
-            out, spent = out.split()
-            took = int(spent) / 1000
-        t.equal((code, out), wanted, f"{argv}: {err}")
-        t.check(took < 1, f"{argv}: {took:.1f} s")
+        # a busy machine is slow once; what waits for something does each time
+        t.check(any(fetched(t, guest, argv, wanted) < 1 for _ in range(3)),
+                f"{argv}: more than a second, thrice")
+
+
+def fetched(t, guest, argv, wanted):
+    """How long it took; of node, without its own start."""
+    begun = time.monotonic()
+    code, out, err = guest.call("run", argv)
+    took = time.monotonic() - begun
+    if argv[0] == "node":
+        out, spent = out.split()
+        took = int(spent) / 1000
+    t.equal((code, out), wanted, f"{argv}: {err}")
+    return took
 
 
 # ---- the guest's ---------------------------------------------------------------------

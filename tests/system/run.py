@@ -196,7 +196,7 @@ def run(wanted, options, kind=Runner, extra=()):
     """The cases, each said as it ends; the counts, or an exit status.
 
     Returns in a child of the caller's, in namespaces of its own. `extra`: files
-    that the guests run, beside agent.py.
+    that the guests run, beside agent.py and nspace.py.
     """
     bindir = os.path.abspath(options.bindir)
     if options.gateway == "sallyport" and \
@@ -217,7 +217,7 @@ def run(wanted, options, kind=Runner, extra=()):
     # A shell's background jobs ignore it, and so would every ^C in the cases.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     runner = kind(options, lab, lab.install(
-        bindir, [os.path.join(HERE, "agent.py"), *extra]))
+        bindir, [os.path.join(HERE, "agent.py"), nspace.__file__, *extra]))
     for case in wanted:
         runner.run(case)
     return runner.count
