@@ -29,7 +29,9 @@ const struct rule *reading_rule(const struct reading *, uint32_t rule);
 /* One line on stderr if there were warnings. */
 void	reading_note(const struct reading *);
 void	reading_json(const struct reading *, struct json *);
-/* Members that say which rule: id, place, text. */
+/* Members that say which rule: id, place, text; the second in an object of their own. */
+void	reading_json_of(const struct reading *, struct json *, uint32_t rule,
+	    size_t most);
 void	reading_json_rule(const struct reading *, struct json *, const char *key,
 	    uint32_t rule, size_t most);
 

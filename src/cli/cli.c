@@ -25,7 +25,7 @@ static const struct command commands[] = {
 	    "run one command with the network that a policy allows" },
 	{ "serve", cmd_serve, "-p POLICY --stream SOCKET [OPTION ...]",
 	    "the same for a virtual machine on a stream socket" },
-	{ "check", cmd_check, "[-npq] [--all] FILE",
+	{ "check", cmd_check, "[-npq] [--all] [--json] FILE",
 	    "read a policy and say what is wrong with it" },
 	{ "explain", cmd_explain,
 	    "[OPTION ...] FILE TENANT tcp|udp|icmp ADDRESS[:PORT]\n"
@@ -35,6 +35,8 @@ static const struct command commands[] = {
 	    "       sallyport explain [OPTION ...] FILE TENANT reach\n"
 	    "           NAME|ADDRESS|NETWORK [--name NAME]...",
 	    "show, step by step, what a policy says of one destination" },
+	{ "rules", cmd_rules, "[-q] [--all] [--json] FILE [TENANT]",
+	    "list all that a policy says for one tenant" },
 	{ "demo", cmd_demo, "",
 	    "show it, without any network: in namespaces of its own" },
 	{ "help", cmd_help, "[COMMAND]", "say how a command is called" },

@@ -72,7 +72,8 @@ static const char	of_check[] =
 "      --all              every warning, and what is acknowledged, and why\n"
 "  -n                     accepted; nothing is ever put in force\n"
 "  -p                     print the policy in its canonical form\n"
-"  -q                     say nothing about a good one\n";
+"      --json             as JSON: answer.schema.json\n"
+"  -q, --quiet            say nothing about a good one\n";
 
 static const char	of_explain[] =
 "Shows each step from a question to its verdict: of one connection (tcp, udp,\n"
@@ -94,6 +95,16 @@ static const char	of_explain[] =
 "      --json             as JSON: answer.schema.json\n"
 "  -q, --quiet            say nothing; the exit status tells\n";
 
+static const char	of_rules[] =
+"Lists all that a policy says for one tenant, one thing a line: its rules with\n"
+"their place and label, limits, the floor's exceptions, hosts, services.\n"
+"TENANT may be left out if there is only one.\n"
+"Exit status: 0 listed, 2 errors, or no such tenant.\n"
+"\n"
+"      --all              all entries of long lists\n"
+"      --json             as JSON: answer.schema.json\n"
+"  -q, --quiet            say nothing; the exit status tells\n";
+
 static const char	of_demo[] =
 "Shows an allowed fetch, a refused one and one that no policy can allow, with the\n"
 "records of each, in namespaces of its own and without any network.\n";
@@ -105,7 +116,8 @@ static const struct {
 	const char	*name, *text;
 } texts[] = {
 	{ "run", of_run }, { "serve", of_serve }, { "check", of_check },
-	{ "explain", of_explain }, { "demo", of_demo }, { "help", of_help },
+	{ "explain", of_explain },
+	{ "rules", of_rules }, { "demo", of_demo }, { "help", of_help },
 };
 
 void

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "grammar.h"
 #include "policy.h"
 #include "policy_cmds.h"
 
@@ -36,12 +37,30 @@ expected(const struct policy *p, const struct name *n)
 	return false;
 }
 
+struct teller {
+	void		(*tell)(void *arg, const struct grammar_message *);
+	void		*arg;
+	const char	*path;
+};
+
+static void
+tell(const struct teller *t, const struct name *n, const struct endpoint *e)
+{
+	char			addr[ENDPOINT_STRLEN], text[2 * NAME_TEXT_MAX + 160];
+	struct grammar_message	m = { .tier = TIER_NOTE, .code = "",
+				    .file = t->path, .text = text };
+
+	snprintf(text, sizeof(text), "%s is in this host's " HOSTS ", which no "
+	    "guest's question sees: write host \"%s\" %s", n->text, n->text,
+	    addr_print(e, addr));
+	t->tell(t->arg, &m);
+}
+
 /* How many notes it was worth. */
 static unsigned int
-one_line(const struct policy *p, const char *path, char *line)
+one_line(const struct policy *p, const struct teller *t, char *line)
 {
 	char		*rest, *word = strtok_r(line, BLANKS, &rest);
-	char		 text[ENDPOINT_STRLEN];
 	struct endpoint	 e;
 	struct name	 n;
 	unsigned int	 notes = 0;
@@ -52,26 +71,27 @@ one_line(const struct policy *p, const char *path, char *line)
 		if (name_from_text(word, strlen(word), &n) == -1 ||
 		    !expected(p, &n))
 			continue;
-		fprintf(stderr, "%s: note: %s is in this host's " HOSTS
-		    ", which no guest's question sees: write host \"%s\" %s\n",
-		    path, n.text, n.text, addr_print(&e, text));
+		tell(t, &n, &e);
 		notes++;
 	}
 	return notes;
 }
 
-void
-hosts_hint(const struct policy *p, const char *path)
+unsigned int
+hosts_hint(const struct policy *p, const char *path,
+    void (*say)(void *, const struct grammar_message *), void *arg)
 {
-	static char	 line[LINE_LENGTH];
-	FILE		*f = fopen(HOSTS, "re");
-	unsigned int	 notes = 0;
+	const struct teller	 t = { say, arg, path };
+	static char		 line[LINE_LENGTH];
+	FILE			*f = fopen(HOSTS, "re");
+	unsigned int		 notes = 0;
 
 	if (f == NULL)
-		return;
+		return 0;
 	while (notes < NOTES_MAX && fgets(line, sizeof(line), f) != NULL) {
 		line[strcspn(line, "#")] = '\0';
-		notes += one_line(p, path, line);
+		notes += one_line(p, &t, line);
 	}
 	fclose(f);
+	return notes;
 }

@@ -16,8 +16,6 @@ utf8_length(const unsigned char *s)
 {
 	size_t	n, i;
 
-	if (s[0] < 0x80)
-		return 1;
 	n = s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 :
 	    s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : 0;
 	for (i = 1; i < n; i++)
@@ -29,6 +27,17 @@ utf8_length(const unsigned char *s)
 	return n;
 }
 
+/* The bytes from here on that stand for themselves. */
+static size_t
+plain_length(const unsigned char *s)
+{
+	size_t	n = 0;
+
+	while (s[n] >= ' ' && s[n] < 0x7f && s[n] != '"' && s[n] != '\\')
+		n++;
+	return n;
+}
+
 static void
 add_quoted(struct text *t, const char *value)
 {
@@ -37,15 +46,18 @@ add_quoted(struct text *t, const char *value)
 
 	text_add(t, "\"");
 	for (; *s != '\0'; s += n) {
-		if ((n = utf8_length(s)) == 0) {
-			text_add(t, "\\ufffd");
-			n = 1;
-		} else if (*s == '"' || *s == '\\')
+		if ((n = plain_length(s)) > 0 || (*s >= 0x80 &&
+		    (n = utf8_length(s)) > 0)) {
+			text_add(t, "%.*s", (int)n, (const char *)s);
+			continue;
+		}
+		n = 1;
+		if (*s == '"' || *s == '\\')
 			text_add(t, "\\%c", *s);
-		else if (*s < ' ' || *s == 0x7f)
+		else if (*s < 0x80)
 			text_add(t, "\\u%04x", *s);
 		else
-			text_add(t, "%.*s", (int)n, (const char *)s);
+			text_add(t, "\\ufffd");
 	}
 	text_add(t, "\"");
 }

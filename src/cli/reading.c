@@ -108,16 +108,17 @@ reading_json(const struct reading *r, struct json *j)
 	json_number(j, "warnings", r->warnings);
 }
 
+/* Members of an object that is open. */
 void
-reading_json_rule(const struct reading *r, struct json *j, const char *key,
-    uint32_t rule, size_t most)
+reading_json_of(const struct reading *r, struct json *j, uint32_t rule,
+    size_t most)
 {
 	const struct rule	*from;
 	struct text		 t = { NULL, 0, 0 };
+	char			 buf[DATE_STRLEN];
 
-	if (rule == POLICY_NO_RULE || (from = reading_rule(r, rule)) == NULL)
+	if ((from = reading_rule(r, rule)) == NULL)
 		return;
-	json_open(j, key, '{');
 	json_string(j, "rule_id", policy_rule_id(r->p, rule));
 	json_maybe(j, "label", from->label);
 	json_string(j, "file", from->at.file);
@@ -126,5 +127,19 @@ reading_json_rule(const struct reading *r, struct json *j, const char *key,
 	print_rule_short(&t, from, most);
 	json_string(j, "text", t.buf);
 	free(t.buf);
+	json_maybe(j, "ticket", from->ticket);
+	if (from->until != 0)
+		json_string(j, "until", date_print(from->until, buf));
+	json_maybe(j, "note", from->note);
+}
+
+void
+reading_json_rule(const struct reading *r, struct json *j, const char *key,
+    uint32_t rule, size_t most)
+{
+	if (rule == POLICY_NO_RULE)
+		return;
+	json_open(j, key, '{');
+	reading_json_of(r, j, rule, most);
 	json_close(j, '}');
 }

@@ -261,5 +261,6 @@ void	print_rule_short(struct text *, const struct rule *, size_t most);
 void	print_except(struct text *, const struct except *, size_t most);
 void	print_host(struct text *, const struct host *, size_t most);
 void	print_limits(struct text *, const struct limits *);
+void	print_upstream(struct text *, const struct policy_upstream *);
 
 #endif

@@ -280,21 +280,27 @@ print_audit(struct text *t, const struct policy_audit *a)
 	text_add(t, " on-failure deny }\n");
 }
 
+void
+print_upstream(struct text *t, const struct policy_upstream *u)
+{
+	char	buf[ENDPOINT_STRLEN];
+
+	text_add(t, "upstream %s%s", u->tls ? "tls " : "",
+	    endpoint_print(&u->addr, buf));
+	if (u->tls)
+		text_add(t, " name \"%s\"", u->name.text);
+}
+
 static void
 print_resolver(struct text *t, const struct model *m)
 {
 	const struct policy_resolver *r = &m->resolver;
-	char		buf[ENDPOINT_STRLEN];
 	uint32_t	i;
 
 	text_add(t, "resolver {\n");
 	for (i = 0; i < r->nupstreams; i++) {
-		const struct policy_upstream *u = &r->upstream[i];
-
-		text_add(t, "\tupstream %s%s", u->tls ? "tls " : "",
-		    endpoint_print(&u->addr, buf));
-		if (u->tls)
-			text_add(t, " name \"%s\"", u->name.text);
+		text_add(t, "\t");
+		print_upstream(t, &r->upstream[i]);
 		text_add(t, "\n");
 	}
 	text_add(t, "\tdnssec %s\n\tpin", r->dnssec ? "yes" : "no");

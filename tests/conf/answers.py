@@ -157,6 +157,114 @@ def reach():
             ask("explain", "p.conf", tenant, "reach", *words)
 
 
+LAW = """policy version 1
+limits small { conns 9 }
+host-service m 127.0.0.1:9091 tcp
+floor except net 10.1.2.3 port tcp 443 for tenant t ticket "T-1"
+floor except net 10.1.2.4 port tcp 443 for tenant u ticket "T-2"
+host "h.example" 10.1.2.3
+host "other.example" 203.0.115.1
+tenant t {
+    limits small
+    allow to name { "h.example" "*.w.example" } port tcp { 79-81 443 } port udp 9 label "n"
+    allow to net { 10.1.2.3 203.0.114.0/24 } port tcp 443 ticket "T-3" \\
+        until 2001-01-31 note "as agreed"
+    allow to host-service m
+    deny to any port tcp 22 mode audit
+}
+tenant u mode audit {
+    allow to net 10.1.2.4 port tcp 443
+    deny to name "x.example"
+}
+"""
+
+
+def rules():
+    with open("law.conf", "w", encoding="utf-8") as f:
+        f.write(LAW)
+    q = ask("rules", "law.conf", "t")
+    expect("limits", (q["limits"]["name"], q["limits"]["conns"], q["limits"]["line"]),
+           ("small", 9, 2))
+    expect("exceptions", [(x["ticket"], x["line"]) for x in q["exceptions"]],
+           [("T-1", 4)])
+    expect("hosts", [(x["name"], x["addresses"]) for x in q["hosts"]],
+           [("h.example", ["10.1.2.3"])])
+    expect("services", [(x["name"], x["address"]) for x in q["services"]],
+           [("m", "127.0.0.1:9091")])
+    expect("ids", [r["rule_id"] for r in q["rules"]][0], "n")
+    expect("lines", [r["line"] for r in q["rules"]], [10, 11, 13, 14])
+    expect("actions", [(r["action"], r["to"], r["mode"]) for r in q["rules"]],
+           [("allow", "name", "enforce"), ("allow", "net", "enforce"),
+            ("allow", "host-service", "enforce"), ("deny", "any", "audit")])
+    expect("proofs", [(p["proto"], p["from"], p["to"], p.get("verify"))
+                      for p in q["rules"][0]["ports"]],
+           [("tcp", 79, 79, "sni"), ("tcp", 80, 80, "host"), ("tcp", 81, 81, "sni"),
+            ("tcp", 443, 443, "sni"), ("udp", 9, 9, None)])
+    expect("attributes", [q["rules"][1].get(k) for k in ("ticket", "until", "note",
+                                                         "ended")],
+           ["T-3", "2001-01-31", "as agreed", True])
+    q = ask("rules", "law.conf", "u")
+    expect("u", (q["tenant"]["mode"], "name" in q["limits"], q["hosts"] != [],
+                 q["rules"][1]["mode"]), ("audit", False, True, "audit"))
+    status, out, err = run("rules", "law.conf", "t")
+    lines = out.splitlines()
+    expect("text", status, 0)
+    expect("a rule a line", [x.split("(")[0] for x in lines if x.startswith("rule ")],
+           [f"rule       law.conf:{n}: " for n in (10, 11, 13, 14)])
+    for words in ('verify sni, on port 80 host', '(has ended) ticket "T-3" note "as agreed"',
+                  'except     law.conf:4: floor except net 10.1.2.3 port tcp 443 for',
+                  'limits     law.conf:2: limits small { conns 9', 'default    deny'):
+        expect(words, words in out, True)
+    status, out, err = run("rules", "law.conf")
+    expect("which tenant", (status, "it has: t u" in err), (2, True))
+    expect("quiet", run("rules", "-q", "law.conf", "t")[:2], (0, ""))
+    expect("misuse", run("rules")[0], 64)
+    # lists are cut unless all is wanted
+    with open("law.conf", "w", encoding="utf-8") as f:
+        f.write("policy version 1\ntenant t {\n allow to net { " + " ".join(
+            f"203.0.{i}.1" for i in range(114, 134)) + " }\n}\n")
+    expect("cut", "203.0.121.1 and 12 more }" in run("rules", "law.conf", "t")[1], True)
+    expect("all", "203.0.133.1 }" in run("rules", "--all", "law.conf")[1], True)
+
+
+def check():
+    with open("good.conf", "w", encoding="utf-8") as f:
+        f.write('policy version 1\ntenant t {\n allow to name "a.example.com" port tcp 443'
+                "\n}\ntenant u {\n}\n")
+    q = ask("check", "good.conf")
+    expect("status", (q["status"], q["exit"], q["tenants"], q["rules"],
+                      [d for d in q["diagnostics"] if d["severity"] != "note"]),
+           ("good", 0, 2, 1, []))
+    with open("bad.conf", "w", encoding="utf-8") as f:
+        f.write("policy version 1\ntenant t {\n    allow to name a.example port tcp 443\n"
+                "    allow too any\n}\n")
+    q = ask("check", "bad.conf")
+    expect("status", (q["status"], q["exit"], "sha256" in q), ("errors", 1, False))
+    expect("places", {d["line"] for d in q["diagnostics"]} <= {3, 4}, True)
+    expect("errors", (q["errors"] > 0, {d["severity"] for d in q["diagnostics"]}),
+           (True, {"error"}))
+    with open("warned.conf", "w", encoding="utf-8") as f:
+        f.write('policy version 1\ntenant t {\n    allow to any port tcp 22\n'
+                '    allow to name "*.github.io" port tcp 443\n'
+                '    allow to name "*.gitlab.io" port tcp 443 nowarn W202 "as it is"\n}\n')
+    q = ask("check", "warned.conf")
+    expect("status", (q["status"], q["exit"]), ("warnings", 2))
+    expect("W202", (4, "W202") in [(d["line"], d.get("code"))
+                                   for d in q["diagnostics"]], True)
+    told = [d for d in q["diagnostics"] if d["severity"] == "warning"]
+    expect("codes", all(d["code"][0] == "W" for d in told), True)
+    expect("counts", (sum(not d["acknowledged"] for d in told),
+                      sum(d["acknowledged"] for d in told)),
+           (q["warnings"], q["acknowledged"]))
+    expect("reason", [(d["line"], d["reason"]) for d in told if d["acknowledged"]],
+           [(5, "as it is")])
+    places = [(d["line"], d["column"]) for d in q["diagnostics"]]
+    expect("order", places, sorted(places))
+    expect("quiet", run("check", "-q", "--json", "good.conf")[:2], (0, ""))
+    expect("misuse", run("check", "-p", "--json", "p.conf")[0], 64)
+    expect("missing", ask("check", "missing.conf")["status"], "errors")
+
+
 def odd_bytes():
     """A path of any bytes."""
     name = b'od"d\\\xff\x01.conf'
@@ -179,6 +287,8 @@ def main():
             f.write("# list\n203.0.116.0/24 203.0.118.0/24\n")
         explain()
         reach()
+        rules()
+        check()
         odd_bytes()
         os.chdir("/")
     for line in wrong[:40]:

@@ -115,8 +115,8 @@ def bad_options(t):
             (USAGE, "check", ["check"]),
             (USAGE, "stream", ["serve", *policy])):
         expect(t, place, status, pattern, *args)
-    # It is called in two ways, and says both.
-    expect(t, place, USAGE, "explain", "explain", place.policy, lines=2)
+    # It is called in three ways, and says all of them.
+    expect(t, place, USAGE, "explain", "explain", place.policy, lines=3)
 
 
 @case(quick=True, gateways=OURS)

@@ -36,6 +36,8 @@ main(int argc, char **argv)
 		return cmd_check(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "explain") == 0)
 		return cmd_explain(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "rules") == 0)
+		return cmd_rules(argc - 1, argv + 1);
 	fprintf(stderr, "usage: policy_cmd " CHECK_USAGE "\n"
 	    "       policy_cmd " EXPLAIN_USAGE "\n");
 	return EXIT_MISUSE;
