@@ -14,6 +14,7 @@
 
 #define RESOLVE_TIMEOUT		10	/* s; then the answer is FAILED */
 #define RESOLVE_CHAIN_MAX	8	/* CNAMEs that are followed */
+#define RESOLVE_RCODE_MAX	15	/* of a message's head */
 #define RESOLVE_OPEN_MAX	4096	/* questions unanswered at one time */
 
 enum resolve_type {
@@ -66,10 +67,14 @@ struct resolver_answer {
 	uint32_t	secure;		/* 1: validated by DNSSEC */
 	uint32_t	n, nchain;
 	uint32_t	more;		/* 1: there are others, for which is no room */
+	/* For the log. The resolver's word, like all of this. */
+	uint32_t	upstream;	/* 1 + its place in CONFIG; 0: nobody said anything */
+	uint32_t	rcode;		/* 1 + what it said; 0: nothing that could be read */
+	uint64_t	rtt;		/* ns, from asking that one to its word */
 	struct endpoint	addr[ANSWER_MAX];	/* port 0, of the asked family */
 	struct name	chain[RESOLVE_CHAIN_MAX];	/* CNAME targets, in order */
 };
-static_assert(sizeof(struct resolver_answer) == 16 + 24 + 256 * 20 + 8 * 256,
+static_assert(sizeof(struct resolver_answer) == 16 + 40 + 256 * 20 + 8 * 256,
     "resolver_answer");
 
 #endif

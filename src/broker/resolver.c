@@ -165,6 +165,46 @@ chain_valid(const struct resolver_answer *m)
 	return true;
 }
 
+static bool
+uses_host(const struct broker *b)
+{
+	return policy_resolver(b->policy)->nupstreams == 0;
+}
+
+/* The policy's upstreams, or else the host's own. */
+static void
+upstreams(const struct broker *b, struct resolver_config *m)
+{
+	const struct policy_resolver	*p = policy_resolver(b->policy);
+	const struct host_resolver	*h = &b->host;
+	uint32_t			 i;
+
+	m->dnssec = p->dnssec;
+	m->nupstreams = p->nupstreams;
+	memcpy(m->upstream, p->upstream, sizeof(m->upstream));
+	if (!uses_host(b))
+		return;
+	m->rotate = h->rotate;
+	m->tcp = h->tcp;
+	m->patience = h->patience;
+	m->nupstreams = h->n;
+	for (i = 0; i < h->n; i++) {
+		m->upstream[i].addr = h->upstream[i];
+		m->scope[i] = h->scope[i];
+	}
+}
+
+/* Who said what: one of those that it was given, within the time that there is. */
+static bool
+source_valid(const struct broker *b, const struct resolver_answer *m)
+{
+	const struct policy_resolver	*p = policy_resolver(b->policy);
+
+	return m->upstream <= (uses_host(b) ? b->host.n : p->nupstreams) &&
+	    m->rcode <= RESOLVE_RCODE_MAX + 1 && m->rtt <= RESOLVE_TIMEOUT * SEC &&
+	    (m->upstream != 0 || (m->rcode == 0 && m->rtt == 0));
+}
+
 static int
 answered(void *room, const void *msg, int fd)
 {
@@ -184,6 +224,8 @@ answered(void *room, const void *msg, int fd)
 		return child_refuse(&r->child, "bad-addresses");
 	if (m->nchain > RESOLVE_CHAIN_MAX || !chain_valid(m))
 		return child_refuse(&r->child, "bad-chain");
+	if (!source_valid(r->child.broker, m))
+		return child_refuse(&r->child, "bad-source");
 	take_off(r, q);
 	question_settle(q, m);
 	pump(&r->child);
@@ -237,35 +279,6 @@ resolver_host_valid(const struct host_resolver *h)
 			return false;
 	}
 	return true;
-}
-
-static bool
-uses_host(const struct broker *b)
-{
-	return policy_resolver(b->policy)->nupstreams == 0;
-}
-
-/* The policy's upstreams, or else the host's own. */
-static void
-upstreams(const struct broker *b, struct resolver_config *m)
-{
-	const struct policy_resolver	*p = policy_resolver(b->policy);
-	const struct host_resolver	*h = &b->host;
-	uint32_t			 i;
-
-	m->dnssec = p->dnssec;
-	m->nupstreams = p->nupstreams;
-	memcpy(m->upstream, p->upstream, sizeof(m->upstream));
-	if (!uses_host(b))
-		return;
-	m->rotate = h->rotate;
-	m->tcp = h->tcp;
-	m->patience = h->patience;
-	m->nupstreams = h->n;
-	for (i = 0; i < h->n; i++) {
-		m->upstream[i].addr = h->upstream[i];
-		m->scope[i] = h->scope[i];
-	}
 }
 
 static void

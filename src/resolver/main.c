@@ -91,7 +91,7 @@ on_deadline(int fd, short what, void *arg)
 	(void)what;
 	while ((q = TAILQ_FIRST(&r->open)) != NULL && q->deadline <= now) {
 		order_drop(q);
-		answer_failed(&a);
+		order_failed(q, &a);
 		question_done(q, &a);
 	}
 	arm(r);

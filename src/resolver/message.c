@@ -402,7 +402,7 @@ void
 message_read(const uint8_t *p, size_t len, const struct name *name,
     uint32_t qtype, struct resolver_answer *a)
 {
-	struct message	m;
+	struct message	m = { .answers = 0 };
 
 	memset((uint8_t *)a + sizeof(a->head), 0, sizeof(*a) - sizeof(a->head));
 	a->ttl = UINT32_MAX;
@@ -425,4 +425,6 @@ message_read(const uint8_t *p, size_t len, const struct name *name,
 		    sizeof(*a) - sizeof(a->head));
 		a->status = RESOLVE_FAILED;
 	}
+	if (m.answers != 0)		/* it is about this question */
+		a->rcode = 1 + m.rcode;
 }

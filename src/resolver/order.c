@@ -81,7 +81,8 @@ attempt_new(struct question *q, unsigned int at)
 	if (t == NULL)
 		fatal("a question");
 	t->at = at;
-	t->began = now_ms();
+	t->began_ns = now_ns();
+	t->began = t->began_ns / 1000000;
 	t->qtype = q->qtype;
 	t->name = q->name;
 	return t;
@@ -132,6 +133,18 @@ choose(const struct question *q)
 	return last;
 }
 
+/* Nobody gave an answer; what was given instead is told with it. */
+void
+order_failed(const struct question *q, struct resolver_answer *a)
+{
+	answer_failed(a);
+	if (q->bogus)
+		a->status = RESOLVE_BOGUS;
+	a->upstream = q->heard.upstream;
+	a->rcode = q->heard.rcode;
+	a->rtt = q->heard.rtt;
+}
+
 static void
 finish(struct question *q, struct resolver_answer *a)
 {
@@ -152,9 +165,7 @@ step(struct question *q)
 			event_del(q->patience);
 		if (!TAILQ_EMPTY(&q->attempts))
 			return;
-		answer_failed(&a);
-		if (q->bogus)
-			a.status = RESOLVE_BOGUS;
+		order_failed(q, &a);
 		finish(q, &a);
 		return;
 	}
@@ -265,6 +276,18 @@ usable(const struct resolver_answer *a)
 	return a->status != RESOLVE_FAILED && a->status != RESOLVE_BOGUS;
 }
 
+/* Something came from there; silence and what is no DNS are nobody's word. */
+static void
+heard(const struct attempt *t, const struct resolver_answer *a,
+    struct heard *h)
+{
+	if (a->rcode == 0 && a->status != RESOLVE_BOGUS)
+		return;
+	h->upstream = t->at + 1;
+	h->rcode = a->rcode;
+	h->rtt = (uint64_t)(now_ns() - t->began_ns);
+}
+
 void
 attempt_done(struct attempt *t, struct resolver_answer *a)
 {
@@ -277,8 +300,11 @@ attempt_done(struct attempt *t, struct resolver_answer *a)
 	}
 	newest = TAILQ_NEXT(t, entry) == NULL;
 	TAILQ_REMOVE(&q->attempts, t, entry);
+	heard(t, a, &q->heard);
 	free(t);
 	if (usable(a)) {
+		a->upstream = q->heard.upstream;
+		a->rtt = q->heard.rtt;
 		finish(q, a);
 		return;
 	}

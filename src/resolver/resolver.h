@@ -16,6 +16,12 @@ struct event_base;
 struct attempt;
 TAILQ_HEAD(attempts, attempt);
 
+/* Who said what, for the log; as in struct resolver_answer. */
+struct heard {
+	uint32_t	upstream, rcode;
+	uint64_t	rtt;
+};
+
 /* One ASK that has no ANSWER yet. */
 struct question {
 	TAILQ_ENTRY(question)	entry;
@@ -29,6 +35,7 @@ struct question {
 	uint32_t		tried;		/* a bit for each upstream */
 	unsigned int		from;		/* who would be asked first */
 	bool			bogus;		/* one of them gave what is forged */
+	struct heard		heard;		/* from the last that was of no use */
 	struct event		*patience;
 };
 TAILQ_HEAD(questions, question);
@@ -38,7 +45,8 @@ struct attempt {
 	TAILQ_ENTRY(attempt)	entry;
 	struct question		*question;	/* NULL: nobody waits for it */
 	unsigned int		at;		/* the upstream's number */
-	int64_t			began;
+	int64_t			began;		/* ms */
+	int64_t			began_ns;
 	uint32_t		qtype;
 	struct name		name;
 	void			*work;		/* the engine's */
@@ -67,14 +75,16 @@ extern const struct engine	stub_engine, unbound_engine;
 
 /* clock.c: CLOCK_MONOTONIC */
 int64_t	now_ms(void);
+int64_t	now_ns(void);
 
 /* order.c: whom to ask next */
 void	order_open(struct event_base *, const struct engine *,
 	    const struct resolver_config *);
 /* Ends in question_done(), perhaps before it returns. */
 void	order_ask(struct question *);
-/* Its time is over. */
+/* Its time is over; what it is told then. */
 void	order_drop(struct question *);
+void	order_failed(const struct question *, struct resolver_answer *);
 /* An engine's last word on an attempt; frees it. */
 void	attempt_done(struct attempt *, struct resolver_answer *);
 /* That upstream refuses now: who waits for it is to ask elsewhere, too. */

@@ -264,6 +264,9 @@ on_answer(void *arg, int rcode, void *packet, int len, int sec, char *why,
 		message_read(packet, (size_t)len, &t->name, t->qtype, &a);
 		a.secure = sec == SEC_SECURE && a.status != RESOLVE_FAILED;
 	}
+	/* its SERVFAIL may be the library's own word for silence */
+	if (a.status == RESOLVE_FAILED || a.status == RESOLVE_BOGUS)
+		a.rcode = 0;
 	attempt_done(t, &a);
 }
 

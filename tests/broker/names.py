@@ -475,6 +475,14 @@ LIES = {
         n, ["192.0.2.1"], chain=["a b.test"])),
     "chain_nul": ("bad-chain", lambda r, n: r.answer(
         n, ["192.0.2.1"], chain=[b"a\0.test"])),
+    "no_such_upstream": ("bad-source", lambda r, n: r.answer(
+        n, ["192.0.2.1"], source=(9, 1, 1))),
+    "rcode": ("bad-source", lambda r, n: r.answer(
+        n, ["192.0.2.1"], source=(1, 17, 1))),
+    "rtt": ("bad-source", lambda r, n: r.answer(
+        n, ["192.0.2.1"], source=(1, 1, 2 ** 63))),
+    "word_of_nobody": ("bad-source", lambda r, n: r.answer(
+        n, ["192.0.2.1"], source=(0, 1, 0))),
     "status_0": ("bad-answer", lambda r, n: r.answer(n, [], status=0)),
     "status_6": ("bad-answer", lambda r, n: r.answer(n, [], status=6)),
     "secure": ("bad-answer", lambda r, n: r.answer(n, [], secure=2)),

@@ -30,8 +30,8 @@ SKIP = 77
 # e.g. RESOLVER_WRAP="strace -f -A -o calls" measures what the seal must allow
 WRAP = os.environ.get("RESOLVER_WRAP", "").split()
 HEAD = struct.Struct("=IIQ")
-FIXED = struct.Struct("=IIQ6I")
-ANSWER_SIZE = 16 + 24 + ADDRESSES * 20 + CHAIN * 256
+FIXED = struct.Struct("=IIQ6I2IQ")
+ANSWER_SIZE = 16 + 40 + ADDRESSES * 20 + CHAIN * 256
 
 
 def program(engine):
@@ -97,13 +97,13 @@ class Answer:
     def __init__(self, data):
         assert len(data) == ANSWER_SIZE, len(data)
         (kind, zero, self.id, self.status, self.ttl, self.secure, n, nchain,
-         self.more) = FIXED.unpack_from(data)
+         self.more, self.upstream, self.rcode, self.rtt) = FIXED.unpack_from(data)
         assert (kind, zero) == (ANSWER, 0), (kind, zero)
         assert n <= ADDRESSES and nchain <= CHAIN
         assert self.more == 0 or (self.more == 1 and n > 0), self.more
         self.addr, self.chain = [], []
         for i in range(ADDRESSES):
-            at = 40 + 20 * i
+            at = 56 + 20 * i
             raw = data[at:at + 20]
             family, z, port, packed = struct.unpack("=BBH16s", raw)
             if i >= n:
@@ -113,7 +113,7 @@ class Answer:
             self.addr.append(str(ipaddress.ip_address(
                 packed[:4] if family == 4 else packed)))
         for i in range(CHAIN):
-            at = 40 + 20 * ADDRESSES + 256 * i
+            at = 56 + 20 * ADDRESSES + 256 * i
             (length,) = struct.unpack_from("=H", data, at)
             text = data[at + 2:at + 256]
             if i >= nchain:
@@ -122,6 +122,12 @@ class Answer:
             assert text[length:] == bytes(254 - length)
             self.chain.append(text[:length].decode())
         assert (self.status == RESOLVED) == (n > 0), "a status that lies"
+        assert self.upstream != 0 or (self.rcode, self.rtt) == (0, 0), \
+            "nobody's word"
+        if self.status in (RESOLVED, NODATA, NXDOMAIN):
+            assert self.upstream > 0 and self.rtt > 0, "an answer of nobody"
+            # a chain that ends in nothing is NXDOMAIN or not, as servers like
+            assert self.rcode - 1 in (0, 3), self.rcode
 
     def key(self):
         """All but the TTL, which a cache lets run down."""

@@ -261,6 +261,36 @@ def test_scope(engine):
     return None
 
 
+def test_source(engine):
+    """Who said what, and how long that took: nobody's word is told as nobody's."""
+    none = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    none.bind(("127.0.0.1", 0))     # bound, and never read
+    mute = upstream("127.0.0.1", none.getsockname()[1])
+
+    def slow(q):
+        if "bad" in q.name:
+            return reply(q, rcode=dns.REFUSED)
+        return (0.2, reply(q, [rr(None, A, OUTSIDE)])) if q.name else reply(q)
+
+    inside, outside, _, both = split(
+        lambda q: reply(q, rcode=dns.SERVFAIL) if q.name else False, slow)
+    with inside, outside, none:
+        with Resolver(engine, both) as r:
+            got = r.ask("a.test")
+            check(got, OUTSIDE)
+            assert (got.upstream, got.rcode) == (2, 1 + dns.NOERROR), vars(got)
+            assert 150e6 < got.rtt < 2e9, got.rtt
+            got = r.ask("bad.test")
+            assert got.status == FAILED, got
+            # libunbound does not tell what it was told, and then nothing is
+            assert (got.upstream, got.rcode) == \
+                ((2, 1 + dns.REFUSED) if engine == "stub" else (0, 0)), vars(got)
+        with Resolver(engine, [mute]) as r:
+            got = r.ask("a.test")
+            assert got.status == FAILED, got
+            assert (got.upstream, got.rcode, got.rtt) == (0, 0, 0), vars(got)
+
+
 if __name__ == "__main__":
     sys.exit(run([f for n, f in list(globals().items())
                   if n.startswith("test_")]))
