@@ -50,11 +50,14 @@ struct inspect_result {
 	uint32_t	ech;		/* 1: encrypted_client_hello is offered (RFC 9849) */
 	uint32_t	kind;		/* what it was read as: PEEK_TLS or PEEK_HTTP */
 	uint32_t	hint;		/* enum inspect_hint */
+	uint32_t	tls;		/* the highest version that the hello offers, as on
+					   the wire (0x0304 is 1.3); 0: none is known */
+	uint32_t	zero;
 	struct name	name;		/* SNI or Host without its port */
 	char		alpn[INSPECT_ALPN_MAX];	/* "h2,http/1.1", NUL-filled; what is
 					   not printable is '?'; "" = none */
 };
-static_assert(sizeof(struct inspect_result) == 16 + 16 + 256 + 64,
+static_assert(sizeof(struct inspect_result) == 16 + 24 + 256 + 64,
     "inspect_result");
 
 #endif

@@ -12,6 +12,7 @@
 #include "broker.h"
 #include "log.h"
 
+#define TLS_MAJOR	3u		/* of every version there has been */
 #define INSPECT_OVERDUE	(2 * SEC)
 
 /* One flight that it has, and has not answered for. The flow may be gone. */
@@ -152,6 +153,9 @@ answered(void *room, const void *msg, int fd)
 	if (m->hint >= HINT_MAX || (m->kind != PEEK_TLS && m->kind != PEEK_HTTP) ||
 	    (a->kind != PEEK_EITHER && a->kind != m->kind))
 		return child_refuse(&i->child, "bad-kind");
+	if (m->zero != 0 || (m->tls != 0 && (m->tls >> 8 != TLS_MAJOR ||
+	    m->kind != PEEK_TLS || m->status > INSPECT_NAMELESS)))
+		return child_refuse(&i->child, "bad-version");
 	if (m->status == INSPECT_NAMED ? !name_valid(&m->name) :
 	    m->name.len != 0)
 		return child_refuse(&i->child, "bad-name");

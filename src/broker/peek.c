@@ -261,6 +261,7 @@ show(struct named *n, const struct inspect_result *m, bool slow)
 	n->shown.ech = m->ech != 0;
 	n->shown.name = m->name;
 	memcpy(n->alpn, m->alpn, sizeof(n->alpn));
+	n->tls = m->tls;
 	n->hint = m->hint;
 }
 

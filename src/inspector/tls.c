@@ -31,6 +31,7 @@
 enum extension {
 	EXT_SERVER_NAME = 0,		/* RFC 6066, 3 */
 	EXT_ALPN = 16,			/* RFC 7301, 3.1 */
+	EXT_VERSIONS = 43,		/* RFC 8446, 4.2.1 */
 	EXT_ESNI = 0xffce,		/* what came before ECH, and its drafts: */
 	EXT_ECH_07 = 0xff02,
 	EXT_ECH_08 = 0xff08,		/* as it was first written */
@@ -93,15 +94,18 @@ collect(struct span flight, struct hello *h, struct span *body)
 	return true;
 }
 
-/* RFC 8446, 4.1.2; up to TLS 1.2 there may be no extensions at all. */
+/*
+ * RFC 8446, 4.1.2; up to TLS 1.2 there may be no extensions at all, and this version is
+ * the highest.
+ */
 static bool
-skip_to_extensions(struct span *body, struct span *extensions)
+skip_to_extensions(struct span *body, struct span *extensions,
+    uint32_t *version)
 {
 	struct span	session, suites, compression;
-	uint32_t	version;
 
 	*extensions = (struct span){ body->end, body->end };
-	if (!span_number(body, 2, &version) || version >> 8 != MAJOR ||
+	if (!span_number(body, 2, version) || *version >> 8 != MAJOR ||
 	    !span_take(body, RANDOM, NULL) ||
 	    !span_vector(body, 1, &session) ||
 	    span_left(&session) > SESSION_ID_MAX ||
@@ -172,6 +176,25 @@ protocols(struct span ext, struct inspect_result *out)
 	return true;
 }
 
+/*
+ * For people, so it decides nothing: a list that is not well-formed offers nothing that
+ * is known. Drafts, and what is sent only so that nobody gets used to less (GREASE, RFC
+ * 8701), have other first bytes.
+ */
+static uint32_t
+versions(struct span ext)
+{
+	struct span	list;
+	uint32_t	one, highest = 0;
+
+	if (!span_vector(&ext, 1, &list) || span_left(&ext) > 0)
+		return 0;
+	while (span_number(&list, 2, &one))
+		if (one >> 8 == MAJOR && one > highest)
+			highest = one;
+	return span_left(&list) == 0 ? highest : 0;
+}
+
 /* "There MUST NOT be more than one extension of the same type" (RFC 8446, 4.2). */
 static bool
 is_new(struct hello *h, uint32_t type)
@@ -207,6 +230,8 @@ take_extension(struct hello *h, struct span *from, struct inspect_result *out)
 		return server_name(ext, out);
 	if (type == EXT_ALPN)
 		return protocols(ext, out);
+	if (type == EXT_VERSIONS)
+		out->tls = versions(ext);
 	if (hides_a_name(type))
 		out->ech = 1;
 	return true;
@@ -219,7 +244,7 @@ read_hello(struct span flight, struct inspect_result *out)
 	struct span		body, extensions;
 
 	if (!collect(flight, &h, &body) ||
-	    !skip_to_extensions(&body, &extensions))
+	    !skip_to_extensions(&body, &extensions, &out->tls))
 		return false;
 	memset(h.seen, 0, sizeof(h.seen));
 	while (span_left(&extensions) > 0)

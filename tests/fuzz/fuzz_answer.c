@@ -444,6 +444,9 @@ resolver_answers(const uint8_t *p)
 		m.addr[0] = m.addr[1] = m.addr[2] = endpoint_v6(
 		    (const uint8_t[16]){ 0x26, p[2] }, 0);
 	m.nchain = p[3] == 0xfe;
+	m.upstream = p[3] & 3u;
+	m.rcode = p[3] >> 3;
+	m.rtt = (uint64_t)p[2] << 26;
 	say(resolver, &m, sizeof(m));
 }
 
@@ -464,6 +467,7 @@ inspector_answers(const uint8_t *p)
 	    PEEK_TLS + (p[1] & 1u);
 	m.status = p[1] < 0xf8 ? INSPECT_NAMED + p[1] % 3u : p[1];
 	m.ech = p[2] > 0xf0;
+	m.tls = (p[3] & 1) != 0 ? 0x300u + p[2] : 0;
 	if (m.status == INSPECT_NAMED)
 		name_from_text(p[2] & 1 ? "sni.test" : "host.test",
 		    p[2] & 1 ? 8 : 9, &m.name);

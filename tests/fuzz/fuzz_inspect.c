@@ -45,6 +45,8 @@ check_result(const struct inspect_result *r)
 		must(name_valid(&r->name));
 	else
 		must(r->status == INSPECT_NAMELESS && r->name.len == 0);
+	must(r->zero == 0 && (r->tls == 0 || (r->tls >> 8 == 3 &&
+	    r->kind == PEEK_TLS)));
 	must(r->ech <= 1 && r->alpn[INSPECT_ALPN_MAX - 1] == '\0');
 	for (p = r->alpn; *p != '\0'; p++)
 		must(*p > ' ' && *p < 0x7f);

@@ -56,6 +56,8 @@ def tls():
     for message in (
             hello(*usual), hello(*usual, session=0), hello(ech(), *usual), hello(*usual, ech(1)),
             hello(*usual, ext(21, bytes(300))), hello(sni(b"A-b.Example")), hello(VERSIONS),
+            *(hello(ext(43, v), sni(name)) for v in (
+                vec(1, b"\x3a\x3a\3\3"), vec(1, b"\3\4\3"), b"\4\3\4", b"\0", b"")),
             hello(), hello(extensions=False), hello(ext(0, b"\0\0")), hello(ext(0, b"")),
             hello(sni(name, name)), hello(sni(name), sni(name)), hello(sni(name, kind=1)),
             hello(sni(b"192.0.2.1")), hello(sni(b"a.org.")), hello(sni(b"a\0b.org")),

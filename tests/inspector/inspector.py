@@ -54,17 +54,17 @@ class Inspector:
         self.id += 1
         self.chan.send(struct.pack("<IIQII", FLIGHT, 0, self.id, kind, len(flight)) + flight)
         data = self.chan.recv(4096)
-        kind_, zero, number, status, ech, self.kind, self.hint, size = \
-            struct.unpack_from("<IIQIIIIH", data)
-        if (kind_, zero, number, len(data)) != (RESULT, 0, self.id,
-                                               16 + 16 + 256 + 64):
+        (kind_, zero, number, status, ech, self.kind, self.hint, self.tls, zero2,
+         size) = struct.unpack_from("<IIQ6IH", data)
+        if (kind_, zero | zero2, number, len(data)) != (RESULT, 0, self.id,
+                                                       16 + 24 + 256 + 64):
             raise AssertionError(f"a strange answer: {data!r}")
         if self.kind != kind != EITHER:
             raise AssertionError(f"asked for {kind}, read as {self.kind}")
-        name = data[34:34 + 254]
+        name = data[42:42 + 254]
         if name[size:].strip(b"\0"):
             raise AssertionError("the name is not NUL-filled")
-        return status, name[:size].decode(), data[288:].split(b"\0")[0].decode(), ech
+        return status, name[:size].decode(), data[296:].split(b"\0")[0].decode(), ech
 
     def end(self):
         """Its wait status."""
@@ -178,6 +178,7 @@ def test_hellos(i):
                 hello = memory_hello(host, alpn, low, high)
                 want_all = (*want, ",".join(alpn or []), 0)
                 ok = i.ask(TLS, hello) == want_all
+                ok &= i.tls == (0x303 if high else 0x304)
                 ok &= all(i.ask(TLS, split(hello, rng)) == want_all for _ in range(20))
                 ok &= all(i.ask(TLS, hello[:n]) == (BAD, "", "", 0)
                           for n in range(1, len(hello)))

@@ -108,7 +108,10 @@ put_extensions(struct bytes *to, const struct hello_spec *s)
 	int			at = 0, i;
 
 	put_ech(to, at++, s->ech_at);
-	put_extension(to, 43, versions, sizeof(versions));
+	if (s->versions == NULL)
+		put_extension(to, 43, versions, sizeof(versions));
+	else if (s->versions_len > 0)
+		put_extension(to, 43, s->versions, s->versions_len);
 	put_ech(to, at++, s->ech_at);
 	if (s->sni != NULL)
 		put_sni(to, s->sni, s->sni_len ? s->sni_len : strlen(s->sni));

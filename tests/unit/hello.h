@@ -22,6 +22,8 @@ struct hello_spec {
 	int		 ech_at;	/* position of 0xfe0d; -1: none */
 	size_t		 pad;		/* bytes of a padding extension; 0: none */
 	int		 others;	/* so many more extensions */
+	const char	*versions;	/* body of supported_versions; NULL: 1.3 alone */
+	size_t		 versions_len;	/* 0 and versions: no such extension */
 };
 
 void	put(struct bytes *, const void *, size_t);

@@ -70,6 +70,41 @@ usual_hello(void **state)
 	assert_int_equal(found.ech, 0);
 }
 
+/* The highest that is one; what is malformed is not known, and decides nothing. */
+static void
+versions_offered(void **state)
+{
+	static const struct {
+		const char	*body;
+		size_t		 len;
+		uint32_t	 want;
+	} all[] = {
+		{ "", 0, 0x303 },		/* none: the hello's own */
+		{ "\2\3\4", 3, 0x304 },
+		{ "\4\3\3\3\4", 5, 0x304 },
+		{ "\6\x3a\x3a\3\2\3\3", 7, 0x303 },	/* GREASE first */
+		{ "\4\x7f\x1c\3\3", 5, 0x303 },	/* a draft of 1.3 */
+		{ "\2\3\5", 3, 0x305 },
+		{ "\2\x7f\x1c", 3, 0 },
+		{ "\3\3\4\3", 4, 0 },	/* half a version */
+		{ "\2\3\4\3", 4, 0 },		/* more than its length */
+		{ "\4\3\4", 3, 0 },		/* less */
+		{ "\0", 1, 0 },
+	};
+	struct hello_spec	s = usual;
+	size_t			i;
+
+	(void)state;
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		s.versions = all[i].body;
+		s.versions_len = all[i].len;
+		build(&s);
+		judge(&flight);
+		assert_true(names(NAME));
+		assert_int_equal(found.tls, all[i].want);
+	}
+}
+
 static void
 split_everywhere(void **state)
 {
@@ -534,6 +569,7 @@ main(void)
 		cmocka_unit_test(what_follows),
 		cmocka_unit_test(old_hellos),
 		cmocka_unit_test(the_longest),
+		cmocka_unit_test(versions_offered),
 		cmocka_unit_test(flipped_bits),
 	};
 
