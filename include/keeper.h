@@ -13,6 +13,8 @@
 
 #define TENANT_MAX	64		/* with the NUL */
 #define GUEST_MAX	64
+#define COMMAND_LINE_MAX	256		/* of a command line, each argument with its NUL */
+#define POLICY_PATH_MAX	256		/* with the NUL; of a longer one the end */
 #define UPSTREAM_MAX	8		/* of the policy, and of the host */
 #define UPSTREAM_PATIENCE_MAX	30	/* s; as in resolv.conf(5) */
 
@@ -64,6 +66,16 @@ struct host_resolver {
 };
 static_assert(sizeof(struct host_resolver) == 16 + 8 * 24, "host_resolver");
 
+/* Who started this, and what for: told to the log and to nobody else. */
+struct keeper_who {
+	uint32_t	uid, pid;	/* of the command */
+	uint32_t	len;		/* of cmd; 0: it is not to be told */
+	uint32_t	cut;		/* 1: there is more of it */
+	char		cmd[COMMAND_LINE_MAX];	/* arguments, a NUL after each */
+	char		policy[POLICY_PATH_MAX];	/* its path, from the root */
+};
+static_assert(sizeof(struct keeper_who) == 16 + 256 + 256, "keeper_who");
+
 struct keeper_policy {			/* + memfd */
 	struct wire_head head;
 	uint64_t	len;		/* of the blob */
@@ -71,9 +83,11 @@ struct keeper_policy {			/* + memfd */
 	uint32_t	audit_mode;	/* durable: enum policy_durable + 1; 0 = the policy's */
 	uint32_t	quiet;		/* 1: who uses the host's upstreams need not say so */
 	struct host_resolver host;
+	struct keeper_who who;
 };
 static_assert(sizeof(struct keeper_policy) == 16 + 8 + 64 + 8 +
-    sizeof(struct host_resolver), "keeper_policy");
+    sizeof(struct host_resolver) + sizeof(struct keeper_who),
+    "keeper_policy");
 
 struct keeper_guest {
 	struct wire_head head;

@@ -73,6 +73,7 @@ struct named {
 	bool		seen;		/* `shown` is what the first bytes were */
 	struct policy_shown shown;
 	char		alpn[INSPECT_ALPN_MAX];
+	uint32_t	tls;		/* the highest version that it offers, or 0 */
 	uint32_t	hint;		/* enum inspect_hint: what they look like */
 	uint32_t	assurance;
 };
@@ -256,6 +257,7 @@ struct broker {
 	struct resolver	*resolver;	/* NULL: the policy has no use for one */
 	struct inspector *inspector;
 	struct host_resolver host;	/* as its resolv.conf is now */
+	struct keeper_who who;
 	bool		quiet;		/* about using them, and about the lease */
 	bool		lease_looked;
 	struct tell	tell;

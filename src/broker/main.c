@@ -24,12 +24,21 @@
 
 #define SEALS	(F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
+static bool
+who_valid(const struct keeper_who *w)
+{
+	return w->len <= sizeof(w->cmd) && w->cut <= 1 &&
+	    (w->len == 0 || w->cmd[w->len - 1] == '\0') &&
+	    memchr(w->policy, '\0', sizeof(w->policy)) != NULL;
+}
+
 static void
 first_message(struct keeper_policy *m, int *fd)
 {
 	if (chan_first(m, sizeof(*m), fd) != (ssize_t)sizeof(*m) || m->head.type != KEEPER_POLICY ||
 	    m->head.zero != 0 || *fd == -1 ||
 	    m->quiet > 1 || !resolver_host_valid(&m->host) ||
+	    !who_valid(&m->who) ||
 	    memchr(m->tenant, '\0', sizeof(m->tenant)) == NULL)
 		fatalx("the keeper's first message is not a policy");
 }
@@ -84,6 +93,7 @@ prepare(struct event_base *base)
 	    durable);
 	b->host = m.host;
 	b->quiet = m.quiet;
+	b->who = m.who;
 	return b;
 }
 

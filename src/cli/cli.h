@@ -78,18 +78,26 @@ int	lease_serve(struct lease [2]);
 /* where.c */
 /* The policy file to use: the one given, the installed one, or deny.conf. */
 int	where_policy(const char *given, char *buf, size_t size);
-/* The audit log to use; makes the default directory. Says what is wrong. */
-int	where_audit(const char *given, char *buf, size_t size);
+/* The audit log to use; makes the default directory, where `keep' logs may be. Says
+   what is wrong. */
+int	where_audit(const char *given, uint32_t keep, char *buf, size_t size);
 /* Where `run' keeps its logs without --audit. False: nobody knows. */
 bool	where_state(char *buf, size_t size);
 /* prune.c: the old ones of the logs in a directory of where_state()'s */
-void	prune_logs(const char *path);
+#define KEEP_DEFAULT	100u		/* with the one that is begun */
+#define KEEP_MAX	1000000u
+#define KEEP_ALL	UINT32_MAX
+void	prune_logs(const char *path, uint32_t keep);	/* 0: as many as usual */
 bool	prune_is_log(const char *name);
+/* --keep; 0: it is no limit, which was said. */
+uint32_t prune_limit(const char *command, const char *text);
 /* The same for `run': in a directory that is the log's alone, made if need be. */
-int	where_own_audit(const char *given, char *buf, size_t size);
+int	where_own_audit(const char *given, uint32_t keep, char *buf, size_t size);
 
 /* "before-data", "before-connect", "async" */
 bool	durable_word(const char *);
+/* What records may call a guest. Says what is wrong. */
+bool	guest_word(const char *command, const char *);
 
 /* upstream.c: what the host's resolv.conf says */
 #define RESOLV_CONF	"/etc/resolv.conf"
@@ -115,6 +123,7 @@ struct machine_spec {
 	const char	*address[2], *gateway[2];	/* "A/LEN"; NULL = none */
 	uint32_t	mtu;
 	const char	*ca_bundle;		/* NULL = the system's */
+	char		**command;		/* for the log; NULL = nothing of it */
 	const struct hostconf *host;		/* as it is at the start */
 	bool		trust_csum, quiet;
 	int		level;
@@ -251,7 +260,9 @@ int	law_read(struct law *, int fd);
 bool	law_full(const char *path, const char *cwd, char out[PATH_MAX]);
 
 struct run {
-	const char	*policy, *tenant, *audit, *durable, *user, *learn;
+	const char	*policy, *tenant, *audit, *durable, *user, *learn, *guest;
+	uint32_t	logs;		/* --keep; 0: not given */
+	bool		no_command;
 	uint32_t	mtu;
 	bool		v4, v6, quiet, offload, unsafe, no_userns;
 	int		level;

@@ -28,7 +28,7 @@
 #include "place.h"
 
 #define FIRST_FD	3	/* channel; then the listener */
-#define ARGS_MAX	64
+#define ARGS_MAX	(64 + 2 * COMMAND_LINE_MAX)
 #define FINISH_SECONDS	20	/* the keeper's own deadlines are shorter */
 
 struct args {
@@ -37,6 +37,7 @@ struct args {
 	char		 mtu[16], level[16];
 	struct hostconf	 host;
 	char		 upstream[UPSTREAM_MAX][UPSTREAM_STRLEN], timeout[24];
+	char		 command[COMMAND_LINE_MAX];
 };
 
 static void
@@ -67,6 +68,31 @@ add_host(struct args *a)
 	add(a, "--resolver-option", a->timeout);
 }
 
+/*
+ * What the log tells of a command line: its first bytes. More of it is of no use
+ * there, and who wrote its secrets behind them has not told them.
+ */
+static void
+add_command(struct args *a, char *const *argv)
+{
+	size_t	at = 0, len;
+
+	for (; *argv != NULL; argv++) {
+		if (at == sizeof(a->command)) {
+			a->v[a->n++] = "--command-cut";
+			return;
+		}
+		len = strnlen(*argv, sizeof(a->command) - at - 1);
+		memcpy(a->command + at, *argv, len);	/* and a NUL is there */
+		add(a, "--command", a->command + at);
+		at += len + 1;
+		if ((*argv)[len] != '\0') {
+			a->v[a->n++] = "--command-cut";
+			return;
+		}
+	}
+}
+
 static void
 build_args(struct args *a, const struct machine_spec *s)
 {
@@ -92,6 +118,8 @@ build_args(struct args *a, const struct machine_spec *s)
 	a->host = *s->host;
 	add_host(a);
 	add(a, "--ca-bundle", s->ca_bundle);
+	if (s->command != NULL)
+		add_command(a, s->command);
 	if (s->trust_csum)
 		a->v[a->n++] = "--trust-csum";
 	if (s->quiet)

@@ -24,13 +24,17 @@
 
 enum { OPT_TENANT = 256, OPT_AUDIT, OPT_DURABLE, OPT_MTU, OPT_USER, OPT_KEEP,
 	OPT_EXPOSE, OPT_SHARE_TMP, OPT_AGENT, OPT_NESTED, OPT_UNSAFE,
-	OPT_NO_USERNS, OPT_PLAIN, OPT_LEARN, OPT_CA, OPT_ADDRESS, OPT_GATEWAY };
+	OPT_NO_USERNS, OPT_PLAIN, OPT_LEARN, OPT_CA, OPT_ADDRESS, OPT_GATEWAY,
+	OPT_LOGS, OPT_GUEST, OPT_NO_COMMAND };
 
 static const struct option longopts[] = {
 	{ "policy",	required_argument,	NULL, 'p' },
 	{ "tenant",	required_argument,	NULL, OPT_TENANT },
 	{ "audit",	required_argument,	NULL, OPT_AUDIT },
 	{ "durable",	required_argument,	NULL, OPT_DURABLE },
+	{ "keep",	required_argument,	NULL, OPT_LOGS },
+	{ "guest",	required_argument,	NULL, OPT_GUEST },
+	{ "no-command",	no_argument,		NULL, OPT_NO_COMMAND },
 	{ "guest-address", required_argument,	NULL, OPT_ADDRESS },
 	{ "gateway",	required_argument,	NULL, OPT_GATEWAY },
 	{ "mtu",	required_argument,	NULL, OPT_MTU },
@@ -75,6 +79,8 @@ values(struct run *r, int c, const char *arg)
 
 	if (c == OPT_KEEP)
 		return keep_fd(r, arg);
+	if (c == OPT_LOGS)
+		return (r->logs = prune_limit("run", arg)) == 0 ? -1 : 0;
 	if (c == OPT_ADDRESS)
 		return lease_address(r->lease, "run", arg);
 	if (c == OPT_GATEWAY)
@@ -96,6 +102,10 @@ one_option(struct run *r, int c, char *arg)
 		r->audit = arg;
 	else if (c == OPT_DURABLE)
 		r->durable = arg;
+	else if (c == OPT_GUEST)
+		r->guest = arg;
+	else if (c == OPT_NO_COMMAND)
+		r->no_command = true;
 	else if (c == OPT_USER)
 		r->user = arg;
 	else if (c == OPT_EXPOSE)
@@ -148,6 +158,11 @@ check(const struct run *r)
 	    strcmp(r->learn, r->audit) == 0)
 		return usage_error(-1, "run", "--learn and --audit: one file "
 		    "cannot be both");
+	if (r->logs != 0 && r->audit != NULL)
+		return usage_error(-1, "run", "--keep is about the logs that "
+		    "have no --audit of their own, which are never removed");
+	if (!guest_word("run", r->guest))
+		return -1;
 	if (r->tenant != NULL && strlen(r->tenant) >= TENANT_MAX)
 		return usage_error(-1, "run", "--tenant: longer than %d bytes",
 		    TENANT_MAX - 1);
@@ -163,6 +178,7 @@ parse(struct run *r, int argc, char **argv)
 	int	c;
 
 	r->v4 = r->v6 = r->offload = true;
+	r->guest = "run";
 	r->keep = calloc((size_t)argc, sizeof(*r->keep));
 	r->expose = calloc((size_t)argc, sizeof(*r->expose));
 	if (r->keep == NULL || r->expose == NULL) {
@@ -194,9 +210,11 @@ start_machine(struct machine *m, const struct run *r, const struct guestns *g)
 	struct machine_spec	s = { .policy = r->policy_path,
 				    .audit = r->audit_path,
 				    .tenant = r->tenant,
-				    .durable = r->durable, .guest = "run",
+				    .durable = r->durable, .guest = r->guest,
 				    .link = "tap", .mtu = r->mtu,
 				    .ca_bundle = r->ca_bundle,
+				    .command = r->no_command ? NULL :
+					r->cmd,
 				    .quiet = r->quiet, .host = &r->host,
 				    .level = r->level, .listener = -1 };
 	size_t			i;
@@ -322,7 +340,7 @@ cmd_run(int argc, char **argv)
 	    inherit_check(&r) == -1 ||
 	    identity_find(&r.who, r.user) == -1 ||
 	    find_policy(&r) == -1 ||
-	    where_own_audit(r.audit, r.audit_path, sizeof(r.audit_path)) == -1 ||
+	    where_own_audit(r.audit, r.logs, r.audit_path, sizeof(r.audit_path)) == -1 ||
 	    held_open(&r) == -1)
 		return EXIT_MACHINERY;
 	if (look_around(&r) == -1)

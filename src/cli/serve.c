@@ -25,7 +25,8 @@
 #include "fd.h"
 
 enum { OPT_STREAM = 256, OPT_TENANT, OPT_AUDIT, OPT_DURABLE, OPT_GUEST,
-	OPT_ADDRESS, OPT_GATEWAY, OPT_MTU, OPT_CHECKSUM, OPT_READY, OPT_CA };
+	OPT_ADDRESS, OPT_GATEWAY, OPT_MTU, OPT_CHECKSUM, OPT_READY, OPT_CA,
+	OPT_LOGS };
 
 static const struct option longopts[] = {
 	{ "policy",	required_argument,	NULL, 'p' },
@@ -33,6 +34,7 @@ static const struct option longopts[] = {
 	{ "tenant",	required_argument,	NULL, OPT_TENANT },
 	{ "audit",	required_argument,	NULL, OPT_AUDIT },
 	{ "durable",	required_argument,	NULL, OPT_DURABLE },
+	{ "keep",	required_argument,	NULL, OPT_LOGS },
 	{ "guest",	required_argument,	NULL, OPT_GUEST },
 	{ "guest-address", required_argument,	NULL, OPT_ADDRESS },
 	{ "gateway",	required_argument,	NULL, OPT_GATEWAY },
@@ -52,6 +54,7 @@ static const struct option longopts[] = {
 struct serve {
 	struct machine_spec spec;
 	const char	*policy, *audit, *stream;
+	uint32_t	 logs;		/* --keep; 0: not given */
 	struct lease	 lease[2];
 	int		 ready;		/* -1 = a line on stdout */
 	int		 signals;
@@ -115,6 +118,8 @@ one_option(struct serve *s, int c, char *arg)
 		return lease_address(s->lease, "serve", arg);
 	else if (c == OPT_GATEWAY)
 		return lease_gateway(s->lease, "serve", arg);
+	else if (c == OPT_LOGS)
+		return (s->logs = prune_limit("serve", arg)) == 0 ? -1 : 0;
 	else if (c == OPT_CA)
 		s->spec.ca_bundle = arg;
 	else if (c == 'q')
@@ -136,10 +141,14 @@ check(struct serve *s)
 	if (s->policy == NULL || s->stream == NULL)
 		return usage_error(-1, "serve", "-p POLICY and --stream SOCKET "
 		    "are needed");
-	if ((s->spec.tenant != NULL && strlen(s->spec.tenant) >= TENANT_MAX) ||
-	    strlen(s->spec.guest) >= GUEST_MAX)
-		return usage_error(-1, "serve", "a name is longer than %d "
+	if (s->spec.tenant != NULL && strlen(s->spec.tenant) >= TENANT_MAX)
+		return usage_error(-1, "serve", "--tenant: longer than %d "
 		    "bytes", TENANT_MAX - 1);
+	if (!guest_word("serve", s->spec.guest))
+		return -1;
+	if (s->logs != 0 && s->audit != NULL)
+		return usage_error(-1, "serve", "--keep is about the logs that "
+		    "have no --audit of their own, which are never removed");
 	if (lease_serve(s->lease) == -1)
 		return -1;
 	for (i = 0; i < 2; i++)
@@ -357,7 +366,7 @@ cmd_serve(int argc, char **argv)
 	s.signals = take_signals();
 	if (limits_take(caller, s.spec.quiet) == -1 ||
 	    where_policy(s.policy, s.policy_path, sizeof(s.policy_path)) == -1 ||
-	    where_audit(s.audit, s.audit_path, sizeof(s.audit_path)) == -1 ||
+	    where_audit(s.audit, s.logs, s.audit_path, sizeof(s.audit_path)) == -1 ||
 	    (s.spec.listener = listen_at(&s)) == -1)
 		return EXIT_MACHINERY;
 	s.spec.policy = s.policy_path;

@@ -117,7 +117,7 @@ state_dir(char *buf, size_t size)
 
 /* One log per run: two runs at a time must not write one sequence. */
 static int
-default_audit(char *buf, size_t size)
+default_audit(uint32_t keep, char *buf, size_t size)
 {
 	char		dir[PATH_MAX], when[32];
 	time_t		now = time(NULL);
@@ -126,7 +126,7 @@ default_audit(char *buf, size_t size)
 
 	if (state_dir(dir, sizeof(dir)) == -1)
 		return -1;
-	prune_logs(dir);
+	prune_logs(dir, keep);
 	gmtime_r(&now, &tm);
 	strftime(when, sizeof(when), "%Y%m%dT%H%M%SZ", &tm);
 	n = snprintf(buf, size, "%s/%s-%d.jsonl", dir, when, (int)getpid());
@@ -264,9 +264,9 @@ own_directory(char *buf, size_t size)
 
 /* CMD's log is where CMD can be kept from all of it. */
 int
-where_own_audit(const char *given, char *buf, size_t size)
+where_own_audit(const char *given, uint32_t keep, char *buf, size_t size)
 {
-	if (where_audit(given, buf, size) == -1)
+	if (where_audit(given, keep, buf, size) == -1)
 		return -1;
 	if (given == NULL || (logs_alone(buf) && !has_own_directory(buf)))
 		return 0;
@@ -274,7 +274,7 @@ where_own_audit(const char *given, char *buf, size_t size)
 }
 
 int
-where_audit(const char *given, char *buf, size_t size)
+where_audit(const char *given, uint32_t keep, char *buf, size_t size)
 {
 	char	cwd[PATH_MAX];
 	int	n;
@@ -284,7 +284,7 @@ where_audit(const char *given, char *buf, size_t size)
 		    "is not written to standard output (./- is a name)");
 		return -1;
 	}
-	if (given == NULL && default_audit(buf, size) == -1)
+	if (given == NULL && default_audit(keep, buf, size) == -1)
 		return -1;
 	if (given != NULL && *given == '/' && copy(buf, size, given) == -1)
 		return -1;

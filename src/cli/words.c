@@ -39,6 +39,25 @@ parse_number(const char *option, const char *text, long min, long max)
 	return -1;
 }
 
+/* It is a key of queries and a part of messages, so it needs no quotes anywhere. */
+bool
+guest_word(const char *command, const char *word)
+{
+	static const char	letters[] = "abcdefghijklmnopqrstuvwxyz"
+				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+	size_t			len = strlen(word), i = strspn(word, letters);
+
+	while (i > 0 && i < len && (strchr("._-", word[i]) != NULL ||
+	    strchr(letters, word[i]) != NULL))
+		i++;
+	if (len > 0 && i == len && len < GUEST_MAX)
+		return true;
+	usage_error(-1, command, "--guest %s: want a name of 1 to %d letters, "
+	    "digits, dots, hyphens or underscores that begins with a letter or a "
+	    "digit", word, GUEST_MAX - 1);
+	return false;
+}
+
 bool
 durable_word(const char *word)
 {

@@ -198,6 +198,7 @@ hatch_policy(struct keeper *k, int memfd, uint64_t len)
 	memcpy(p.tenant, k->opt.tenant, strlen(k->opt.tenant));
 	p.host = k->opt.host;
 	p.quiet = k->opt.quiet;
+	p.who = k->opt.who;
 	tell(k, &p, sizeof(p), memfd);
 }
 

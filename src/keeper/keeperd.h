@@ -39,6 +39,7 @@ struct options {
 	enum log_level	 level;
 	const char	*ca_bundle;	/* NULL = the system's */
 	struct host_resolver host;
+	struct keeper_who who;
 	bool		 quiet;
 };
 /* Fatal, with words, on anything unknown. Cuts the texts it is given. */

@@ -8,9 +8,11 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config.h"
 #include "keeperd.h"
@@ -18,7 +20,8 @@
 
 enum { OPT_ONE = 256, OPT_POLICY, OPT_TENANT, OPT_GUEST, OPT_AUDIT,
 	OPT_DURABLE, OPT_LINK, OPT_MTU, OPT_TRUST, OPT_ADDRESS, OPT_GATEWAY,
-	OPT_LEVEL, OPT_UPSTREAM, OPT_RESOLVER, OPT_CA, OPT_QUIET, OPT_VERSION };
+	OPT_LEVEL, OPT_UPSTREAM, OPT_RESOLVER, OPT_CA, OPT_QUIET, OPT_VERSION,
+	OPT_COMMAND, OPT_CUT };
 
 static const struct option longopts[] = {
 	{ "one-guest",	no_argument,		NULL, OPT_ONE },
@@ -36,6 +39,8 @@ static const struct option longopts[] = {
 	{ "upstream",	required_argument,	NULL, OPT_UPSTREAM },
 	{ "resolver-option", required_argument,	NULL, OPT_RESOLVER },
 	{ "ca-bundle",	required_argument,	NULL, OPT_CA },
+	{ "command",	required_argument,	NULL, OPT_COMMAND },
+	{ "command-cut", no_argument,		NULL, OPT_CUT },
 	{ "quiet",	no_argument,		NULL, OPT_QUIET },
 	{ "version",	no_argument,		NULL, OPT_VERSION },
 	{ "help",	no_argument,		NULL, 'h' },
@@ -184,6 +189,50 @@ check_lease(const struct wire_lease *l)
 		fatalx("the gateway must be another address of the guest's net");
 }
 
+/* One argument of the command line that the log is to tell. */
+static void
+command(struct keeper_who *w, const char *arg)
+{
+	size_t	len = strlen(arg) + 1;
+
+	if (len > sizeof(w->cmd) - w->len)
+		fatalx("--command: more than %zu bytes", sizeof(w->cmd));
+	memcpy(w->cmd + w->len, arg, len);
+	w->len += (uint32_t)len;
+}
+
+static bool
+who_option(struct options *o, int c, const char *arg)
+{
+	if (c == OPT_COMMAND)
+		command(&o->who, arg);
+	else if (c == OPT_CUT)
+		o->who.cut = 1;
+	else
+		return false;
+	return true;
+}
+
+/* From the root, so that it means the same to who reads it elsewhere. */
+static void
+policy_path(char buf[POLICY_PATH_MAX], const char *path)
+{
+	char	cwd[PATH_MAX] = "", full[2 * PATH_MAX];
+	int	len;
+
+	if (*path != '/' && getcwd(cwd, sizeof(cwd)) == NULL)
+		fatal("the working directory");
+	len = snprintf(full, sizeof(full), "%s%s%s", cwd, *path == '/' ? "" :
+	    "/", path);
+	if (len < 0 || (size_t)len >= sizeof(full))
+		fatalx("--policy: the path is too long");
+	if (len < POLICY_PATH_MAX)
+		memcpy(buf, full, (size_t)len + 1);
+	else
+		snprintf(buf, POLICY_PATH_MAX, "...%s",
+		    full + len - (POLICY_PATH_MAX - 4));
+}
+
 static bool
 name_option(struct options *o, int c, char *arg)
 {
@@ -230,7 +279,8 @@ one_option(struct options *o, int c, char *arg)
 	else if (c == OPT_LEVEL)
 		o->level = number("level", arg, LOG_LEVEL_WARN,
 		    LOG_LEVEL_DEBUG);
-	else if (c != OPT_ONE && !name_option(o, c, arg))
+	else if (c != OPT_ONE && !name_option(o, c, arg) &&
+	    !who_option(o, c, arg))
 		fatalx("unknown option; sallyportd is started by "
 		    "`sallyport run' and `sallyport serve'");
 }
@@ -277,6 +327,9 @@ options_parse(struct options *o, int argc, char **argv)
 		    "run' or `sallyport serve' is what starts it");
 	if (o->policy == NULL || o->audit_name == NULL)
 		fatalx("--policy and --audit are needed");
+	o->who.uid = (uint32_t)getuid();
+	o->who.pid = (uint32_t)getppid();
+	policy_path(o->who.policy, o->policy);
 	check_lease(&o->v4);
 	check_lease(&o->v6);
 	if (o->v4.guest.family == ADDR_NONE && o->v6.guest.family == ADDR_NONE)

@@ -376,14 +376,18 @@ class Resolver:
         return struct.unpack_from("<Q", data, 8)[0], name_text(data[24:]), qtype
 
     def answer(self, number, addrs=(), ttl=300, status=None, chain=(),
-               secure=0, n=None, nchain=None, more=0):
+               secure=0, n=None, nchain=None, more=0, source=None):
+        """`source`: place of the upstream and its rcode, both from 1, and ns."""
         if status is None:
             status = RESOLVED if addrs else NODATA
+        if source is None:
+            rcode = {RESOLVED: 1, NODATA: 1, NXDOMAIN: 4}.get(status, 0)
+            source = (1, rcode, 1000000) if rcode else (0, 0, 0)
         raw = [a if isinstance(a, bytes) else endpoint(a) for a in addrs]
         names = b"".join(name(c) for c in chain[:8])
         self.chan.send(head(R_ANSWER, number) + struct.pack(
-            "<6I", status, ttl, secure, len(raw) if n is None else n,
-            len(chain) if nchain is None else nchain, more) +
+            "<6I2IQ", status, ttl, secure, len(raw) if n is None else n,
+            len(chain) if nchain is None else nchain, more, *source) +
             b"".join(raw[:ANSWER_MAX]).ljust(ANSWER_MAX * 20, b"\0") +
             names.ljust(8 * 256, b"\0"))
 
@@ -408,13 +412,15 @@ class Inspector(Resolver):
         return number, kind, data[24:]
 
     def result(self, number, shown="", status=None, ech=0, alpn=b"h2",
-               kind=None, hint=0):
+               kind=None, hint=0, tls=None):
         if status is None:
             status = NAMED if shown else NAMELESS
         asked = self.kinds.get(number, EITHER)
         kind = kind or (TLS if asked == EITHER else asked)
         self.chan.send(head(I_RESULT, number) + struct.pack(
-            "<IIII", status, ech, kind, hint) +
+            "<6I", status, ech, kind, hint,
+            (0x304 if kind == TLS and status in (NAMED, NAMELESS) else 0)
+            if tls is None else tls, 0) +
             name(shown) + struct.pack("64s", alpn))
 
     def gone(self, sig=9, status=0):
@@ -428,11 +434,16 @@ def host_resolver(upstream=(), rotate=0, tcp=0, patience=0, scopes=()):
         endpoint(*u) for u in upstream).ljust(160, b"\0")
 
 
+def who(cmd=(), uid=0, pid=1, cut=0, policy=b"/policy.conf"):
+    raw = b"".join(a + b"\0" for a in cmd)
+    return struct.pack("<4I256s256s", uid, pid, len(raw), cut, raw, policy)
+
+
 class Bench:
     """The keeper and the recorder. `hold`: records are not acknowledged."""
 
     def __init__(self, program, blob, tenant=b"", audit_mode=0, nofile=None,
-                 recorder=True, upstream=(), quiet=0):
+                 recorder=True, upstream=(), quiet=0, about=None):
         self.hold = False
         self.records, self.acked, self.kills = [], 0, []
         self.summary, self.spawned, self.ready, self.logging = None, [], 0, 0
@@ -449,7 +460,7 @@ class Bench:
         fcntl.fcntl(memfd, 1033, 0x2 | 0x4 | 0x8)
         self.keeper.send(head(K_POLICY) + struct.pack(
             "<Q64sII", len(blob), tenant, audit_mode, quiet) +
-            host_resolver(upstream), [memfd])
+            host_resolver(upstream) + (about or who()), [memfd])
         os.close(memfd)
         data, _ = self.keeper.recv()
         assert data and struct.unpack_from("<I", data)[0] == K_HELLO, \

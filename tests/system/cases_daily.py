@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import time
 
 import gateway
@@ -44,13 +45,14 @@ class State:
             os.mkdir(self.path, 0o700)
             place.own(self.path, 0o700)
 
-    def log(self, number, days, *rest):
-        """A log that was last written to so many days ago, and its segments."""
+    def log(self, number, days, *rest, size=0):
+        """A log that was last written to so many days ago, and its segments; each of
+        them of a size that takes no room."""
         name = f"20250101T000000Z-{number}.jsonl"
         for path in (name, *(name + r for r in rest)):
             path = os.path.join(self.path, path)
-            with open(path, "w", encoding="ascii"):
-                pass
+            with open(path, "w", encoding="ascii") as file:
+                file.truncate(size)
             self.place.own(path, 0o600)
             when = time.time() - days * DAY
             os.utime(path, (when, when))
@@ -59,15 +61,19 @@ class State:
     def names(self):
         return set(os.listdir(self.path))
 
-    def run(self):
-        code, _, err = self.place.run("run", "-q", "-p", self.place.policy, "true")
+    def logs(self):
+        return {n for n in self.names() if n.endswith(".jsonl")}
+
+    def run(self, *options):
+        code, _, err = self.place.run("run", "-q", *options, "-p",
+                                      self.place.policy, "true")
         self.t.equal((code, err), (0, ""))
 
 
 @case(quick=True, gateways=OURS)
 def old_logs(t):
-    """Old ones go, and of very many those of more than a day; none that is in use, is
-    linked, is somebody's own, or is of another name."""
+    """The oldest go; none that is in use, is fresh, is linked, is somebody's own, or is
+    of another name."""
     place = t.keep(Place(t))
     state = State(t, place)
     old = state.log(1, 31, ".000000000001", ".000000000900", ".reserve")
@@ -78,54 +84,112 @@ def old_logs(t):
     symlink = "20250101T000000Z-6.jsonl"
     os.symlink(target, os.path.join(state.path, symlink))
     others = ["mine.jsonl", old + ".bak", "20250101T000000Z-.jsonl", "x" + old,
-              "20250101T000000Z-8.jsonl2"]
+              "20250101T000000Z-8.jsonl2", "20250101T000000Z-9.jsonl.000000000001"]
     for name in others:
         path = os.path.join(state.path, name)
         with open(path, "w", encoding="ascii"):
             pass
         os.utime(path, (0, 0))
-    kept |= {used, used + ".000000000001", linked, "link", symlink, *others}
+    os.symlink(target, os.path.join(state.path, old + ".000000000077"))
+    kept |= {used, used + ".000000000001", linked, "link", symlink, *others,
+             old + ".000000000077"}
     with open(os.path.join(state.path, used), "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        state.run()
+        state.run("--keep", "3")
     left = state.names()
     t.equal(kept - left, set(), "removed, and should not be")
-    t.equal({n for n in left if n.startswith(old)}, {old + ".bak"}, "the old one's")
-    more = state.log(7, 40)
-    state.run()
-    t.check(more in state.names(), "looked at twice within an hour")
+    t.equal({n for n in left if n.startswith(old)},
+            {old + ".bak", old + ".000000000077"}, "the old one's")
+    state.run("--keep", "1")
+    left = state.names()
+    t.check(used not in left, "in use no more, and old")
+    t.check(kept & {state.log(3, 0)} <= left, "written to a moment ago")
 
 
 @case(quick=True, gateways=OURS)
-def stamp_is_a_link(t):
-    """What says when it was looked is written to only where it is a file of its own."""
+def lock_is_a_link(t):
+    """What two that start at once agree by is a file of its own, or nothing goes."""
     place = t.keep(Place(t))
     state = State(t, place)
     target = place.write("target", "of value\n")
-    os.utime(target, (0, 0))
-    stamp = os.path.join(state.path, ".pruned")
+    lock = os.path.join(state.path, ".pruned")
+    old = state.log(1, 40)
     for link in (os.link, os.symlink):
-        link(target, stamp)
-        old = state.log(1, 40)
-        state.run()
+        link(target, lock)
+        state.run("--keep", "1")
         with open(target, encoding="ascii") as file:
             t.equal(file.read(), "of value\n", link.__name__)
-        t.check(old in state.names(), f"{link.__name__}: logs were removed by it")
-        os.unlink(stamp)
+        t.check(old in state.names(), f"{link.__name__}: a log was removed by it")
+        os.unlink(lock)
+    with open(lock, "w", encoding="ascii") as file:
+        place.own(lock, 0o600)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        state.run("--keep", "1")
+    t.check(old in state.names(), "another one was at it")
+    state.run("--keep", "1")
+    t.check(old not in state.names(), "nobody was at it")
 
 
 @case(quick=True, gateways=OURS)
 def many_logs(t):
-    """Two thousand of more than a day, and however many younger ones."""
+    """A hundred with the one of this run, or as many as are wanted; and the oldest of
+    more than a gigabyte, their segments counted, but never the newest."""
     place = t.keep(Place(t))
     state = State(t, place)
-    older = [state.log(i, 2 + i / 10000) for i in range(2050)]
-    young = {state.log(10000 + i, 0.5) for i in range(50)}
+    logs = [state.log(i, 1 + i / 100) for i in range(120)]
+    state.run("--keep", "all")
+    t.equal(set(logs) - state.logs(), set(), "--keep all")
+    state.run("--keep", "111")
+    t.equal(state.logs() & set(logs), set(logs[:109]), "--keep 111")
     state.run()
-    left = state.names()
-    t.equal(young - left, set(), "younger than a day")
-    t.equal(set(older[:2000]) - left, set(), "the newer ones")
-    t.equal(set(older[2000:]) & left, set(), "the oldest ones")
+    t.equal(len(state.logs()), 100, "by default")
+    t.equal(state.logs() & set(logs), set(logs[:97]), "the newest")
+    for sizes, left in (([2], 1), ([1, 2, 0], 1), ([0, 5], 1), ([1, 1, 1, 0], 2)):
+        for name in state.names():
+            os.unlink(os.path.join(state.path, name))
+        logs = [state.log(i, 1 + i, ".000000000001", size=size << 28)
+                for i, size in enumerate(sizes)]
+        state.run()
+        t.equal(state.logs() & set(logs), set(logs[:left]),
+                f"{sizes} halves of a gigabyte")
+
+
+@case(quick=True, gateways=OURS)
+def two_at_once(t):
+    """Runs that start beside each other, and one that goes on: each keeps its log."""
+    place = t.keep(Place(t))
+    state = State(t, place)
+    old = [state.log(i, 2) for i in range(20)]
+    runs = [threading.Thread(target=state.run, args=("--keep", "1"))
+            for _ in range(6)]
+    for run in runs:
+        run.start()
+    for run in runs:
+        run.join()
+    left = state.logs()
+    t.equal(left & set(old), set(), "old ones")
+    t.equal(len(left), 6, "logs of those six")
+    for name in left:
+        with open(os.path.join(state.path, name), encoding="ascii") as file:
+            t.check("daemon.stop" in file.read(), f"{name}: not whole")
+
+
+@case(quick=True, gateways=OURS)
+def keep_words(t):
+    """--keep and --guest say what they want."""
+    place = t.keep(Place(t))
+    for argv, words in ((["--keep", "0"], "a number of logs"),
+                        (["--keep", "-1"], "a number of logs"),
+                        (["--keep", "1x"], "a number of logs"),
+                        (["--keep", "9999999"], "a number of logs"),
+                        (["--keep", "3", "--audit", "x/log"], "--audit"),
+                        (["--guest", ""], "a name of 1 to 63"),
+                        (["--guest", "-x"], "a name of 1 to 63"),
+                        (["--guest", "a b"], "a name of 1 to 63"),
+                        (["--guest", "a\nb"], "a name of 1 to 63"),
+                        (["--guest", "x" * 64], "a name of 1 to 63")):
+        code, _, err = place.run("run", "-p", place.policy, *argv, "true")
+        t.check(code == MACHINERY and words in err, f"{argv}: {code} {err!r}")
 
 
 @case(quick=True, gateways=OURS)
