@@ -90,7 +90,7 @@ struct record {
 	struct endpoint	h_src, h_dst;	/* the host's socket; ADDR_NONE = none */
 	uint64_t	up, down, pup, pdown;
 	uint64_t	dur;		/* ns since the open */
-	uint64_t	conn_ms;	/* connect latency */
+	uint64_t	conn;		/* connect latency, ns */
 	uint64_t	rtt;		/* smoothed, ns */
 	uint64_t	n, first, last, uniq;	/* deny.agg: count, first and last ts, targets */
 	uint32_t	csrc;
@@ -127,13 +127,15 @@ struct record_named {
 	uint32_t	secure;		/* REC_DNS: DNSSEC */
 	uint32_t	urgent;		/* REC_DNS_ASK: it is asked when this is durable */
 	uint32_t	wants;		/* REC_FLOW_DIAL: enum record_wants */
+	uint32_t	vhost;		/* `sni' is the Host of a request */
+	uint32_t	spare;
 	char		alpn[64];
 	char		chain[RECORD_LIST_MAX];	/* CNAME targets; of a flow that has no
-					   `name': those it may be of, with commas */
+					   `name': those it may be of */
 	char		ips[RECORD_LIST_MAX];	/* addresses of the answer */
 };
 static_assert(sizeof(struct record_named) ==
-    sizeof(struct record) + 512 + 32 + 64 + 2048, "record_named");
+    sizeof(struct record) + 512 + 40 + 64 + 2048, "record_named");
 
 struct record_ack {
 	struct wire_head head;		/* id = rec */

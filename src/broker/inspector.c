@@ -121,14 +121,15 @@ gone(struct child *c)
 		peek_unseen(f, SHOWN_UNDECIDED, REASON_INSPECTOR_UNAVAILABLE);
 }
 
-/* "h2,http/1.1": printable, NUL-filled, a NUL at the end. */
+/* "h2,http/1.1": printable, none of them empty, NUL-filled, a NUL at the end. */
 static bool
 alpn_valid(const char *p)
 {
 	size_t	i, len = strnlen(p, INSPECT_ALPN_MAX);
 
 	for (i = 0; i < len; i++)
-		if (p[i] < ' ' || p[i] > '~')
+		if (p[i] < ' ' || p[i] > '~' || (p[i] == ',' &&
+		    (i == 0 || p[i - 1] == ',' || i + 1 == len)))
 			return false;
 	for (i = len; i < INSPECT_ALPN_MAX; i++)
 		if (p[i] != '\0')

@@ -233,7 +233,7 @@ connect_time(const struct flow *f, uint64_t now)
 {
 	if (f->turned == 0)
 		return 0;
-	return ((f->connected != 0 ? f->connected : now) - f->turned) / 1000000;
+	return (f->connected != 0 ? f->connected : now) - f->turned;
 }
 
 /*
@@ -258,7 +258,7 @@ finish_judged(struct flow *f, enum reason reason)
 	record_flow(f, REC_FLOW_DENY, &r);
 	r.verdict = VERDICT_DENY;
 	r.reason = reason;
-	r.conn_ms = connect_time(f, mono_now());
+	r.conn = connect_time(f, mono_now());
 	deny_flow(f, &r);
 	flow_free(f);
 }
@@ -297,7 +297,7 @@ finish(struct flow *f, enum reason reason, int error,
 	r.reason = reason;
 	r.err = (uint32_t)error;
 	r.dur = now - f->begun;
-	r.conn_ms = connect_time(f, now);
+	r.conn = connect_time(f, now);
 	if (granted(f) && f->guest->died.role == 0)
 		cut_flow(f, fin || (m == NULL && reason != REASON_SHUTDOWN));
 	count(f, m, &r);

@@ -108,19 +108,11 @@ record_undecided(const struct flow *f, enum record_type type, struct record *r)
 static char *
 list_names(const struct bound *bound)
 {
-	char	list[RECORD_LIST_MAX];
-	size_t	i, at = 0;
+	char	list[RECORD_LIST_MAX] = "";
+	size_t	i;
 
-	for (i = 0; i < bound->n; i++) {
-		if (at + bound->name[i]->len + sizeof(",...") > sizeof(list)) {
-			at += (size_t)snprintf(list + at, sizeof(list) - at,
-			    "...,");
-			break;
-		}
-		at += (size_t)snprintf(list + at, sizeof(list) - at, "%s,",
-		    bound->name[i]->text);
-	}
-	list[at - 1] = '\0';
+	for (i = 0; i < bound->n; i++)
+		record_list(list, sizeof(list), bound->name[i]->text);
 	return strdup(list);
 }
 
@@ -180,7 +172,7 @@ cost(const struct record *r)
 static size_t
 cost_named(const struct record_named *m)
 {
-	return cost(&m->r) + 90 + m->name.len + m->sni.len + strlen(m->alpn) +
+	return cost(&m->r) + 90 + m->name.len + m->sni.len + strlen(m->alpn) * 2 +
 	    strlen(m->chain) * 5 / 4 + strlen(m->ips) * 5 / 4;
 }
 
@@ -215,6 +207,7 @@ record_named(const struct named *n, const char *names, const struct record *r,
 	if (!n->seen)
 		return;
 	m->sni = n->shown.name;
+	m->vhost = n->shown.kind == PEEK_HTTP;
 	m->ech = n->shown.ech;
 	memcpy(m->alpn, n->alpn, sizeof(m->alpn));
 }

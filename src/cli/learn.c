@@ -108,25 +108,25 @@ learn_answer(struct learned *l, const json_t *r)
 	}
 }
 
-/* "a.example,b.example"; what does not fit is said by "...". */
+/* A list; what did not fit is said by "...". They are kept with commas between them. */
 static void
-field_names(const char *s, struct observed *o)
+field_names(const json_t *list, struct observed *o)
 {
-	char	name[NAME_SIZE], word[NAME_SIZE];
-	size_t	n, at = 0;
+	char	name[NAME_SIZE];
+	size_t	i, n, at = 0;
 
-	for (; *s != '\0'; s += n + (s[n] == ',')) {
-		n = strcspn(s, ",");
-		snprintf(word, sizeof(word), "%.*s", (int)n, s);
-		if (n >= sizeof(word) || !field_name(word, name) ||
-		    at + n + 2 > sizeof(o->names)) {
+	for (i = 0; i < json_array_size(list); i++) {
+		const char *s = json_string_value(json_array_get(list, i));
+
+		if (s == NULL || !field_name(s, name) ||
+		    at + (n = strlen(name)) + 2 > sizeof(o->names)) {
 			o->too_many = 1;
 			continue;
 		}
 		if (at > 0)
 			o->names[at++] = ',';
-		memcpy(o->names + at, name, strlen(name));
-		at += strlen(name);
+		memcpy(o->names + at, name, n);
+		at += n;
 	}
 }
 
@@ -160,18 +160,18 @@ static void
 learn_open(struct learned *l, const json_t *r)
 {
 	struct observed	o;
-	json_int_t	port = json_integer_value(json_object_get(r, "g.dp"));
+	json_int_t	port = json_integer_value(json_object_get(r, "g_dp"));
 
 	memset(&o, 0, sizeof(o));
 	o.proto = field_proto(r);
 	o.port = o.proto == PROTO_ECHO ? 0 : (uint32_t)port;
 	if (o.proto == PROTO_NONE || port < (o.proto != PROTO_ECHO) ||
 	    port > UINT16_MAX ||
-	    !field_address(text(r, "g.dst"), o.addr))
+	    !field_address(text(r, "g_dst"), o.addr))
 		return;
 	if (!field_name(text(r, "name"), o.name)) {
 		memset(o.name, 0, sizeof(o.name));
-		field_names(text(r, "names"), &o);
+		field_names(json_object_get(r, "names"), &o);
 	}
 	field_shown(r, &o);
 	observed_open(l, flow_number(r), &o);
@@ -268,10 +268,10 @@ learn_denial(struct learned *l, const json_t *r)
 	char		addr[ENDPOINT_STRLEN];
 	int		reason = reason_parse(text(r, "reason"));
 	uint32_t	proto = field_proto(r);
-	json_int_t	port = json_integer_value(json_object_get(r, "g.dp"));
+	json_int_t	port = json_integer_value(json_object_get(r, "g_dp"));
 
 	if (!is_floor(reason) || proto == PROTO_NONE || port < 0 ||
-	    port > UINT16_MAX || !field_address(text(r, "g.dst"), addr))
+	    port > UINT16_MAX || !field_address(text(r, "g_dst"), addr))
 		return;
 	memset(&f, 0, sizeof(f));
 	snprintf(f.what, sizeof(f.what), "%s %s port %d: %s",
@@ -301,6 +301,8 @@ learn_record(struct learned *l, const json_t *r)
 {
 	const char	*type = text(r, "type");
 
+	if (json_integer_value(json_object_get(r, "v")) != 2)
+		return;		/* an earlier run's, of format 1 */
 	if (strcmp(type, "daemon.start") == 0)
 		begin(l);
 	else if (strcmp(type, "dns") == 0)

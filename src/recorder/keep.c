@@ -104,7 +104,7 @@ keep_trim(struct writer *w)
 	if ((w->keep_files == 0 && w->keep_bytes == 0) ||
 	    w->state != WRITER_OK || w->seg.first == 0)
 		return 0;
-	k.first = scan_segments(w->dir, w->name, &k.n);
+	k.first = retired_list(w->dir, w->name, &k.n);
 	count(w, &k);
 	while (r == 0 && too_many(w, &k) && k.at < k.n)
 		r = remove_oldest(w, &k);

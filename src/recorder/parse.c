@@ -1,6 +1,6 @@
 /*
- * One line of our own, read back: an object whose members have a known order,
- * and lists only behind what is looked for. This is no JSON parser; anything that
+ * One line of our own, read back: an object whose members have a known order, of
+ * words, numbers, strings, and lists of strings. This is no JSON parser; anything that
  * is not exactly our form is not understood.
  *
  * Trusts: nothing; every step is bounded by the line.
@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "recorder.h"
+#include "line.h"
 
 bool
 parse_is(const struct text *t, const char *word)
@@ -78,6 +78,27 @@ take_string(struct text *in, struct text *out)
 	return true;
 }
 
+/* Strings with commas between them; what they are is not looked at. */
+static bool
+take_list(struct text *in, struct text *out)
+{
+	struct text	item;
+
+	*out = (struct text){ in->p, 0 };
+	do {
+		in->p++;		/* [ or , */
+		in->len--;
+		if (in->len == 0 || *in->p != '"' || !take_string(in, &item))
+			return false;
+	} while (in->len > 0 && *in->p == ',');
+	if (in->len == 0 || *in->p != ']')
+		return false;
+	in->p++;
+	in->len--;
+	out->len = (size_t)(in->p - out->p);
+	return true;
+}
+
 static bool
 take_value(struct text *in, struct text *out)
 {
@@ -85,6 +106,8 @@ take_value(struct text *in, struct text *out)
 
 	if (in->len > 0 && *in->p == '"')
 		return take_string(in, out);
+	if (in->len > 0 && *in->p == '[')
+		return take_list(in, out);
 	for (i = 0; i < in->len && in->p[i] != ',' && in->p[i] != '}'; i++)
 		;
 	out->p = in->p;
@@ -92,27 +115,6 @@ take_value(struct text *in, struct text *out)
 	in->p += i;
 	in->len -= i;
 	return i > 0;
-}
-
-/* Members from tenant to pol: what a close repeats of its open (line.c). */
-static bool
-in_body(const struct text *key)
-{
-	static const char *const	keys[] = { "tenant", "guest", "flow",
-					    "proto", "name", "names", "sni",
-					    "alpn", "ech", "assurance", "rule",
-					    "loc", "gen", "pol", "ask",
-					    "qtype" };
-	size_t				i;
-
-	if (key->len > 2 && key->p[1] == '.')	/* g. and h. */
-		return true;
-	if (key->len < 3 || key->len > 9)
-		return false;
-	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		if (parse_is(key, keys[i]))
-			return true;
-	return false;
 }
 
 /* By the first letter: this runs for every member of every line of a log. */
@@ -127,8 +129,6 @@ note(struct seen *s, const struct text *key, const struct text *value)
 	case 't':
 		if (parse_is(key, "type"))
 			s->type = *value;
-		else if (parse_is(key, "to"))
-			s->to = parse_number(value);
 		break;
 	case 'i':
 		if (parse_is(key, "inst"))
@@ -141,8 +141,12 @@ note(struct seen *s, const struct text *key, const struct text *value)
 	case 'f':
 		if (parse_is(key, "flow"))
 			s->flow = parse_number(value);
-		else if (parse_is(key, "from"))
+		break;
+	case 'v':
+		if (parse_is(key, "void_from"))
 			s->from = parse_number(value);
+		else if (parse_is(key, "void_to"))
+			s->to = parse_number(value);
 		break;
 	case 'a':
 		if (parse_is(key, "ask"))
@@ -199,7 +203,7 @@ members(struct text in, struct seen *s)
 		note(s, &key, &value);
 		if (enough(s))
 			return true;
-		if (in_body(&key)) {
+		if (member_in_body(key.p, key.len)) {
 			if (s->body.p == NULL)
 				s->body.p = start;
 			s->body.len = (size_t)(in.p - s->body.p);
@@ -219,14 +223,24 @@ torn(const struct text *line)
 }
 
 bool
+parse_old(const struct text *line)
+{
+	static const char	start[] = "{\"v\":1,";
+	size_t			n = sizeof(start) - 1;
+
+	return line->len >= n && memcmp(line->p, start, n) == 0;
+}
+
+bool
 parse_line(struct text line, struct seen *s)
 {
-	static const char	start[] = "{\"v\":1,\"seq\":";
+	static const char	start[] = "{\"v\":2,\"seq\":";
 
 	memset(s, 0, sizeof(*s));
 	s->torn = torn(&line);
+	s->old = parse_old(&line);
 	return line.len > sizeof(start) && line.len < LINE_ROOM &&
-	    memcmp(line.p, start, sizeof(start) - 1) == 0 &&
+	    (s->old || memcmp(line.p, start, sizeof(start) - 1) == 0) &&
 	    members(line, s) && s->seq != 0;
 }
 

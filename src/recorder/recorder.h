@@ -2,7 +2,7 @@
  * The recorder's own header: what its files say to each other, in the order in
  * which a record passes through them.
  *
- *   main -> queue -> writer -> line -> json, community
+ *   main -> queue -> writer -> accept, line, own -> member -> json, community
  *                       |  \-> openset
  *                       v
  *                    segment, reserve          (files)
@@ -57,7 +57,7 @@ void	json_time(struct json *, uint64_t ns);			/* with quotes */
 bool	community_id(char out[COMMUNITY_LEN], uint32_t proto,
 	    const struct endpoint *src, const struct endpoint *dst);
 
-/* ---- line.c ------------------------------------------------------------- */
+/* ---- line.c, accept.c, own.c ---------------------------------------------- */
 #define INST_STRLEN	37
 struct origin {				/* who writes: the same in every line */
 	char		host[65];
@@ -201,10 +201,13 @@ struct seen {				/* one line */
 	struct slice	body;
 	uint8_t		inst[16];
 	bool		has_inst, torn;
+	bool		old;		/* of format 1: only `seq', `type', `torn' count */
 	bool		past;		/* what stands behind flow and ask was seen */
 };
 bool	parse_is(const struct text *, const char *word);
 uint64_t parse_number(const struct text *);
+/* It begins as one of format 1, which the programs before this one wrote. */
+bool	parse_old(const struct text *);
 /* False: not a line of ours. The result points into it. */
 bool	parse_line(struct text, struct seen *);
 
@@ -216,6 +219,7 @@ struct scan {
 	uint64_t	lines;		/* read */
 	uint64_t	strange;	/* of those, not understood */
 	bool		stopped;	/* the last line is daemon.stop */
+	bool		old;		/* the active file is of format 1 */
 	char		cut[LINE_ROOM];	/* the end of the active file, if torn */
 	size_t		cut_len;
 	char		prev[NAME_ROOM];	/* newest retired segment, or "" */
@@ -224,12 +228,17 @@ struct scan {
 int	scan_log(struct scan *, int dir, const char *name,
 	    const struct segment *active, const uint8_t inst[16], bool quick,
 	    struct openset *);
-/* The numbers of the retired segments, ascending, to be freed; NULL: none. */
-uint64_t *scan_segments(int dir, const char *name, size_t *n);
 /* The first line of that one is ours and has its number. */
 bool	scan_begins(int dir, const char *name, uint64_t first);
 /* Makes whole the last lines of retired segments that were cut. */
 void	scan_mend(int dir, const char *name);
+
+/* ---- retired.c --------------------------------------------------------------- */
+/* The highest number <= `most`, or with up the lowest > `most`; 0 = none. */
+uint64_t retired_find(int dir, const char *name, uint64_t most, bool up);
+/* The numbers of the retired segments, ascending, to be freed; NULL: none. */
+uint64_t *retired_list(int dir, const char *name, size_t *n);
+int	retired_open(int dir, const char *name, uint64_t first);	/* to read */
 
 /* ---- queue.c ----------------------------------------------------------------- */
 struct entry {

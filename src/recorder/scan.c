@@ -7,7 +7,9 @@
  * only the tail is.
  *
  * Trusts: nothing. Only lines in our own form are understood, by a reader that
- * knows flat objects in a fixed order; others are counted and skipped.
+ * knows flat objects in a fixed order; others are counted and skipped. Of a line of
+ * format 1 only the number is taken, and that it was the last: what it had begun is
+ * not ended here.
  * Must not: write, but for the end of a line that was cut.
  */
 #include "config.h"
@@ -73,7 +75,7 @@ one_line(struct reading *rd, struct text line)
 	if (s.seq > scan->seq)
 		scan->seq = s.seq;
 	scan->stopped = !s.torn && parse_is(&s.type, "daemon.stop");
-	if (s.torn)
+	if (s.torn || s.old)
 		return;
 	/* what a gap voids is to be sent again, unless it was written again */
 	if (s.has_inst && memcmp(s.inst, rd->inst, 16) == 0 &&
@@ -128,125 +130,22 @@ first_line(int fd, struct seen *s)
 		return (int)n;
 	nl = memchr(buf, '\n', (size_t)n);
 	if (nl == NULL) {	/* cut in its very first line? */
-		size_t	len = (size_t)n < 7 ? (size_t)n : 7;
-
-		return memcmp(buf, "{\"v\":1,", len) == 0 ? 0 : -1;
+		s->old = parse_old(&(struct text){ buf, (size_t)n });
+		n = n < 7 ? n : 7;
+		return s->old || memcmp(buf, "{\"v\":2,", (size_t)n) == 0 ? 0 : -1;
 	}
-	return parse_line((struct text){ buf, (size_t)(nl - buf) }, s) ? 1 : -1;
-}
-
-/* The number of a retired segment's name, or 0. */
-static uint64_t
-segment_number(const char *file, const char *name)
-{
-	size_t		n = strlen(name);
-	struct text	t;
-
-	if (strncmp(file, name, n) != 0 || file[n] != '.')
-		return 0;
-	t.p = file + n + 1;
-	t.len = strlen(t.p);
-	if (t.len < 12 || t.len > 19 || strspn(t.p, "0123456789") != t.len)
-		return 0;
-	return parse_number(&t);
-}
-
-/* The highest number <= `most`, or with up the lowest > `most`; 0 = none. */
-static uint64_t
-find_segment(int dir, const char *name, uint64_t most, bool up)
-{
-	static char		buf[32768] __attribute__((aligned(8)));
-	const struct dirent64	*d;
-	uint64_t		v, best = 0;
-	ssize_t			n, i;
-	int			fd = openat(dir, ".", DIRECTORY_READ);
-
-	if (fd == -1)
-		return 0;
-	while ((n = getdents64(fd, buf, sizeof(buf))) > 0)
-		for (i = 0; i < n; i += d->d_reclen) {
-			d = (const void *)(buf + i);
-			v = segment_number(d->d_name, name);
-			if (v == 0)
-				continue;
-			if (up ? v > most && (best == 0 || v < best) :
-			    v <= most && v > best)
-				best = v;
-		}
-	close(fd);
-	return best;
-}
-
-/*
- * Shell's sort: glibc's qsort(3) asks for the size of the machine's memory by a call
- * that the seal does not have.
- */
-static void
-ascending(uint64_t *v, size_t n)
-{
-	uint64_t	x;
-	size_t		gap, i, k;
-
-	for (gap = n / 2; gap > 0; gap /= 2)
-		for (i = gap; i < n; i++) {
-			x = v[i];
-			for (k = i; k >= gap && v[k - gap] > x; k -= gap)
-				v[k] = v[k - gap];
-			v[k] = x;
-		}
-}
-
-/* Counts them, and with `out` notes as many as there is room for. */
-static size_t
-list(int dir, const char *name, uint64_t *out, size_t room)
-{
-	static char		buf[32768] __attribute__((aligned(8)));
-	const struct dirent64	*d;
-	size_t			found = 0;
-	uint64_t		v;
-	ssize_t			n, i;
-	int			fd = openat(dir, ".", DIRECTORY_READ);
-
-	if (fd == -1)
-		return 0;
-	while ((n = getdents64(fd, buf, sizeof(buf))) > 0)
-		for (i = 0; i < n; i += d->d_reclen) {
-			d = (const void *)(buf + i);
-			if ((v = segment_number(d->d_name, name)) == 0)
-				continue;
-			if (found < room)
-				out[found] = v;
-			found++;
-		}
-	close(fd);
-	return found < room || out == NULL ? found : room;
-}
-
-uint64_t *
-scan_segments(int dir, const char *name, size_t *n)
-{
-	size_t		 room = list(dir, name, NULL, 0);
-	uint64_t	*v = room == 0 ? NULL : calloc(room, sizeof(*v));
-
-	*n = v == NULL ? 0 : list(dir, name, v, room);
-	ascending(v, *n);
-	return v;
-}
-
-static int
-open_segment(int dir, const char *name, uint64_t first)
-{
-	char	path[NAME_ROOM];
-
-	segment_name(path, name, first);
-	return openat(dir, path, SEGMENT_READ);
+	if (!parse_line((struct text){ buf, (size_t)(nl - buf) }, s))
+		return -1;
+	if (s->old)
+		s->oldest = 0;
+	return 1;
 }
 
 bool
 scan_begins(int dir, const char *name, uint64_t first)
 {
 	struct seen	s;
-	int		fd = open_segment(dir, name, first);
+	int		fd = retired_open(dir, name, first);
 	bool		ours;
 
 	if (fd == -1)
@@ -266,20 +165,20 @@ begin_at(int dir, const char *name, uint64_t oldest, uint64_t newest, bool empty
 
 	if (newest == 0)
 		return 0;
-	if (oldest != 0 && (first = find_segment(dir, name, oldest,
+	if (oldest != 0 && (first = retired_find(dir, name, oldest,
 	    false)) != 0)
 		return first;
 	if (oldest != 0)		/* it was removed; begin with what is left */
-		return find_segment(dir, name, 0, true);
+		return retired_find(dir, name, 0, true);
 	if (!empty)
 		return 0;
 	/* Nothing in the active one: the newest of the others knows. */
-	if ((fd = open_segment(dir, name, newest)) == -1)
+	if ((fd = retired_open(dir, name, newest)) == -1)
 		return newest;
 	back = first_line(fd, &s) == 1 && s.oldest != 0 ?
-	    find_segment(dir, name, s.oldest, false) : 0;
+	    retired_find(dir, name, s.oldest, false) : 0;
 	if (back == 0 && s.oldest != 0)
-		back = find_segment(dir, name, 0, true);
+		back = retired_find(dir, name, 0, true);
 	close(fd);
 	return back != 0 ? back : newest;
 }
@@ -289,8 +188,8 @@ read_retired(struct reading *rd, int dir, const char *name, uint64_t first)
 {
 	int	fd, r;
 
-	for (; first != 0; first = find_segment(dir, name, first, true)) {
-		if ((fd = open_segment(dir, name, first)) == -1) {
+	for (; first != 0; first = retired_find(dir, name, first, true)) {
+		if ((fd = retired_open(dir, name, first)) == -1) {
 			log_warn("segment %llu of %s",
 			    (unsigned long long)first, name);
 			continue;
@@ -361,7 +260,7 @@ scan_mend(int dir, const char *name)
 	uint64_t	first = 0;
 	int		fd;
 
-	while ((first = find_segment(dir, name, first, true)) != 0) {
+	while ((first = retired_find(dir, name, first, true)) != 0) {
 		segment_name(path, name, first);
 		if ((fd = openat(dir, path, SEGMENT_REOPEN)) == -1)
 			continue;
@@ -387,7 +286,8 @@ scan_log(struct scan *scan, int dir, const char *name,
 		return -1;
 	}
 	scan->first = s.seq;
-	if ((newest = find_segment(dir, name, UINT64_MAX, false)) != 0)
+	scan->old = s.old;
+	if ((newest = retired_find(dir, name, UINT64_MAX, false)) != 0)
 		segment_name(scan->prev, name, newest);
 	if (quick && stopped_cleanly(&rd, active))
 		return 0;

@@ -165,7 +165,10 @@ first_lines(struct writer *w, const struct scan *scan, bool fresh)
 {
 	const char	*prev = scan->prev[0] != '\0' ? scan->prev : NULL;
 
-	if (!fresh && w->seg.first != 0)
+	if (scan->old)
+		log_warnx("%s is of format 1, and becomes a segment; it goes on in "
+		    "format 2", w->name);
+	if ((!fresh || scan->old) && w->seg.first != 0)
 		return writer_rotate(w, true);
 	return writer_head(w, true, w->seg.first == 0 ? prev : NULL);
 }

@@ -146,7 +146,7 @@ torn_finish(char out[TORN_ROOM], const char *cut, size_t len, uint64_t seq)
 	char		start[48];
 	size_t		i, n;
 
-	n = (size_t)snprintf(start, sizeof(start), "{\"v\":1,\"seq\":%llu,",
+	n = (size_t)snprintf(start, sizeof(start), "{\"v\":2,\"seq\":%llu,",
 	    (unsigned long long)seq);
 	if (len < n && memcmp(cut, start, len) == 0)
 		return (size_t)snprintf(out, TORN_ROOM, "%s\"torn\":true}\n",

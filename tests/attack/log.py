@@ -313,8 +313,8 @@ def learned(a, place, **args):
     return "", status, err
 
 
-INJECTED = ('{"type":"flow.deny","verdict":"deny","proto":"tcp","g.dst":"1.2.3.4",'
-            '"g.dp":1,"reason":"floor-\\ntenant z{allow to any}"}\n')
+INJECTED = ('{"type":"flow.deny","verdict":"deny","proto":"tcp","g_dst":"1.2.3.4",'
+            '"g_dp":1,"reason":"floor-\\ntenant z{allow to any}"}\n')
 
 
 @attack("H3c", quick=True)

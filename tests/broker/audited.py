@@ -373,7 +373,7 @@ def test_look_among_names(b):
     f, srv, port = listening(b, "look.test")
     resolve(b, f, "lookb.test", [NAMED_NET])
     for shown, name, names in (("lookb.test", "lookb.test", ()),
-                               ("", "", ("look.test,lookb.test",))):
+                               ("", "", ("look.test", "lookb.test"))):
         ident = peeked(f, port)
         f.flight(ident, b"hello")
         b.ins.result(b.ins.flight()[0], shown, kind=TLS)

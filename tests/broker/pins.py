@@ -154,7 +154,7 @@ def test_expired_has_a_name(b):
     assert not reaches(f, address(3), port)
     assert [(r.reason, r.name, r.chain) for r in b.of("flow.deny")] == [
         ("pin-expired", "plain.test", ()),
-        ("pin-expired", "", ("a.test,b.test",)),
+        ("pin-expired", "", ("a.test", "b.test")),
         ("no-pin", "", ())]
 
 

@@ -162,12 +162,12 @@ class Record:
 
     name = sni = alpn = ""
     assurance = ech = qtype = ttl = stripped = secure = urgent = \
-        wants = 0
+        wants = vhost = 0
     chain = ips = ()
 
     def __init__(self, raw):
         kind = struct.unpack_from("<I", raw)[0]
-        assert len(raw) == (728 if kind == R_WRITE else 3384), len(raw)
+        assert len(raw) == (728 if kind == R_WRITE else 3392), len(raw)
         if kind == R_NAMED:
             self.names(raw[728:])
         (_, _, self.rec, kind, self.verdict, reason, self.proto, self.flow,
@@ -175,7 +175,7 @@ class Record:
         self.type, self.reason = TYPES[kind], REASON_NAME[reason]
         self.g_src, self.g_dst, self.h_src, self.h_dst = (
             endpoint_text(raw[i:i + 20]) for i in range(56, 136, 20))
-        (self.up, self.down, self.pup, self.pdown, self.dur, self.conn_ms,
+        (self.up, self.down, self.pup, self.pdown, self.dur, self.conn,
          self.rtt, self.n, self.first, self.last, self.uniq, self.csrc,
          self.err, self.gen, self.pid, self.signal, self.status) = \
             struct.unpack_from("<11Q6I", raw, 136)
@@ -186,10 +186,11 @@ class Record:
     def names(self, raw):
         self.name, self.sni = name_text(raw[:256]), name_text(raw[256:512])
         (self.assurance, self.ech, self.qtype, self.ttl, self.stripped,
-         self.secure, self.urgent, self.wants) = struct.unpack_from("<8I", raw, 512)
-        self.alpn = text(raw[544:608])
-        self.chain = tuple(text(raw[608:1632]).split())
-        self.ips = tuple(text(raw[1632:]).split())
+         self.secure, self.urgent, self.wants, self.vhost, _) = \
+            struct.unpack_from("<10I", raw, 512)
+        self.alpn = text(raw[552:616])
+        self.chain = tuple(text(raw[616:1640]).split())
+        self.ips = tuple(text(raw[1640:]).split())
 
     def __repr__(self):
         return f"<{self.rec} {self.type} flow={self.flow} {self.reason}>"

@@ -379,7 +379,7 @@ class Stage(trial.Trial):
                 r.get("type") not in ("limit", "deny.agg"):
             return None
         return " ".join(str(r.get(key, "")) for key in (
-            "type", "reason", "name", "g.dst", "g.dp", "err")).strip()
+            "type", "reason", "name", "g_dst", "g_dp", "err")).strip()
 
     def all(self):
         """The steps in their order; a denial is tried in any case."""

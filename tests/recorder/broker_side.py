@@ -58,7 +58,7 @@ class Broker:
 
     def recorded(self, lines):
         """Every flow that was let through has its line, and it counts."""
-        void = [(d["from"], d["to"]) for d in lines if "from" in d]
+        void = [(d["void_from"], d["void_to"]) for d in lines if "void_from" in d]
         there = {d["flow"] for d in lines if d.get("type") == "flow.open" and
                  not any(a <= d["seq"] <= b for a, b in void)}
         assert self.granted <= there, self.granted - there

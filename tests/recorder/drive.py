@@ -31,8 +31,8 @@ A, AAAA, HTTPS = 1, 28, 65
 RECORD = struct.Struct("=IIQ IIII QQQ 20s20s20s20s 11Q 6I 32s 64s 64s 64s 128s 128s")
 assert RECORD.size == 728, RECORD.size
 ACK = struct.Struct("=IIQII")
-NAMES = struct.Struct("=H254s H254s 8I 64s 1024s 1024s")
-assert RECORD.size + NAMES.size == 3384, NAMES.size
+NAMES = struct.Struct("=H254s H254s 10I 64s 1024s 1024s")
+assert RECORD.size + NAMES.size == 3392, NAMES.size
 SRC = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("builddir", ".")
 SKIP = 77
@@ -68,7 +68,7 @@ def record(rec, kind, flow=0, **f):
         endpoint(*g("h_src", ("198.51.100.7", 50000))),
         endpoint(*g("h_dst", ("192.0.2.10", 443))),
         g("up", 0), g("down", 0), g("pup", 0), g("pdown", 0), g("dur", 0),
-        g("conn_ms", 0), g("rtt", 0), g("n", 0), g("first", 0), g("last", 0),
+        g("conn", 0), g("rtt", 0), g("n", 0), g("first", 0), g("last", 0),
         g("uniq", 0), g("csrc", 0), g("err", 0), g("gen", 1), g("pid", 0),
         g("signal", 0), g("status", 0), g("pol", bytes(range(32))),
         g("tenant", b"acme"), g("guest", b"build-1"), g("rule", b"web"),
@@ -76,11 +76,11 @@ def record(rec, kind, flow=0, **f):
 
 
 def named(raw, name=b"", sni=b"", assurance=0, ech=0, qtype=0, ttl=0, stripped=0,
-          secure=0, urgent=0, wants=0, alpn=b"", chain=b"", ips=b""):
+          secure=0, urgent=0, wants=0, vhost=0, alpn=b"", chain=b"", ips=b""):
     """The same record, with names."""
     return struct.pack("=I", NAMED) + raw[4:] + NAMES.pack(
         len(name), name, len(sni), sni, assurance, ech, qtype, ttl, stripped,
-        secure, urgent, wants, alpn, chain, ips)
+        secure, urgent, wants, vhost, 0, alpn, chain, ips)
 
 
 def open_(rec, flow, **f):
@@ -90,7 +90,7 @@ def open_(rec, flow, **f):
 def dial(rec, flow, wants=2, **f):
     f = dict(h_src=(None,), rule=b"", loc=b"") | f
     return named(record(rec, FLOW_DIAL, flow, **f), wants=wants,
-                 chain=b"a.example,b.example")
+                 chain=b"a.example b.example")
 
 
 def close(rec, flow, **f):

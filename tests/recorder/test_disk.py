@@ -227,7 +227,7 @@ def eio_once():
     if isinstance(lines, str):
         return lines
     gap = [d for d in lines if d["type"] == "audit.gap"]
-    assert gap and gap[0]["errno"] == "EIO" and gap[0]["from"] <= gap[0]["to"], gap
+    assert gap and gap[0]["errno"] == "EIO" and gap[0]["void_from"] <= gap[0]["void_to"], gap
 
 
 def eio_for_a_while():
@@ -265,7 +265,7 @@ def no_blocks():
     lines = injected("fallocate:error=ENOSPC:when=3..4", check)
     if isinstance(lines, str):
         return lines
-    assert not any("from" in d for d in lines), "nothing had to be taken back"
+    assert not any("void_from" in d for d in lines), "nothing had to be taken back"
 
 
 def cut_lines():

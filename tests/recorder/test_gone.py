@@ -107,7 +107,7 @@ def moved():
     log = Log()
     os.rename(log.path(), os.path.join(log.top, "stolen"))
     with open(log.path(), "w") as f:
-        f.write('{"v":1,"seq":1,"type":"forged"}\n')
+        f.write('{"v":2,"seq":1,"type":"forged"}\n')
     log.noticed()
     log.recovered()
     lines = log.works()
@@ -137,7 +137,7 @@ def added():
     """Somebody else writes a line of his own."""
     log = Log()
     with open(log.path(), "a") as f:
-        f.write('{"v":1,"seq":99,"type":"forged"}\n')
+        f.write('{"v":2,"seq":99,"type":"forged"}\n')
     log.noticed()
     log.recovered()
     gap(log.works(), "changed")
@@ -194,7 +194,7 @@ def reserve_replaced():
     log = Log()
     other = log.path("other")
     with open(other, "w") as f:
-        f.write('{"v":1,"seq":1,"type":"forged"}\n')
+        f.write('{"v":2,"seq":1,"type":"forged"}\n')
     os.rename(other, log.path("audit.jsonl.reserve"))
     os.unlink(log.path())
     log.noticed()

@@ -9,8 +9,10 @@ import shutil
 import sys
 import tempfile
 import time
+import uuid
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
 from drive import *
 
 
@@ -203,13 +205,13 @@ def broker_dies():
     assert sorted(set(reasons)) == ["done", "unknown-crash"] and \
         len(reasons) == 302, len(reasons)
     at = {d["flow"]: d for d in lines if d["type"] == "flow.close"}
-    assert "rule" in at[335] and "rule" not in at[336] and 334 not in at
-    assert "h.src" in at[335] and "h.src" not in at[336]
+    assert "rule_id" in at[335] and "rule_id" not in at[336] and 334 not in at
+    assert "h_src" in at[335] and "h_src" not in at[336]
     ends = {d["ask"]: d for d in lines if d["type"] == "dns" and "ask" in d}
     assert ends.keys() == set(range(302, 332))
     assert "reason" not in ends.pop(302)
     for d in ends.values():
-        assert (d["reason"], d["name"], d["qtype"], d["rule"]) == (
+        assert (d["reason"], d["name"], d["qtype"], d["rule_id"]) == (
             "unknown-crash", "x.wild.example", "A", "names") and \
             "verdict" not in d, d
     r = Recorder(directory)
@@ -242,7 +244,7 @@ def everything_dies():
     r.done()
     # and a line that was cut in the middle
     with open(path, "ab") as f:
-        f.write(b'{"v":1,"seq":28,"ts":"2026-01-01T00:00:00.000000Z","mono":1,"ty')
+        f.write(b'{"v":2,"seq":28,"ts":"2026-01-01T00:00:00.000000Z","mono_ns":1,"ty')
     r = Recorder(directory)
     assert r.start(inst()) == 0
     validate(path)
@@ -257,8 +259,91 @@ def everything_dies():
     assert len(closed) == 13 and len({d["inst"] for d in closed}) == 1 and \
         closed[0]["inst"].replace("-", "") == first.hex()
     gap = [d for d in lines if d.get("type") == "audit.gap"]
-    assert gap[0]["torn"] == 28 and gap[0]["reason"] == "unknown-crash", gap
+    assert gap[0]["torn_seq"] == 28 and gap[0]["reason"] == "unknown-crash", gap
     shutil.rmtree(directory)
 
 
-run([before_data, asynchronous, with_rotation, broker_dies, everything_dies])
+OLD = ('{"v":1,"seq":%d,"ts":"2026-11-25T03:28:46.092624Z","mono":%d,"type":"%s",'
+       '"host":"vm","inst":"01020304-0506-0708-090a-0b0c0d0e0f10","rec":%d%s}\n')
+HEAD = ',"mode":"before-data","durable":true,"rotate":0,"reserve":4096,"head":%d'
+FLOW = (',"tenant":"acme","guest":"build-1","flow":%d,"proto":"tcp",'
+        '"g.src":"10.0.2.100","g.sp":40001,"g.dst":"192.0.2.10","g.dp":443,'
+        '"names":"a.example,b.example","rule":"web","loc":"p:1","gen":1,"pol":"00"')
+
+
+def old_chain(path, end):
+    """A log of format 1: a segment, and an active file that ends so."""
+    with open(path + ".000000000001", "w") as f:
+        f.write(OLD % (1, 1, "audit.open", 0, HEAD % 0) +
+                OLD % (2, 2, "flow.open", 1, FLOW % 1))
+    with open(path, "w") as f:
+        f.write(OLD % (3, 3, "audit.rotate", 1, HEAD % 2 +
+                       ',"prev":"audit.jsonl.000000000001","oldest":2') +
+                OLD % (4, 4, "flow.open", 2, FLOW % 2) + end)
+    os.chmod(path, 0o600)
+
+
+def format_one():
+    """What the programs before this one have left is closed, and nothing is read out
+    of it but its numbers: the new file goes on behind them, in format 2."""
+    stop = OLD % (5, 5, "daemon.stop", 3, "")
+    for end, head, crash in ((stop, 5, False), ("", 4, True),
+                             (stop[:90], 5, True), (stop[:12], 5, True)):
+        directory = tempfile.mkdtemp()
+        path = os.path.join(directory, "audit.jsonl")
+        old_chain(path, end)
+        r = Recorder(directory)
+        assert r.start(uuid.UUID("01020304-0506-0708-090a-0b0c0d0e0f10").bytes) == 0
+        r.send(open_(1, 1))
+        r.send(close(2, 1))
+        r.end(2)
+        assert "format 1" in r.words(), r.words()
+        r.done()
+        assert sorted(os.listdir(directory)) == [
+            "audit.jsonl", "audit.jsonl.000000000001",
+            "audit.jsonl.000000000003"], os.listdir(directory)
+        with open(path + ".000000000003") as f:
+            left = [json.loads(line) for line in f]
+        assert all(d["v"] == 1 for d in left[:2]) and len(left) == head - 2, left
+        print(validate(path).strip())
+        lines = [json.loads(line) for line in open(path)]
+        assert {d["v"] for d in lines} == {2}
+        assert (lines[0]["type"], lines[0]["seq"], lines[0]["head"],
+                lines[0]["prev"]) == ("audit.open", head + 1, head,
+                                      "audit.jsonl.000000000003"), lines[0]
+        assert "oldest" not in lines[0], lines[0]
+        gap = [d for d in lines if d["type"] == "audit.gap"]
+        assert [d["reason"] for d in gap] == ["unknown-crash"] * crash, gap
+        assert [d["type"] for d in lines if "flow" in d] == [
+            "flow.open", "flow.close"], "a flow of format 1 was taken over"
+        # and once more, on the chain that has both
+        r = Recorder(directory)
+        r.start(inst(), rotate=65536, keep_files=1)
+        for i in range(1, 400):
+            r.send(open_(2 * i - 1, i))
+            r.send(close(2 * i, i))
+        r.end(798)
+        assert "format 1" not in r.words(), r.words()
+        r.done()
+        print(validate(path).strip())
+        assert not {"audit.jsonl.000000000001", "audit.jsonl.000000000003"} & set(
+            os.listdir(directory)), "a segment of format 1 was not removed"
+        shutil.rmtree(directory)
+    # the new file was not yet begun
+    directory = tempfile.mkdtemp()
+    path = os.path.join(directory, "audit.jsonl")
+    old_chain(path, stop)
+    os.rename(path, path + ".000000000003")
+    r = Recorder(directory)
+    r.start(inst())
+    r.end()
+    r.done()
+    with open(path) as f:
+        first = json.loads(f.readline())
+    assert (first["v"], first["seq"], first["prev"]) == (
+        2, 6, "audit.jsonl.000000000003"), first
+    shutil.rmtree(directory)
+
+
+run([before_data, asynchronous, with_rotation, broker_dies, everything_dies,
+     format_one])

@@ -36,7 +36,7 @@ def torn(path):
 
 
 def field(record, name):
-    """field(r, "g.dp"): also where the record nests {"g": {"dp": ...}}."""
+    """field(r, "g_dp"): also where the record nests {"g": {"dp": ...}}."""
     if name in record:
         return record[name]
     for part in name.split("."):
@@ -64,7 +64,8 @@ def faults(records):
                 after["type"] != "audit.gap":
             found.append(f"seq {before['seq']} is followed by {after['seq']}")
     # Lines whose sync failed: the next segment says that they count no longer.
-    void = [(r["from"], r["to"]) for r in records if "from" in r]
+    void = [(r["void_from"], r["void_to"]) for r in records
+            if "void_from" in r]
     opens, closes, dials = {}, {}, {}
     for record in records:
         if any(first <= record["seq"] <= last for first, last in void):

@@ -165,9 +165,9 @@ def records_of_a_flow(t):
     for opened, closed, peer, down, rule in zip(
             opens, closes, peers, (123456, 10), ("tcp4", "tcp6")):
         t.equal(opened["flow"], closed["flow"], "flow")
-        t.equal(audit.field(opened, "g.dp"), server.port, "g.dp")
-        t.equal(audit.field(opened, "h.sp"), peer[1], "h.sp")
-        t.equal(opened["rule"], rule, "rule")
+        t.equal(audit.field(opened, "g_dp"), server.port, "g_dp")
+        t.equal(audit.field(opened, "h_sp"), peer[1], "h_sp")
+        t.equal(opened["rule_id"], rule, "rule")
         t.equal(closed["down"], down, "down")
         t.equal(closed["up"], len(f"{down}\n"), "up")
         t.equal(closed["csrc"], "kernel", "csrc")
@@ -299,7 +299,7 @@ def load_server(t):
 
 def check_promise(t, server, records):
     """Every connection whose server got a byte has its open record."""
-    opened = {(audit.field(r, "h.sp"), audit.field(r, "h.dp"))
+    opened = {(audit.field(r, "h_sp"), audit.field(r, "h_dp"))
               for r in audit.of_type(records, "flow.open")}
     missing = []
     for connection in server.log:

@@ -216,6 +216,6 @@ def http2_at_nginx(t):
             [(SITE4, API, "h2", "HTTP/2.0", OTHER)], "at the server")
     t.equal([(r["name"], r["sni"], r["alpn"], r["assurance"])
              for r in t.records("flow.open")], [
-                 (name, name, "h2,http/1.1", "sni")
+                 (name, name, ["h2", "http/1.1"], "sni")
                  for name in (API, API, WWW, WWW, API)])
     t.equal(names_lab.all_denied(t), {"sni-mismatch": 2})

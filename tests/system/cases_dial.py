@@ -76,9 +76,9 @@ def table(t, mode, durable):
                 t.equal(found, plain, f"{kind}, {outcome}")
                 t.check(not at_once or seconds < 3, f"{kind}, {outcome}: "
                         f"after {seconds:.1f} s")
-    dials = {r["h.dst"]: r["flow"] for r in t.records("flow.dial")}
-    opens = {r["g.dst"] for r in t.records("flow.open")}
-    ends = {r["g.dst"]: r for r in t.records("flow.close")}
+    dials = {r["h_dst"]: r["flow"] for r in t.records("flow.dial")}
+    opens = {r["g_dst"] for r in t.records("flow.open")}
+    ends = {r["g_dst"]: r for r in t.records("flow.close")}
     for outcome, (_, reason, _) in OUTCOMES.items():
         for kind in KINDS:
             where = address(outcome, kind)
@@ -219,8 +219,8 @@ def falls_back(t, first):
         status, out, err = guest.call("run", [
             "curl", "-sS4", "--connect-timeout", "6", "http://two.example/"])
         t.equal((status, out), (0, "it works\n"), err)
-    t.equal([r["h.dst"] for r in t.records("flow.dial")], [first, live])
-    t.equal([(r["h.dst"], r["assurance"]) for r in t.records("flow.open")],
+    t.equal([r["h_dst"] for r in t.records("flow.dial")], [first, live])
+    t.equal([(r["h_dst"], r["assurance"]) for r in t.records("flow.open")],
             [(live, "host")])
 
 

@@ -92,7 +92,7 @@ def denied(t):
         n = record.get("n", 1) if record["type"] == "deny.agg" else 1
         found[record["reason"]] = found.get(record["reason"], 0) + n
     t.equal(found, want, "attempts by reason")
-    rules = {r["reason"]: (r.get("rule"), r.get("loc"))
+    rules = {r["reason"]: (r.get("rule_id"), r.get("loc"))
              for r in t.records("flow.deny")}
     t.equal(rules["deny-rule"][0], "never", "rule")
     t.check(":" in (rules["deny-rule"][1] or ""), f"loc {rules}")

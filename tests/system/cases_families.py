@@ -252,7 +252,7 @@ def host_with_ipv4_alone(t):
             code, out, err = guest.call("run", ["curl", "-s", "-6",
                                                 f"http://{name}/"])
             t.equal((code, out), (0, "hello"), err)
-    t.equal({r["g.dst"] for r in t.records("flow.open")},
+    t.equal({r["g_dst"] for r in t.records("flow.open")},
             {SITE4, SITE6})
 
 

@@ -53,7 +53,7 @@ def another_name_without_proof(t):
     opened = visited(t, f'allow to name "{API}" port tcp {{ 80 443 }}\n'
                      f'allow to name "{OTHER}" port tcp 80 verify none '
                      'label "plain"\n', OTHER, API)
-    t.equal(opened["rule"], "plain")
+    t.equal(opened["rule_id"], "plain")
 
 
 @case(quick=True, gateways=OURS)
@@ -124,8 +124,8 @@ def looked_at(t):
     t.equal([c.data for c in server.log[seen:] if c.data], [],
             "bytes of what was refused")
     t.equal([r["reason"] for r in t.records("flow.deny")], [r for *_, r in bad])
-    t.equal({r["rule"] for r in t.records("flow.deny")}, {"not"})
-    t.equal({r["rule"] for r in t.records("flow.open")}, {"any"})
+    t.equal({r["rule_id"] for r in t.records("flow.deny")}, {"not"})
+    t.equal({r["rule_id"] for r in t.records("flow.open")}, {"any"})
 
 
 @case(timeout=90, gateways=OURS)

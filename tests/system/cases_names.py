@@ -216,7 +216,7 @@ def deny_by_name(t):
         t.equal(server.raws(), [], "bytes at the server")
         t.equal(guest.call("tls", SITE4, 443, API, server.ca),
                 f"this is {API}\n")
-    t.equal([(r["reason"], r["rule"]) for r in dns(t, name=OTHER)],
+    t.equal([(r["reason"], r["rule_id"]) for r in dns(t, name=OTHER)],
             [("deny-rule", "not-that")])
     t.check(t.records("flow.deny")[0]["reason"] in ("deny-rule",
                                                     "sni-mismatch"), "flow")
@@ -862,7 +862,7 @@ def names_meet_the_log(t):
             ask(guest, "denied.example.com")
     good = dns(t, name=f"alias.{BASE}")
     t.equal(len(good), 1)
-    t.equal([good[0][k] for k in ("qtype", "verdict", "rule", "ips", "chain")],
+    t.equal([good[0][k] for k in ("qtype", "verdict", "rule_id", "ips", "chain")],
             ["A", "allow", "many", [SITE4], [API]])
     t.check(good[0]["ttl"] > 0 and "policy.conf:" in good[0]["loc"], good[0])
     t.equal([r["verdict"] for r in dns(t, name=f"nothing.{BASE}")], ["allow"])

@@ -64,7 +64,7 @@ def https_by_name(t):
     if not t.is_sallyport:
         return
     opens = t.records("flow.open")
-    t.equal([(r["name"], r["sni"], r["assurance"], r["rule"])
+    t.equal([(r["name"], r["sni"], r["assurance"], r["rule_id"])
              for r in opens], [(API, API, "sni", "api"),
                                (WWW, WWW, "sni", "www")] * 3, "flow.open")
 
@@ -79,7 +79,7 @@ def https_http2(t):
     t.equal((code, out), (0, f"this is {API}\n 2"), err)
     t.equal([c.alpn for c in server.log], ["h2"])
     if t.is_sallyport:
-        t.equal([r["alpn"] for r in t.records("flow.open")], ["h2,http/1.1"])
+        t.equal([r["alpn"] for r in t.records("flow.open")], [["h2", "http/1.1"]])
 
 
 @case(quick=True)
@@ -573,5 +573,5 @@ def literals_beside_names(t):
     with t.guest(policy=names_lab.policy(rules)) as guest:
         t.equal(guest.call("connect", STRAY4, 443)[0], "ok")
         t.equal(guest.call("connect", SITE4, 443)[0], "ECONNREFUSED")
-    t.equal([(r["rule"], r.get("assurance", "none"))
+    t.equal([(r["rule_id"], r.get("assurance", "none"))
              for r in t.records("flow.open")], [("net", "none")])

@@ -91,7 +91,7 @@ def stream_neighbours(t):
             peer = guest.open(nobody[version], 80)
             peer.connect(5)
             t.equal(peer.saw, {"rst"}, nobody[version])
-    t.equal([(r["g.dst"], r["reason"]) for r in t.records("flow.deny")],
+    t.equal([(r["g_dst"], r["reason"]) for r in t.records("flow.deny")],
             [(nobody[4], "floor-special"), (nobody[6], "floor-special")])
 
 

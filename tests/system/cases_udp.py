@@ -179,5 +179,5 @@ def udp_unanswered(t):
         t.check(lab.wait_until(
             lambda: len(t.records("flow.close")) == 3, 10), "no end")
     elsewhere.close()
-    t.equal({r["g.dp"]: r["reason"] for r in t.records("flow.close")},
+    t.equal({r["g_dp"]: r["reason"] for r in t.records("flow.close")},
             {server.port: "unanswered", good.port: "idle", 9: "idle"})

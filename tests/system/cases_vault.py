@@ -20,7 +20,7 @@ from cases_run import MACHINERY, Place
 from trial import OURS, case
 
 ROTATE = gateway.MANY + "audit { rotate 64K }\n"
-FORGED = '{"v":1,"seq":1,"type":"forged"}\n'
+FORGED = '{"v":2,"seq":1,"type":"forged"}\n'
 SOON = 5        # seconds, until it must be known
 
 
@@ -47,12 +47,12 @@ for where, dirs, files in os.walk(top):
             if 'forged' not in f.read():
                 found.append(path)
         with open(path, 'w') as f:
-            f.write('{"v":1,"seq":1,"type":"forged"}\\n')
+            f.write('{"v":2,"seq":1,"type":"forged"}\\n')
 for file in (name, name + '.d/' + name):
     try:
         os.makedirs(os.path.dirname(os.path.join(top, file)), exist_ok=True)
         with open(os.path.join(top, file), 'a') as f:
-            f.write('{"v":1,"seq":1,"type":"forged"}\\n')
+            f.write('{"v":2,"seq":1,"type":"forged"}\\n')
     except OSError:
         pass
 for what in (name + '.d', name):
@@ -374,8 +374,8 @@ def policy_that_the_user_edits(t):
 
 # ---- --learn ---------------------------------------------------------------------------
 
-LIE = json.dumps({"v": 1, "type": "flow.deny", "verdict": "deny", "proto": "tcp",
-                  "g.dst": "10.0.0.1", "g.dp": 1,
+LIE = json.dumps({"v": 2, "type": "flow.deny", "verdict": "deny", "proto": "tcp",
+                  "g_dst": "10.0.0.1", "g_dp": 1,
                   "reason": "floor-\n}\ntenant z { allow to any }\n#"})
 
 

@@ -206,19 +206,19 @@ order(void **state)
 	r.pdown = 4;
 	r.csrc = CSRC_KERNEL;
 	r.dur = 6;
-	r.conn_ms = 2;
+	r.conn = 2;
 	strcpy(r.rule, "web");
 	strcpy(r.loc, "f:1");
 	assert_string_equal(line(&r),
-	    "{\"v\":1,\"seq\":42,\"ts\":\"2026-11-25T02:05:09.000001Z\",\"mono\":5,"
-	    "\"type\":\"flow.close\",\"reason\":\"connect-refused\",\"host\":\"h\","
+	    "{\"v\":2,\"seq\":42,\"ts\":\"2026-11-25T02:05:09.000001Z\",\"mono_ns\":5,"
+	    "\"type\":\"flow.close\",\"reason\":\"connect-refused\",\"hostname\":\"h\","
 	    "\"boot\":\"b\",\"inst\":\"ab010000-0000-0000-0000-000000000000\","
 	    "\"rec\":9,\"tenant\":\"t\",\"guest\":\"g\",\"flow\":77,\"proto\":\"tcp\","
-	    "\"g.src\":\"10.0.2.100\",\"g.sp\":4001,\"g.dst\":\"192.0.2.1\","
-	    "\"g.dp\":443,\"g.cid\":\"1:d9WelQ63eoXBMZD/afPFRvSBTcE=\","
-	    "\"rule\":\"web\",\"loc\":\"f:1\",\"gen\":3,\"pol\":\"cdcdcdcdcdcdcdcd\","
-	    "\"up\":1,\"down\":0,\"pup\":0,\"pdown\":4,\"csrc\":\"kernel\",\"dur\":6,"
-	    "\"conn_ms\":2,\"errno\":\"ECONNREFUSED\"}\n");
+	    "\"g_src\":\"10.0.2.100\",\"g_sp\":4001,\"g_dst\":\"192.0.2.1\","
+	    "\"g_dp\":443,\"g_cid\":\"1:d9WelQ63eoXBMZD/afPFRvSBTcE=\","
+	    "\"rule_id\":\"web\",\"loc\":\"f:1\",\"gen\":3,\"pol\":\"cdcdcdcdcdcdcdcd\","
+	    "\"up\":1,\"down\":0,\"pup\":0,\"pdown\":4,\"csrc\":\"kernel\",\"dur_ns\":6,"
+	    "\"conn_ns\":2,\"errno\":\"ECONNREFUSED\"}\n");
 }
 
 /* Everything of a record is there, whatever its type: each line is JSON. */
@@ -368,12 +368,20 @@ names_of_a_flow(void **state)
 	n.ech = 1;
 	strcpy(n.alpn, "h2,\"x\"");
 	assert_string_equal(named_line(&n), ",\"name\":\"a.example\","
-	    "\"sni\":\"a.example\",\"alpn\":\"h2,\\\"x\\\"\",\"ech\":true,"
+	    "\"sni\":\"a.example\",\"alpn\":[\"h2\",\"\\\"x\\\"\"],\"ech\":true,"
 	    "\"assurance\":\"sni\",\"gen\":3,\"pol\":\"cdcdcdcdcdcdcdcd\"}\n");
+	n.assurance = ASSURANCE_HOST;
+	n.vhost = 1;
+	n.ech = 0;
+	memset(n.alpn, 0, sizeof(n.alpn));
+	assert_string_equal(named_line(&n), ",\"name\":\"a.example\","
+	    "\"vhost\":\"a.example\",\"assurance\":\"host\",\"gen\":3,"
+	    "\"pol\":\"cdcdcdcdcdcdcdcd\"}\n");
 	n = named(REC_FLOW_DENY);
 	memset(&n.name, 0, sizeof(n.name));
-	strcpy(n.chain, "a.example,b.example");
-	assert_string_equal(named_line(&n), ",\"names\":\"a.example,b.example\","
+	strcpy(n.chain, "a.example b.example");
+	assert_string_equal(named_line(&n),
+	    ",\"names\":[\"a.example\",\"b.example\"],"
 	    "\"assurance\":\"none\",\"gen\":3,\"pol\":\"cdcdcdcdcdcdcdcd\"}\n");
 }
 
@@ -438,8 +446,8 @@ longest_named(void **state)
 		memset(n.alpn, 1, sizeof(n.alpn) - 1);
 		for (i = 0; i < RECORD_LIST_MAX - 1; i++)
 			n.chain[i] = n.ips[i] = i % 2 == 0 ? '"' : ' ';
-		if (types[k] != REC_DNS)
-			memset(n.chain, 'a', sizeof(n.chain) - 1);
+		for (i = 0; types[k] != REC_DNS && i < RECORD_LIST_MAX - 1; i++)
+			n.chain[i] = i % 2 == 0 ? 'a' : ' ';
 		memset(n.r.tenant, 1, TENANT_MAX - 1);
 		memset(n.r.guest, 1, GUEST_MAX - 1);
 		memset(n.r.rule, 1, RULE_MAX - 1);
@@ -478,20 +486,24 @@ acceptable_named(void **state)
 	NAMED_REFUSES(x.sni.text[0] = 'a');
 	NAMED_REFUSES(x.assurance = 4);
 	NAMED_REFUSES(x.ech = 2);
+	NAMED_REFUSES(x.vhost = 2);
 	NAMED_REFUSES(x.secure = 2);
 	NAMED_REFUSES(x.qtype = 65536);
 	NAMED_REFUSES(memset(x.alpn, 'a', sizeof(x.alpn)));
+	NAMED_REFUSES(strcpy(x.alpn, ",h2"));
+	NAMED_REFUSES(strcpy(x.alpn, "h2,,h3"));
+	NAMED_REFUSES(strcpy(x.alpn, "h2,"));
 	NAMED_REFUSES(memset(x.ips, 'a', sizeof(x.ips)));
 	NAMED_REFUSES(memset(x.chain, 'a', sizeof(x.chain)));
 	NAMED_REFUSES(strcpy(x.chain, " a"));
 	NAMED_REFUSES(strcpy(x.chain, "a "));
 	NAMED_REFUSES(strcpy(x.chain, "a  b"));
 	r.r.type = REC_FLOW_OPEN;
-	NAMED_REFUSES(strcpy(x.chain, "a b"));
+	NAMED_REFUSES(strcpy(x.chain, "a,b"));
 	NAMED_REFUSES(strcpy(x.chain, "A"));
 	NAMED_REFUSES(strcpy(x.chain, "a\"b"));
 	NAMED_REFUSES(memset(x.chain, 'a', sizeof(x.chain)));
-	strcpy(r.chain, "a-1.b_c,...");
+	strcpy(r.chain, "a-1.b_c ...");
 	assert_true(line_acceptable_named(&r));
 	r.r.type = REC_DNS;
 	strcpy(r.chain, "a b");
@@ -529,7 +541,7 @@ own_lines(void **state)
 	assert_non_null(v);
 	assert_string_equal(json_string_value(json_object_get(v, "errno")),
 	    "EIO");
-	assert_int_equal(json_integer_value(json_object_get(v, "to")), 6);
+	assert_int_equal(json_integer_value(json_object_get(v, "void_to")), 6);
 	json_decref(v);
 }
 

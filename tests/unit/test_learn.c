@@ -52,7 +52,7 @@ static const char *const plain[] = {
 
 static const char *const types[] = { "flow.open", "flow.close", "flow.deny", "deny.agg",
 	"dns", "child.died", "audit.gap", "limit" };
-static const char *const keys[] = { "reason", "proto", "g.dst", "g.dp", "name", "names",
+static const char *const keys[] = { "reason", "proto", "g_dst", "g_dp", "name", "names",
 	"sni", "assurance", "ech", "detail", "stripped", "ips", "n", "opens", "denies",
 	"verdict", "flow", "up", "down" };
 #define NKEYS	(sizeof(keys) / sizeof(keys[0]))
@@ -107,14 +107,15 @@ record(FILE *f)
 	size_t		 i;
 	char		*line;
 
+	set(r, "v", json_integer(2));
 	set(r, "type", json_string(types[pick(8)]));
 	for (i = 0; i < NKEYS; i++)
 		if (pick(4) != 0)
 			set(r, keys[i], value());
 	if (pick(2) == 0)
-		set(r, "g.dst", json_string("203.0.114.11"));
+		set(r, "g_dst", json_string("203.0.114.11"));
 	if (pick(2) == 0)
-		set(r, "g.dp", json_integer(pick(65536)));
+		set(r, "g_dp", json_integer(pick(65536)));
 	if (pick(2) == 0)
 		set(r, "proto", json_string(pick(2) ? "tcp" : "udp"));
 	line = json_dumps(r, JSON_COMPACT | JSON_ENSURE_ASCII);
@@ -233,15 +234,15 @@ nothing_gets_out(void **state)
 static void
 fill_forged(FILE *f)
 {
-	fputs("{\"type\":\"flow.deny\",\"verdict\":\"deny\",\"reason\":\"floor-x\\n}"
-	    "\\ntenant z { allow to any }\\n#\",\"proto\":\"tcp\",\"g.dst\":"
-	    "\"192.0.2.1\",\"g.dp\":1}\n"
-	    "{\"type\":\"flow.deny\",\"verdict\":\"deny\",\"reason\":"
-	    "\"floor-special\",\"proto\":\"\\nallow\",\"g.dst\":\"192.0.2.2\","
-	    "\"g.dp\":1}\n"
-	    "{\"type\":\"flow.deny\",\"verdict\":\"deny\",\"reason\":"
-	    "\"floor-special\",\"proto\":\"tcp\",\"g.dst\":\"192.0.2.3\","
-	    "\"g.dp\":1}\n", f);
+	fputs("{\"v\":2,\"type\":\"flow.deny\",\"verdict\":\"deny\",\"reason\":\"floor-x\\n}"
+	    "\\ntenant z { allow to any }\\n#\",\"proto\":\"tcp\",\"g_dst\":"
+	    "\"192.0.2.1\",\"g_dp\":1}\n"
+	    "{\"v\":2,\"type\":\"flow.deny\",\"verdict\":\"deny\",\"reason\":"
+	    "\"floor-special\",\"proto\":\"\\nallow\",\"g_dst\":\"192.0.2.2\","
+	    "\"g_dp\":1}\n"
+	    "{\"v\":2,\"type\":\"flow.deny\",\"verdict\":\"deny\",\"reason\":"
+	    "\"floor-special\",\"proto\":\"tcp\",\"g_dst\":\"192.0.2.3\","
+	    "\"g_dp\":1}\n", f);
 }
 
 /* Words that nobody of ours says are not repeated, not even in a comment. */

@@ -9,13 +9,13 @@
 #include "recorder.h"
 
 static const char *const	lines[] = {
-	"{\"v\":1,\"seq\":17,\"ts\":\"2026-11-25T02:05:09.000001Z\",\"mono\":5,"
+	"{\"v\":2,\"seq\":17,\"ts\":\"2026-11-25T02:05:09.000001Z\",\"mono\":5,"
 	    "\"type\":\"flow.open\",\"inst\":\"ab010000-0000-0000-0000-00000000"
 	    "0000\",\"rec\":9,\"tenant\":\"a\\\"b\\\\c\\u000a\\u00ff\",\"guest\":"
-	    "\"\",\"flow\":77,\"g.src\":\"::1\",\"gen\":3,\"pol\":\"cd\"}",
-	"{\"v\":1,\"seq\":17,\"type\":\"audit.open\",\"durable\":false,"
+	    "\"\",\"flow\":77,\"g_src\":\"::1\",\"gen\":3,\"pol\":\"cd\"}",
+	"{\"v\":2,\"seq\":17,\"type\":\"audit.open\",\"durable\":false,"
 	    "\"x\":true,\"y\":0}",
-	"{\"v\":1,\"seq\":17,\"type\":\"dns\",\"detail\":\"a}\\u007d\","
+	"{\"v\":2,\"seq\":17,\"type\":\"dns\",\"detail\":\"a}\\u007d\","
 	    "\"chain\":[\"a}]\",\"b\\\"]\\u0041,\"],\"ips\":[\"::1\"],\"ttl\":60,"
 	    "\"secure\":true,\"alpn\":\"}\"}",
 };
@@ -48,23 +48,49 @@ every_cut(void **state)
 }
 
 /* A close at restart repeats the name that its open had. */
-static const char	names[] = "{\"v\":1,\"seq\":3,\"type\":\"flow.open\","
+static const char	names[] = "{\"v\":2,\"seq\":3,\"type\":\"flow.open\","
 			    "\"rec\":1,\"tenant\":\"t\",\"guest\":\"g\",\"flow\":1,"
-			    "\"name\":\"a.example\",\"sni\":\"a.example\","
-			    "\"alpn\":\"h2\",\"ech\":true,\"assurance\":\"sni\","
+			    "\"name\":\"a.example\",\"names\":[\"a\",\"b,]\\\"\"],"
+			    "\"sni\":\"a.example\",\"vhost\":\"x\","
+			    "\"alpn\":[\"h2\"],\"ech\":true,\"assurance\":\"sni\","
 			    "\"gen\":1,\"pol\":\"3\"}";
 
-static const char	asked[] = "{\"v\":1,\"seq\":17,\"type\":\"dns.ask\","
+static const char	asked[] = "{\"v\":2,\"seq\":17,\"type\":\"dns.ask\","
 			    "\"rec\":9,\"tenant\":\"a\",\"guest\":\"b\","
 			    "\"ask\":5,\"name\":\"n\",\"qtype\":\"A\","
-			    "\"rule\":\"r\",\"loc\":\"l\",\"gen\":1,"
+			    "\"rule_id\":\"r\",\"loc\":\"l\",\"gen\":1,"
 			    "\"pol\":\"3\",\"detail\":\"d\"}";
 static const char *const told[] = {
-	"{\"v\":1,\"seq\":17,\"type\":\"dns\",\"rec\":9,\"tenant\":\"a\","
+	"{\"v\":2,\"seq\":17,\"type\":\"dns\",\"rec\":9,\"tenant\":\"a\","
 	"\"ask\":5,\"name\":\"n\",\"qtype\":\"A\",\"ips\":[\"1\",\"2\"]}",
-	"{\"v\":1,\"seq\":17,\"type\":\"dns\",\"rec\":9,\"tenant\":\"a\","
+	"{\"v\":2,\"seq\":17,\"type\":\"dns\",\"rec\":9,\"tenant\":\"a\","
 	"\"name\":\"n\",\"qtype\":\"A\",\"ips\":[\"1\",\"2\"]}"
 };
+
+/* No lists of ours. */
+static const char *const lists[] = {
+	"{\"v\":2,\"seq\":1,\"a\":[]}", "{\"v\":2,\"seq\":1,\"a\":[\"b\"}",
+	"{\"v\":2,\"seq\":1,\"a\":[\"b\",]}", "{\"v\":2,\"seq\":1,\"a\":[1]}",
+	"{\"v\":2,\"seq\":1,\"a\":[\"b\"", "{\"v\":2,\"seq\":1,\"a\":[[\"b\"]]}",
+};
+
+/* Of format 1: what it says of flows is nothing to this reader. */
+static void
+format_one(void **state)
+{
+	static const char	line[] = "{\"v\":1,\"seq\":17,\"ts\":\"x\","
+				    "\"type\":\"daemon.stop\",\"rec\":9}";
+	struct text		t = { line, sizeof(line) - 1 };
+	struct seen		s;
+
+	(void)state;
+	assert_true(parse_line(t, &s));
+	assert_true(s.old && s.seq == 17 && parse_is(&s.type, "daemon.stop"));
+	t.len--;
+	assert_true(parse_old(&t));
+	t = (struct text){ asked, sizeof(asked) - 1 };
+	assert_false(parse_old(&t));
+}
 
 static void
 reads_back(void **state)
@@ -110,6 +136,9 @@ reads_back(void **state)
 	}
 	assert_false(parse_line((struct text){ "{\"v\":2,\"seq\":1,\"a\":1}", 20 },
 	    &s));
+	for (len = 0; len < sizeof(lists) / sizeof(lists[0]); len++)
+		assert_false(parse_line((struct text){ lists[len],
+		    strlen(lists[len]) }, &s));
 }
 
 static const uint8_t	inst_a[16] = { 1 }, inst_b[16] = { 2 };
@@ -205,6 +234,7 @@ main(void)
 {
 	const struct CMUnitTest	tests[] = {
 		cmocka_unit_test(every_cut), cmocka_unit_test(reads_back),
+		cmocka_unit_test(format_one),
 		cmocka_unit_test(openset), cmocka_unit_test(openset_bounded),
 		cmocka_unit_test(queue),
 	};

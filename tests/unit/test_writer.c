@@ -242,7 +242,7 @@ sync_fails(void **state)
 	writer_turn(w);
 	assert_int_equal(w->out.durable_rec, 3);
 	assert_int_equal(count("\"opens\":1"), 1);
-	assert_int_equal(count("\"from\":3,\"to\":4"), 1);
+	assert_int_equal(count("\"void_from\":3,\"void_to\":4"), 1);
 	assert_int_equal(count("\"rec\":3,\"tenant\""), 2);
 	assert_int_equal(openset_count(w->opens), 1);
 }
@@ -281,7 +281,7 @@ killed_after_a_gap(void **state)
 	fail_sync = 1;
 	writer_turn(w);
 	failure_probe(w);
-	assert_int_equal(count("\"from\":3,\"to\":4"), 1);
+	assert_int_equal(count("\"void_from\":3,\"void_to\":4"), 1);
 	death();
 	life(DURABLE_BEFORE_DATA, 1);
 	assert_int_equal(w->rec, 1);
@@ -434,7 +434,7 @@ second_life(void **state)
 	death();
 	life(DURABLE_BEFORE_DATA, 0);		/* the whole daemon died */
 	assert_int_equal(openset_count(w->opens), 0);
-	assert_int_equal(count("unknown-crash\",\"host\":"), 3 + 1);
+	assert_int_equal(count("unknown-crash\",\"hostname\":"), 3 + 1);
 	take(REC_DAEMON_STOP, 0);
 	writer_turn(w);
 	assert_int_equal(writer_end(w, REASON_UNKNOWN_CRASH), 0);
