@@ -129,6 +129,7 @@ struct nameset {			/* names <x>: shares its names with tables */
 	const char	*name;
 	struct patterns	patterns;	/* no sets in sets */
 	bool		used, reviewed;
+	size_t		from, to;	/* what is said of its entries: report_count() */
 	bool		empty;
 };
 struct limits {

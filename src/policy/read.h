@@ -109,7 +109,14 @@ void	report_lint(struct parse *, const char *code, const struct where *at,
 void	report_note(struct parse *, const char *code, const struct where *at,
 	    const struct where *owner, const char *fmt, ...)
 	    __attribute__((format(printf, 5, 6)));
+/* "line 7", or "FILE:7" if that is another file than the message is about. */
+#define PLACE_STRLEN	220
+const char *place_print(const struct where *message, const struct where *,
+	    char buf[PLACE_STRLEN]);
 bool	report_full(const struct parse *);
+/* How many were reported; of those from one count to another, one more rule's use. */
+size_t	report_count(const struct parse *);
+void	report_use(struct parse *, size_t from, size_t to, const struct where *owner);
 
 /* messages.c: gives out what was reported, once, at the end */
 void	messages_give(struct parse *);
@@ -238,6 +245,12 @@ void	lint_name(struct parse *, const struct rule *, const struct pattern *);
 void	lint_ports(struct parse *, const struct tenant *, const struct rule *);
 void	lint_host_port(struct parse *);
 void	lint_limits(struct parse *);
+void	lint_tenants(struct parse *);
+/* settle.c drops `count' entries of one list: one of them, and what has it already */
+void	lint_dropped_net(struct parse *, const struct net *, const struct net *by,
+	    size_t count);
+void	lint_dropped_name(struct parse *, const struct pattern *,
+	    const struct pattern *by, size_t count);
 
 /* suffix.c: who may give out names below one */
 enum suffix { SUFFIX_NONE, SUFFIX_ICANN, SUFFIX_PRIVATE, SUFFIX_UNKNOWN };

@@ -237,3 +237,32 @@ report_note(struct parse *p, const char *code, const struct where *at,
 	remark(p, TIER_NOTE, code, at, owner, fmt, ap);
 	va_end(ap);
 }
+
+size_t
+report_count(const struct parse *p)
+{
+	return p->reports == NULL ? 0 : p->reports->message.n;
+}
+
+void
+report_use(struct parse *p, size_t from, size_t to, const struct where *owner)
+{
+	struct message	*m;
+
+	for (; from < to; from++) {
+		m = &p->reports->message.v[from];
+		if (m->shared)
+			add_use(m, owner, nowarn_find(p, m->code, owner));
+	}
+}
+
+const char *
+place_print(const struct where *message, const struct where *at,
+    char buf[PLACE_STRLEN])
+{
+	if (message->file == at->file || strcmp(message->file, at->file) == 0)
+		snprintf(buf, PLACE_STRLEN, "line %u", at->line);
+	else
+		snprintf(buf, PLACE_STRLEN, "%.200s:%u", at->file, at->line);
+	return buf;
+}

@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "read.h"
+#include "lint.h"
 
 #define PORT_TFTP	69		/* RFC 1350 */
 
@@ -75,7 +75,7 @@ nets_inside(const struct model *m, const struct nets *s,
 	return true;
 }
 
-static bool
+bool
 services_hold(const struct services *outer, const struct services *inner)
 {
 	size_t	i, k;
@@ -517,23 +517,6 @@ check_tftp(struct parse *p, const struct rule *r)
 		}
 }
 
-static void
-check_labels(struct parse *p, const struct tenant *t, size_t which)
-{
-	const struct rule	*r = &t->rule.v[which];
-	size_t			 i;
-
-	for (i = 0; r->label != NULL && i < which; i++)
-		if (t->rule.v[i].label != NULL &&
-		    strcmp(t->rule.v[i].label, r->label) == 0) {
-			report_lint(p, "W103", &r->label_at, NULL, "the label "
-			    "\"%.63s\" stands in line %u already, and records will "
-			    "not tell them apart: give it another one", r->label,
-			    t->rule.v[i].at.line);
-			return;
-		}
-}
-
 void
 review(struct parse *p)
 {
@@ -550,7 +533,6 @@ review(struct parse *p)
 		struct tenant *t = &m->tenant.v[i];
 
 		for (k = 0; k < t->rule.n; k++) {
-			check_labels(p, t, k);
 			lint_ports(p, t, &t->rule.v[k]);
 			review_until(p, &t->rule.v[k]);
 			if (t->rule.v[k].dest.kind == KIND_NAME)
@@ -571,6 +553,7 @@ review(struct parse *p)
 		check_except_own(p, &m->except.v[i]);
 	review_hosts(p);
 	check_unused(p);
+	lint_tenants(p);
 	lint_host_port(p);
 	lint_limits(p);
 	review_nowarn(p);

@@ -6,10 +6,7 @@
  * Trusts: a settled model.
  * Must not: refuse what is merely unwise; that is what warnings are for.
  */
-#include "read.h"
-
-/* A policy of the largest size is looked at this far; the rest is not compared. */
-#define COMPARE_MAX	(1u << 22)
+#include "lint.h"
 
 /* ---- suffixes ------------------------------------------------------------------ */
 
@@ -58,7 +55,7 @@ check_exact(struct parse *p, const struct rule *r, const struct pattern *n)
 
 /* ---- pairs of rules --------------------------------------------------------------- */
 
-static bool
+bool
 share_ports(const struct services *a, const struct services *b, uint32_t proto)
 {
 	size_t	i, k;
@@ -73,84 +70,11 @@ share_ports(const struct services *a, const struct services *b, uint32_t proto)
 	return false;
 }
 
-static bool
+bool
 share_services(const struct services *a, const struct services *b)
 {
 	return (a->echo && b->echo) || share_ports(a, b, PROTO_TCP) ||
 	    share_ports(a, b, PROTO_UDP);
-}
-
-static const struct pattern *
-find_covered_in(struct parse *p, const struct patterns *by,
-    const struct patterns *of)
-{
-	size_t	i;
-
-	for (i = 0; i < of->list.n; i++) {
-		if (p->compared++ > COMPARE_MAX)
-			return NULL;
-		if (model_covers(p->m, by, &of->list.v[i]))
-			return &of->list.v[i];
-	}
-	return NULL;
-}
-
-static const struct pattern *
-find_covered(struct parse *p, const struct patterns *by,
-    const struct patterns *of)
-{
-	const struct pattern	*n = find_covered_in(p, by, of);
-	size_t			 i;
-
-	for (i = 0; n == NULL && i < of->set.n; i++)
-		n = find_covered_in(p, by,
-		    &p->m->nameset.v[of->set.v[i].index].patterns);
-	return n;
-}
-
-static bool
-wants_no_proof(const struct rule *r)
-{
-	return !r->deny && (r->dest.kind == KIND_ANY ||
-	    (r->dest.kind == KIND_NAME && r->verify == VERIFY_NONE));
-}
-
-/* What lets a name through without the proof that this rule wants takes it away. */
-static bool
-takes_proof(struct parse *p, const struct rule *o, const struct rule *r)
-{
-	const struct pattern	*n;
-	char			 buf[PATTERN_STRLEN];
-
-	if (o->dest.kind == KIND_ANY) {
-		report_lint(p, "W120", &r->dest.at, NULL, "what line %u verifies is "
-		    "allowed without it by line %u, to any address", r->at.line,
-		    o->at.line);
-		return true;
-	}
-	n = find_covered(p, &o->dest.names, &r->dest.names);
-	if (n == NULL)
-		return false;
-	report_lint(p, "W120", &n->at, &r->at, "what line %u verifies of \"%.64s\" is "
-	    "allowed without it by line %u", r->at.line,
-	    pattern_text(n, buf), o->at.line);
-	return true;
-}
-
-static void
-check_covered(struct parse *p, const struct tenant *t, const struct rule *r)
-{
-	const struct rule	*o;
-	size_t			 i;
-
-	if (r->verify == VERIFY_NONE)
-		return;
-	for (i = 0; i < t->lax.n && p->compared++ <= COMPARE_MAX; i++) {
-		o = &t->rule.v[t->lax.v[i]];
-		if (wants_no_proof(o) && share_ports(&o->services,
-		    &r->services, PROTO_TCP) && takes_proof(p, o, r))
-			return;
-	}
 }
 
 /* ---- what a rule does not promise ---------------------------------------------------- */
@@ -213,22 +137,30 @@ check_patterns(struct parse *p, const struct rule *r, const struct patterns *s)
 	}
 }
 
-/* A set is looked at once, however many rules allow it. */
+/* It is looked at once, however many rules allow it; what was found is every one's. */
 static void
-check_allow(struct parse *p, const struct tenant *t, const struct rule *r)
+check_set(struct parse *p, const struct rule *r, struct nameset *set)
 {
-	struct nameset	*set;
-	size_t		 i;
+	if (set->reviewed) {
+		report_use(p, set->from, set->to, &r->at);
+		return;
+	}
+	set->reviewed = true;
+	set->from = report_count(p);
+	check_patterns(p, r, &set->patterns);
+	set->to = report_count(p);
+}
+
+static void
+check_allow(struct parse *p, const struct rule *r)
+{
+	size_t	i;
 
 	check_patterns(p, r, &r->dest.names);
-	for (i = 0; i < r->dest.names.set.n; i++) {
-		set = &p->m->nameset.v[r->dest.names.set.v[i].index];
-		if (!set->reviewed)
-			check_patterns(p, r, &set->patterns);
-		set->reviewed = true;
-	}
+	for (i = 0; i < r->dest.names.set.n; i++)
+		check_set(p, r,
+		    &p->m->nameset.v[r->dest.names.set.v[i].index]);
 	check_proof(p, r);
-	check_covered(p, t, r);
 }
 
 /* An exception may be for the addresses of this rule's names. */
@@ -254,7 +186,7 @@ review_name_rule(struct parse *p, uint32_t tenant, const struct rule *r)
 		check_deny(p, t, r);
 		return;
 	}
-	check_allow(p, t, r);
+	check_allow(p, r);
 	use_exceptions(p, r, t);
 }
 

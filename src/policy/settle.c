@@ -55,16 +55,22 @@ settle_refs(struct item *v, size_t n)
 
 /* prefix_normalise() for networks that know where they were written. */
 static void
-settle_nets(struct nets *s)
+settle_nets(struct parse *p, struct nets *s)
 {
 	struct net	*v = s->net.v;
 	size_t		 i, kept = 0;
+	struct net	 drop = { .at = { NULL, 0, 0 } }, by = drop;
 
 	if (s->net.n > 1) {
 		qsort(v, s->net.n, sizeof(*v), compare_nets);
 		for (i = 1; i < s->net.n; i++)
 			if (!prefix_overlaps(&v[kept].prefix, &v[i].prefix))
 				v[++kept] = v[i];
+			else if (drop.at.line == 0) {
+				drop = v[i];
+				by = v[kept];
+			}
+		lint_dropped_net(p, &drop, &by, s->net.n - kept - 1);
 		s->net.n = kept + 1;
 	}
 	s->table.n = settle_refs(s->table.v, s->table.n);
@@ -116,9 +122,10 @@ sort_patterns(const struct patterns *s)
 static void
 settle_patterns(struct parse *p, struct patterns *s)
 {
-	struct pattern	*to;
-	struct sorted	*v;
-	size_t		 i, kept = 0;
+	const struct pattern	*drop = NULL, *by = NULL;
+	struct pattern		*to;
+	struct sorted		*v;
+	size_t			 i, kept = 0;
 
 	if (s->list.n < 2)
 		return;
@@ -128,6 +135,11 @@ settle_patterns(struct parse *p, struct patterns *s)
 		if (i == 0 || v[i].pattern->base != to[kept - 1].base ||
 		    v[i].pattern->wild != to[kept - 1].wild)
 			to[kept++] = *v[i].pattern;
+		else if (drop == NULL) {
+			drop = v[i].pattern;
+			by = &to[kept - 1];
+		}
+	lint_dropped_name(p, drop, by, s->list.n - kept);
 	s->list.v = to;
 	s->list.cap = s->list.n;
 	s->list.n = kept;
@@ -241,8 +253,8 @@ settle_dest(struct parse *p, struct dest *d)
 
 	find_tables(p, &d->in);
 	find_tables(p, &d->out);
-	settle_nets(&d->in);
-	settle_nets(&d->out);
+	settle_nets(p, &d->in);
+	settle_nets(p, &d->out);
 	find_namesets(p, &d->names);
 	find_namesets(p, &d->xnames);
 	settle_patterns(p, &d->names);
@@ -436,7 +448,7 @@ settle(struct parse *p)
 
 	settle_hosts(p);
 	for (i = 0; i < m->table.n; i++)
-		settle_nets(&m->table.v[i].nets);
+		settle_nets(p, &m->table.v[i].nets);
 	for (i = 0; i < m->nameset.n; i++)
 		settle_patterns(p, &m->nameset.v[i].patterns);
 	for (i = 0; i < m->except.n; i++)

@@ -1,0 +1,143 @@
+/*
+ * Exceptions of a rule that subtract nothing, or all: what is written with `except' and
+ * lies nowhere in the rule is a slip, and so is an entry of which nothing is left.
+ *
+ * Trusts: a settled model.
+ * Must not: look at any: what is taken from it is always something.
+ */
+#include "lint.h"
+
+/* ---- networks ------------------------------------------------------------------- */
+
+/* The first of the sorted set that is not before x, by its end. */
+static bool
+touches(const struct nets *s, const struct prefix *x)
+{
+	size_t	lo = 0, hi = s->net.n, mid;
+
+	while (lo < hi) {
+		mid = lo + (hi - lo) / 2;
+		if (prefix_compare(&s->net.v[mid].prefix, x) <= 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return (lo > 0 && prefix_overlaps(&s->net.v[lo - 1].prefix, x)) ||
+	    (lo < s->net.n && prefix_overlaps(&s->net.v[lo].prefix, x));
+}
+
+static bool
+any_touches(const struct model *m, const struct nets *s, const struct prefix *x)
+{
+	size_t	i;
+
+	if (touches(s, x))
+		return true;
+	for (i = 0; i < s->table.n; i++)
+		if (touches(&m->table.v[s->table.v[i].index].nets, x))
+			return true;
+	return false;
+}
+
+/* Entries that are written here; a table may be for many rules. */
+static void
+check_nets(struct parse *p, const struct rule *r)
+{
+	const struct net	*n;
+	char			 buf[ENDPOINT_STRLEN], place[PLACE_STRLEN];
+	size_t			 i;
+
+	for (i = 0; i < r->dest.out.net.n; i++) {
+		n = &r->dest.out.net.v[i];
+		if (!any_touches(p->m, &r->dest.in, &n->prefix))
+			report_lint(p, "W126", &n->at, &r->at, "except %s takes "
+			    "nothing away, as it lies in none of the networks of "
+			    "%s: take it out, or mend it",
+			    prefix_print(&n->prefix, buf),
+			    place_print(&n->at, &r->at, place));
+	}
+	for (i = 0; i < r->dest.in.net.n; i++) {
+		n = &r->dest.in.net.v[i];
+		if (lint_nets_hold(p->m, &r->dest.out, &n->prefix))
+			report_lint(p, "W126", &n->at, &r->at, "nothing is left of %s, "
+			    "as %s excepts all of it: take it out, or mend the "
+			    "exception", prefix_print(&n->prefix, buf),
+			    place_print(&n->at, &r->at, place));
+	}
+}
+
+/* ---- names ------------------------------------------------------------------------- */
+
+/* All that the one stands for, the other stands for too. */
+static bool
+covers(const struct pattern *outer, const struct pattern *inner)
+{
+	struct blob_name	o, i;
+
+	pattern_spell(outer, &o);
+	pattern_spell(inner, &i);
+	if (i.wild == NAME_EXACT)
+		return name_matches(&i.base, o.wild, &o.base);
+	if (o.wild == NAME_TREE || o.wild == i.wild || (o.wild == NAME_MANY &&
+	    i.wild == NAME_ONE))
+		if (name_equal(&o.base, &i.base))
+			return true;
+	return (o.wild == NAME_MANY || o.wild == NAME_TREE) &&
+	    name_matches(&i.base, NAME_MANY, &o.base);
+}
+
+/* Some name is matched by both: one of them is about all that the other is, or more. */
+static bool
+meets(struct parse *p, const struct patterns *s, const struct pattern *x)
+{
+	size_t	i, k;
+
+	if (model_covers(p->m, s, x))
+		return true;
+	if (x->wild == NAME_EXACT)
+		return false;
+	for (i = 0; i < s->list.n; i++)
+		if (p->compared++ >= COMPARE_MAX ||
+		    covers(x, &s->list.v[i]))
+			return true;
+	for (k = 0; k < s->set.n; k++)
+		if (meets(p, &p->m->nameset.v[s->set.v[k].index].patterns, x))
+			return true;
+	return false;
+}
+
+static void
+check_patterns(struct parse *p, const struct rule *r)
+{
+	const struct pattern	*n;
+	char			 buf[PATTERN_STRLEN], place[PLACE_STRLEN];
+	size_t			 i;
+
+	for (i = 0; i < r->dest.xnames.list.n; i++) {
+		n = &r->dest.xnames.list.v[i];
+		if (!meets(p, &r->dest.names, n))
+			report_lint(p, "W126", &n->at, &r->at, "except \"%.64s\" takes "
+			    "nothing away, as none of the names of %s is one of "
+			    "these: take it out, or mend it", pattern_text(n, buf),
+			    place_print(&n->at, &r->at, place));
+	}
+	if (r->dest.xnames.list.n + r->dest.xnames.set.n == 0)
+		return;
+	for (i = 0; i < r->dest.names.list.n; i++) {
+		n = &r->dest.names.list.v[i];
+		if (model_covers(p->m, &r->dest.xnames, n))
+			report_lint(p, "W126", &n->at, &r->at, "nothing is left of "
+			    "\"%.64s\", as %s excepts all of it: take it out, or "
+			    "mend the exception", pattern_text(n, buf),
+			    place_print(&n->at, &r->at, place));
+	}
+}
+
+void
+lint_except(struct parse *p, const struct rule *r)
+{
+	if (r->dest.kind == KIND_NET)
+		check_nets(p, r);
+	else if (r->dest.kind == KIND_NAME)
+		check_patterns(p, r);
+}
