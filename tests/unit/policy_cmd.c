@@ -20,7 +20,8 @@ batch(void)
 		    argc++)
 			argv[argc] = word;
 		argv[argc] = NULL;
-		printf("exit %d\n", cmd_explain(argc, argv));
+		printf("exit %d\n", strcmp(argv[0], "rules") == 0 ?
+		    cmd_rules(argc, argv) : cmd_explain(argc, argv));
 		fflush(stdout);
 	}
 	free(line);
