@@ -293,8 +293,10 @@ build_search(struct parse *p, const struct item *w)
 	if (m->search.n == GRAMMAR_SEARCH_MAX)
 		report_error(p, &w->at, "at most %d names in search",
 		    GRAMMAR_SEARCH_MAX);
-	else
+	else {
 		push(m, m->search, n);
+		push(m, p->search_at, w->at);
+	}
 }
 
 /* What no resolver of ours can do (resolve.h). */

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "read.h"
+#include "lint.h"
 
 /* ---- lookalikes ----------------------------------------------------------------- */
 
@@ -182,4 +182,71 @@ lint_name(struct parse *p, const struct rule *r, const struct pattern *n)
 	pattern_spell(n, &b);
 	check_lookalike(p, r, n, &b.base);
 	check_single(p, r, n, &b.base);
+}
+
+/* ---- search ------------------------------------------------------------------------ */
+
+static bool
+is_below(const struct model_name *b, const struct name *n)
+{
+	const char	*end = b->text + b->len - n->len;
+
+	return b->len >= n->len && strcmp(end, n->text) == 0 &&
+	    (b->len == n->len || end[-1] == '.');
+}
+
+/* Some name below it may be resolved by this list: a wildcard's, or one that is. */
+static bool
+reaches_below(struct parse *p, const struct patterns *s, const struct name *n)
+{
+	struct name	one = { .len = (uint16_t)(n->len + 2) };
+	size_t		i;
+
+	if (one.len > NAME_TEXT_MAX)
+		return true;
+	memcpy(one.text, "x.", 2);
+	memcpy(one.text + 2, n->text, n->len);
+	if (model_has_name(p->m, s, &one))
+		return true;
+	for (i = 0; i < s->list.n && p->compared++ < COMPARE_MAX; i++)
+		if (is_below(s->list.v[i].base, n))
+			return true;
+	for (i = 0; i < s->set.n; i++)
+		if (reaches_below(p, &p->m->nameset.v[s->set.v[i].index].patterns,
+		    n))
+			return true;
+	return false;
+}
+
+static bool
+is_searched(struct parse *p, const struct name *n)
+{
+	const struct tenant	*t;
+	size_t			 i, k;
+
+	for (i = 0; i < p->m->tenant.n; i++) {
+		t = &p->m->tenant.v[i];
+		if (t->mode == MODE_AUDIT)
+			return true;
+		for (k = 0; k < t->rule.n; k++)
+			if (!t->rule.v[k].deny &&
+			    (t->rule.v[k].dest.kind == KIND_ANY ||
+			    reaches_below(p, &t->rule.v[k].dest.names, n)))
+				return true;
+	}
+	return p->compared >= COMPARE_MAX;
+}
+
+/* A guest that completes a name with it asks for what nobody may. */
+void
+lint_search(struct parse *p)
+{
+	size_t	i;
+
+	for (i = 0; i < p->m->search.n; i++)
+		if (!is_searched(p, &p->m->search.v[i]))
+			report_note(p, "W132", &p->search_at.v[i], NULL, "no tenant may "
+			    "resolve a name below \"%.64s\", so that this only costs "
+			    "a question: take it out, or allow such names",
+			    p->m->search.v[i].text);
 }

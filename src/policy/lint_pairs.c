@@ -380,6 +380,7 @@ lint_tenants(struct parse *p)
 		t = &p->m->tenant.v[i];
 		for (k = 0; k < t->rule.n; k++)
 			lint_except(p, &t->rule.v[k]);
+		lint_any(p, t);
 		check_pairs(p, i);
 	}
 	check_budget(p);

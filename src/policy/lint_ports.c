@@ -36,8 +36,8 @@ find_port(const struct services *s, const uint16_t *ports, size_t n)
 	return 0;
 }
 
-static void
-check_proof(struct parse *p, const struct rule *r)
+void
+lint_ports(struct parse *p, const struct rule *r)
 {
 	const char	*what = r->verify == VERIFY_HOST ? "host" : "sni";
 	uint16_t	 port;
@@ -106,22 +106,26 @@ lint_host_port(struct parse *p)
 
 /* ---- any ----------------------------------------------------------------------------- */
 
-/* Once for a tenant. */
-static void
-check_any(struct parse *p, const struct tenant *t, const struct rule *r)
-{
-	if (r->dest.kind != KIND_ANY || r->deny || !r->services.written ||
-	    t->mode == MODE_AUDIT || p->any_told == t)
-		return;
-	p->any_told = t;
-	report_note(p, "W123", &r->dest.at, NULL, "any lets every name be resolved, "
-	    "whatever the ports: where the networks or names are known, write "
-	    "them instead");
-}
-
+/* Once for a tenant, and not for one that may send anything anywhere. */
 void
-lint_ports(struct parse *p, const struct tenant *t, const struct rule *r)
+lint_any(struct parse *p, const struct tenant *t)
 {
-	check_proof(p, r);
-	check_any(p, t, r);
+	const struct rule	*r, *first = NULL;
+	size_t			 i;
+
+	if (t->mode == MODE_AUDIT)
+		return;
+	for (i = 0; i < t->rule.n; i++) {
+		r = &t->rule.v[i];
+		if (r->deny || r->dest.kind != KIND_ANY)
+			continue;
+		if (!r->services.written)
+			return;
+		if (first == NULL)
+			first = r;
+	}
+	if (first != NULL)
+		report_note(p, "W123", &first->dest.at, NULL, "any lets every name be "
+		    "resolved, whatever the ports: where the networks or names are "
+		    "known, write them instead");
 }

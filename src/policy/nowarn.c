@@ -17,7 +17,7 @@
 /* All that can be acknowledged; sallyport.conf(5) says what each means. */
 static const char *const	codes[] = { "W101", "W102", "W103", "W104", "W106",
 	"W108", "W109", "W110", "W120", "W121", "W122", "W123", "W124", "W125", "W126",
-	"W130", "W131", "W140", "W150", "W160", "W201", "W202", "W203", "W204",
+	"W130", "W131", "W132", "W140", "W150", "W160", "W201", "W202", "W203", "W204",
 	"W205", "W206", "W207", "W209" };
 #define NCODES	(sizeof(codes) / sizeof(codes[0]))
 

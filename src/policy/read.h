@@ -73,7 +73,7 @@ struct parse {
 	bool			 shown;		/* this file's text may be told */
 	bool			 audit_seen;
 	uint32_t		 audit_set;
-	const struct tenant	*any_told;	/* by lint_ports.c */
+	VEC(struct where)	 search_at;	/* of the model's `search' */
 	struct where		 keep_at, grace_at;	/* line 0: not written */
 	bool			 resolver_seen;
 	uint32_t		 resolver_set;
@@ -242,9 +242,11 @@ void	review_public_resolvers(struct parse *, const struct rule *);
 
 /* lint_*.c: what is good and probably not meant */
 void	lint_name(struct parse *, const struct rule *, const struct pattern *);
-void	lint_ports(struct parse *, const struct tenant *, const struct rule *);
+void	lint_ports(struct parse *, const struct rule *);
+void	lint_any(struct parse *, const struct tenant *);
 void	lint_host_port(struct parse *);
 void	lint_limits(struct parse *);
+void	lint_search(struct parse *);
 void	lint_tenants(struct parse *);
 /* settle.c drops `count' entries of one list: one of them, and what has it already */
 void	lint_dropped_net(struct parse *, const struct net *, const struct net *by,

@@ -533,7 +533,7 @@ review(struct parse *p)
 		struct tenant *t = &m->tenant.v[i];
 
 		for (k = 0; k < t->rule.n; k++) {
-			lint_ports(p, t, &t->rule.v[k]);
+			lint_ports(p, &t->rule.v[k]);
 			review_until(p, &t->rule.v[k]);
 			if (t->rule.v[k].dest.kind == KIND_NAME)
 				review_name_rule(p, (uint32_t)i, &t->rule.v[k]);
@@ -556,5 +556,6 @@ review(struct parse *p)
 	lint_tenants(p);
 	lint_host_port(p);
 	lint_limits(p);
+	lint_search(p);
 	review_nowarn(p);
 }

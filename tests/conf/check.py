@@ -111,6 +111,13 @@ def large(tmp):
     took = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
     check("what many rules say", status == 2 and len(lines) == 21, lines[:3])
     check("many rules", took < 8, took)
+    same = 'allow to name "a.example.com" port tcp {0}', \
+        'deny to name "a.example.com" port tcp 1 mode enforce label "d{0}"'
+    path = policy(tmp, *(same[i % 2].format(i + 1000) for i in range(12000)))
+    status, _, lines = run(path, "--all")
+    check("too much to compare is told", status == 2 and
+          lines[0].startswith("p.conf: note: there is too much here ") and
+          lines[0].endswith("(W109)"), lines[:2])
 
 
 def main():

@@ -31,6 +31,22 @@ for f in example*; do
 done
 [ -f example3 ] || { echo "man: its examples are missing" >&2; bad=1; }
 
+# every code that can be acknowledged is explained, and warned with by a golden pair
+sed -n '/^static const char \*const	codes/,/};/p' "$src/src/policy/nowarn.c" |
+	tr -dc 'W0-9\n' | sed 's/W/\nW/g' | grep W >codes
+[ "$(wc -l <codes)" -gt 25 ] || { echo "man: no table of codes in nowarn.c?" >&2; bad=1; }
+for code in $(cat codes) W107 E110; do
+	grep -qx "\.It $code" "$man" ||
+		{ echo "man: $code is not explained" >&2; bad=1; }
+	case $code in W109|W160) continue ;; esac	# check.py, test_attributes
+	grep -q "($code)" "$src"/tests/conf/*.err ||
+		{ echo "man: $code has no golden pair" >&2; bad=1; }
+done
+for code in $(sed -n 's/^\.It \(W[0-9]*\)$/\1/p' "$man"); do
+	[ "$code" = W107 ] || grep -qx "$code" codes ||
+		{ echo "man: $code cannot be acknowledged" >&2; bad=1; }
+done
+
 if command -v mandoc >/dev/null; then
 	mandoc -Tlint -Wwarning "$man" >&2 || bad=1
 fi
