@@ -62,6 +62,7 @@ struct policy_audit {
 	uint64_t	rotate;		/* bytes, 0 = never */
 	uint64_t	keep_bytes;	/* of retired segments, 0 = all of them */
 	uint32_t	keep_files;	/* the same */
+	uint32_t	live;		/* s between two flow.live of a flow, 0 = none */
 };
 const struct policy_audit *policy_audit(const struct policy *);
 
@@ -86,6 +87,8 @@ unsigned int policy_needs(const struct policy *, unsigned int tenant);
 
 /* SHA-256 of the canonical compiled model, floor version included. */
 const uint8_t *policy_hash(const struct policy *);	/* 32 bytes */
+/* The same of the text of all its files, one behind the other as they were read. */
+const uint8_t *policy_text_hash(const struct policy *);
 uint32_t policy_rules(const struct policy *);
 
 /*

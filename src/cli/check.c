@@ -37,10 +37,9 @@ struct how {
 };
 
 static void
-print_hash(const struct policy *p, char text[65])
+print_hash(const uint8_t *hash, char text[65])
 {
-	const uint8_t	*hash = policy_hash(p);
-	size_t		 i;
+	size_t	i;
 
 	for (i = 0; i < 32; i++)
 		snprintf(text + 2 * i, 3, "%02x", hash[i]);
@@ -51,11 +50,13 @@ summary(struct how *how, const struct policy *p)
 {
 	char	hash[65];
 
-	print_hash(p, hash);
+	print_hash(policy_hash(p), hash);
 	if (how->json) {
 		json_number(&how->out, "tenants", policy_tenants(p));
 		json_number(&how->out, "rules", policy_rules(p));
 		json_string(&how->out, "sha256", hash);
+		print_hash(policy_text_hash(p), hash);
+		json_string(&how->out, "text_sha256", hash);
 	} else if (!how->quiet && !how->print)
 		printf("%s: good: %u tenant%s, %u rule%s, sha256 %s\n",
 		    how->path, policy_tenants(p),
@@ -148,8 +149,21 @@ print_policy(const struct model *m)
 	free(text);
 }
 
+/* What `text_sha256' is of: each of them, in the order in which it was read. */
 static void
-end_json(struct how *how, const struct policy *p,
+files_to_json(struct how *how, const struct model *m)
+{
+	size_t			 i, n;
+	const char *const	*file = grammar_files(m, &n);
+
+	json_open(&how->out, "files", '[');
+	for (i = 0; i < n; i++)
+		json_string(&how->out, NULL, file[i]);
+	json_close(&how->out, ']');
+}
+
+static void
+end_json(struct how *how, const struct model *m, const struct policy *p,
     const struct grammar_sink *sink, int status)
 {
 	json_close(&how->out, ']');
@@ -157,8 +171,10 @@ end_json(struct how *how, const struct policy *p,
 	json_number(&how->out, "warnings", sink->warnings);
 	json_number(&how->out, "notes", sink->notes);
 	json_number(&how->out, "acknowledged", sink->acknowledged);
-	if (p != NULL)
+	if (p != NULL) {
 		summary(how, p);
+		files_to_json(how, m);
+	}
 	json_string(&how->out, "status", status == EXIT_GOOD ? "good" :
 	    status == EXIT_DOUBT ? "warnings" : "errors");
 	json_number(&how->out, "exit", (uint64_t)status);
@@ -206,7 +222,7 @@ check_file(struct how *how)
 	if (p != NULL && how->print)
 		print_policy(m);
 	if (how->json)
-		end_json(how, p, &sink, status);
+		end_json(how, m, p, &sink, status);
 	if (p != NULL)
 		policy_free(p);
 	if (m != NULL)

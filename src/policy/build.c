@@ -321,7 +321,7 @@ void
 build_audit_once(struct parse *p, unsigned int which, const struct where *at)
 {
 	static const char *const names[] = { "durable", "rotate", "on-failure",
-	    "keep" };
+	    "keep", "flow-live" };
 
 	if ((p->audit_set & 1u << which) != 0)
 		report_error(p, at, "%s is given twice", names[which]);
@@ -332,6 +332,16 @@ void
 build_rotate(struct parse *p, const struct item *w)
 {
 	value_size(p, w, ROTATE_MIN, &p->m->audit.rotate);
+}
+
+void
+build_live(struct parse *p, const struct item *w)
+{
+	uint32_t	*live = &p->m->audit.live;
+
+	if (value_duration(p, w, live) == 0 && *live > LIVE_MAX)
+		report_error(p, &w->at, "flow-live %.64s: at most a day, as 1d or "
+		    "15m", w->text);
 }
 
 /* A number of segments, or the size of all of them. */

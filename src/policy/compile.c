@@ -241,7 +241,7 @@ join(struct out *o, size_t *len)
 			    &o->services, &o->ranges, &o->refs, &o->sets,
 			    &o->nrefs, &o->nsets, &o->keys, &o->names,
 			    &o->hosts, &o->addrs, &o->prefixes, &o->nametext,
-			    &o->text, &o->locs, &o->loctext };
+			    &o->text, &o->sum, &o->locs, &o->loctext };
 	struct bytes	 blob = { NULL, 0, 0 };
 	size_t		 i;
 
@@ -263,6 +263,17 @@ join(struct out *o, size_t *len)
 	return blob.v;
 }
 
+static void
+put_sum(struct out *o)
+{
+	SHA2_CTX	ctx = o->m->text;
+	uint8_t		sum[BLOB_TEXT_HASH];
+
+	static_assert(BLOB_TEXT_HASH == SHA256_DIGEST_LENGTH, "text hash");
+	SHA256Final(sum, &ctx);
+	compile_put(&o->sum, sum, sizeof(sum));
+}
+
 void *
 grammar_compile(const struct model *m, size_t *len)
 {
@@ -278,10 +289,12 @@ grammar_compile(const struct model *m, size_t *len)
 	o.head.rotate = m->audit.rotate;
 	o.head.keep_bytes = m->audit.keep_bytes;
 	o.head.keep_files = m->audit.keep_files;
+	o.head.live = m->audit.live;
 	o.table_set = calloc(m->table.n + 1, sizeof(*o.table_set));
 	if (o.table_set == NULL)
 		fatalx("out of memory for the compiled policy");
 	memset(o.table_set, 0xff, m->table.n * sizeof(*o.table_set));
+	put_sum(&o);
 	put_text(&o.loctext, "");	/* so that it is never empty */
 	compile_dictionary(&o);
 	for (i = 0; i < m->service.n; i++)

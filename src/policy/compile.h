@@ -18,7 +18,7 @@ struct out {
 	struct blob_head head;
 	struct bytes	tenants, rules, excepts, services, ranges, refs, sets,
 			nrefs, nsets, keys, names, hosts, addrs, prefixes,
-			nametext, text, locs, loctext;
+			nametext, text, sum, locs, loctext;
 	uint32_t	*table_set;	/* of each table, or BLOB_NONE */
 	uint32_t	*nameset_set;	/* of each set of names, the same */
 	struct seen_set	*seen;		/* sets of names that are there already */

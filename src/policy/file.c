@@ -215,6 +215,8 @@ file_read(struct parse *p, const struct where *at, struct source *s,
 	if (file_check(p, at, s->path, &st) == 0) {
 		tell(p, s->path, &st);
 		text = read_all(p, at, s->path, fd, (size_t)st.st_size, len);
+		if (text != NULL)
+			model_read(p->m, s->path, text, *len);
 	}
 	close(fd);
 	return text;

@@ -192,6 +192,7 @@ grammar_parse_text(const char *name, const char *text, size_t len,
 	struct source	s = { .path = model_string(p.m, name, strlen(name)) };
 
 	begin(sink);
+	model_read(p.m, s.path, text, len);
 	parse_source(&p, &s, text, len);
 	return finish(&p, s.path);
 }

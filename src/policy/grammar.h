@@ -80,6 +80,9 @@ bool	grammar_public_resolver(const struct name *);
 /* `resolver { search ... }`, in its order; not in the compiled policy. */
 const struct name *grammar_search(const struct model *, size_t *n);
 
+/* Every file whose text was read, in that order; one that is read twice is there twice. */
+const char *const *grammar_files(const struct model *, size_t *n);
+
 /* The compiled policy and its length, to be freed; NULL if it is too big. */
 void	*grammar_compile(const struct model *, size_t *len);
 /* The canonical text, NUL-ended, to be freed. */

@@ -16,7 +16,7 @@
  * blob does not leave the machine.
  */
 #define BLOB_MAGIC	UINT32_C(0x4c4f5053)	/* "SPOL" */
-#define BLOB_VERSION	8u
+#define BLOB_VERSION	9u
 #define BLOB_NONE	UINT32_MAX
 #define BLOB_COUNT_MAX	(1u << 24)		/* of anything but bytes */
 
@@ -25,7 +25,8 @@ struct blob_head {
 	uint32_t	floor;			/* FLOOR_VERSION */
 	uint32_t	durable;		/* enum policy_durable */
 	uint64_t	rotate, keep_bytes;
-	uint32_t	keep_files, zero;
+	uint32_t	keep_files;
+	uint32_t	live;			/* s; 0, or LIVE_MIN to LIVE_MAX */
 	uint32_t	tenants, rules, excepts, services;
 	uint32_t	ranges, refs, sets;
 	uint32_t	nrefs, nsets, keys, names;
@@ -35,6 +36,14 @@ struct blob_head {
 	uint32_t	text;			/* bytes of NUL-ended strings */
 };
 static_assert(sizeof(struct blob_head) == 104, "blob_head has no padding");
+
+/*
+ * Of the text that the law was written in. Not hashed, as the places are not: the law
+ * is the same.
+ */
+#define BLOB_TEXT_HASH	32
+#define LIVE_MIN	1u
+#define LIVE_MAX	86400u
 
 enum blob_kind { KIND_ANY, KIND_NET, KIND_SERVICE, KIND_NAME };
 enum blob_mode { MODE_INHERIT, MODE_ENFORCE, MODE_AUDIT };
@@ -153,6 +162,7 @@ struct policy {
 	const struct endpoint		*addr;
 	const struct policy_resolver	*resolver;
 	const char			*text;
+	const uint8_t			*text_hash;	/* BLOB_TEXT_HASH bytes */
 	const uint8_t			*loc;	/* unaligned uint32_t each */
 	const char			*loctext;
 	size_t				 loctextlen;

@@ -44,6 +44,7 @@ static const struct keyword	keywords[] = {
 	{ "except", EXCEPT },
 	{ "file", FILE_ },
 	{ "floor", FLOOR },
+	{ "flow-live", FLOW_LIVE },
 	{ "for", FOR },
 	{ "guests", UNSUPPORTED },
 	{ "half-closed", HALF_CLOSED },

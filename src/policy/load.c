@@ -97,6 +97,7 @@ lay_out(struct policy *p, size_t len, const struct check *c)
 	if (at == NULL)
 		return load_bad(c, "its sections are longer than it is");
 	digest(p->hash, p->blob, (size_t)(at - (const uint8_t *)p->blob));
+	p->text_hash = section(&at, end, BLOB_TEXT_HASH, 1);
 	p->loc = section(&at, end, h->rules, sizeof(uint32_t));
 	if (at == NULL)
 		return load_bad(c, "the places of its rules are missing");
@@ -121,7 +122,7 @@ check_head(const struct blob_head *h, const struct check *c)
 		return load_bad(c, "it is not a compiled policy of this version");
 	if (h->floor != FLOOR_VERSION)
 		return load_bad(c, "it was compiled for another floor");
-	if (h->durable > DURABLE_ASYNC || h->zero != 0)
+	if (h->durable > DURABLE_ASYNC || h->live > LIVE_MAX)
 		return load_bad(c, "its head has an unknown value");
 	for (i = 0; i < sizeof(count) / sizeof(count[0]); i++)
 		if (count[i] > BLOB_COUNT_MAX)
@@ -395,6 +396,7 @@ policy_load(const void *blob, size_t len, char *err, size_t errlen)
 	p->audit.rotate = p->head->rotate;
 	p->audit.keep_bytes = p->head->keep_bytes;
 	p->audit.keep_files = p->head->keep_files;
+	p->audit.live = p->head->live;
 	return p;
 }
 
@@ -446,6 +448,12 @@ const struct policy_audit *
 policy_audit(const struct policy *p)
 {
 	return &p->audit;
+}
+
+const uint8_t *
+policy_text_hash(const struct policy *p)
+{
+	return p->text_hash;
 }
 
 const uint8_t *

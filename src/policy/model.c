@@ -79,11 +79,26 @@ model_new(void)
 	m->names = strtab_new();
 	for (i = 0; i < MODEL_KINDS; i++)
 		m->index[i] = strtab_new();
+	SHA256Init(&m->text);
 	m->audit.durable = DURABLE_BEFORE_DATA;
 	m->audit.rotate = ROTATE_DEFAULT;
 	m->resolver = (struct policy_resolver){ .pin_min = 60, .pin_max = 3600,
 	    .pin_grace = 30 };
 	return m;
+}
+
+void
+model_read(struct model *m, const char *name, const char *text, size_t len)
+{
+	SHA256Update(&m->text, (const uint8_t *)text, len);
+	push(m, m->read, model_string(m, name, strlen(name)));
+}
+
+const char *const *
+grammar_files(const struct model *m, size_t *n)
+{
+	*n = m->read.n;
+	return m->read.v;
 }
 
 void

@@ -5,6 +5,8 @@
 #ifndef SALLYPORT_MODEL_H
 #define SALLYPORT_MODEL_H
 
+#include <sha2.h>
+
 #include "law.h"
 
 struct where {
@@ -167,6 +169,8 @@ struct model {
 	struct strtab	*index[MODEL_KINDS];
 	struct policy_audit audit;
 	struct policy_resolver resolver;
+	SHA2_CTX	text;		/* of all that was read */
+	VEC(const char *) read;		/* the files, in their order */
 	VEC(struct name)    search;	/* told to guests, and no part of the law */
 	VEC(struct host)    host;
 	VEC(struct macro)   macro;
@@ -180,6 +184,8 @@ struct model {
 
 /* model.c: memory; running out of it is fatal */
 struct model *model_new(void);
+/* The text of a file, or of none. */
+void	model_read(struct model *, const char *name, const char *text, size_t len);
 void	*model_alloc(struct model *, size_t len);	/* zeroed */
 const char *model_string(struct model *, const char *, size_t len);
 void	*model_grow(struct model *, const void *old, size_t n, size_t *cap,

@@ -73,7 +73,7 @@ marked(const char *text, struct where at, bool table)
 %token ECHO "echo" ENFORCE "enforce" EXCEPT "except" FILE_ "file"
 %token FLOOR "floor" FOR "for" HALF_CLOSED "half-closed" HOST "host" HOST_SERVICE "host-service"
 %token ICMP "icmp" IDLE "idle" INCLUDE "include"
-%token KEEP "keep" KERNEL_MEMORY "kernel-memory" LABEL "label"
+%token FLOW_LIVE "flow-live" KEEP "keep" KERNEL_MEMORY "kernel-memory" LABEL "label"
 %token LIFETIME "lifetime" LIMITS "limits" MODE "mode" NAME "name"
 %token NAMES "names" NET "net" NOTE "note" NOWARN "nowarn" ON_FAILURE "on-failure"
 %token OWN_ADDRESSES "own-addresses" PENDING "pending"
@@ -270,6 +270,10 @@ audit_setting	: DURABLE durable {
 		| KEEP word {
 			build_audit_once(p, AUDIT_KEEP, &@1);
 			build_keep(p, &$2);
+		}
+		| FLOW_LIVE word {
+			build_audit_once(p, AUDIT_LIVE, &@1);
+			build_live(p, &$2);
 		}
 		| ON_FAILURE DENY {
 			build_audit_once(p, AUDIT_FAILURE, &@1);

@@ -277,6 +277,8 @@ print_audit(struct text *t, const struct policy_audit *a)
 		text_add(t, " keep %u", a->keep_files);
 	if (a->keep_bytes != 0)
 		print_size(t, "keep", a->keep_bytes);
+	if (a->live != 0)
+		print_duration(t, "flow-live", a->live);
 	text_add(t, " on-failure deny }\n");
 }
 

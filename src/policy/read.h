@@ -179,6 +179,7 @@ void	build_audit(struct parse *, const struct where *);
 void	build_audit_once(struct parse *, unsigned int which,
 	    const struct where *);
 void	build_rotate(struct parse *, const struct item *);
+void	build_live(struct parse *, const struct item *);
 void	build_keep(struct parse *, const struct item *);
 void	build_service(struct parse *, const struct item *,
 	    const struct item *addr, uint32_t proto);
@@ -222,7 +223,8 @@ enum setting { SET_CONNS, SET_PENDING, SET_PENDING_DST, SET_UNPROVEN,
 	SET_UNPROVEN_DST, SET_RATE, SET_BURST, SET_IDLE, SET_HALF_CLOSED,
 	SET_LIFETIME, SET_DNS, SET_DNS_BURST, SET_NAMES,
 	SET_NAMES_PER, SET_MEMORY, SET_AUDIT, SET_AUDIT_BURST };
-enum audit_setting { AUDIT_DURABLE, AUDIT_ROTATE, AUDIT_FAILURE, AUDIT_KEEP };
+enum audit_setting { AUDIT_DURABLE, AUDIT_ROTATE, AUDIT_FAILURE, AUDIT_KEEP,
+	AUDIT_LIVE };
 
 /*
  * settle.c: names become indexes, sets are sorted, defaults written out. False

@@ -2,6 +2,8 @@
 """What `sallyport check` says beside the golden pairs: the order of its messages over
 several files, how many are shown, what is acknowledged, and its exit status."""
 
+import hashlib
+import json
 import os
 import pathlib
 import re
@@ -31,6 +33,33 @@ def write(path, text):
     path.write_text(text)
     path.chmod(0o644)
     return path
+
+
+def text_hash(tmp):
+    """`text_sha256' is what sha256sum makes of `files', one behind the other; a line
+    that moves changes it and not the law's."""
+    (tmp / "more").mkdir()
+    write(tmp / "more" / "b.conf", "tenant b { allow to net <t> port tcp 80 }\n")
+    write(tmp / "more" / "a.conf", "tenant a { allow to net 203.0.114.2 port tcp 22 }\n")
+    write(tmp / "more" / "t.txt", "203.0.114.0/28\n")
+    path = write(tmp / "many.conf", 'policy version 1\ninclude "more/*.conf"\n'
+                 'table <t> file "more/t.txt"\ntable <u> file "more/t.txt"\n'
+                 "tenant c { allow to net <u> port tcp 443 }\n") or tmp / "many.conf"
+    found = []
+    for more in ("", "# one line\n"):
+        path.write_text(more + path.read_text())
+        status, out, err = run(path, "--json")
+        got = json.loads(out)
+        check("it is good", status != 1, err, out)
+        text = b"".join((tmp / name).read_bytes() for name in got["files"])
+        check("all files are there, in their order", got["files"][0] == "many.conf" and
+              [f for f in got["files"] if f.endswith(".conf")][1:] ==
+              ["more/a.conf", "more/b.conf"] and
+              got["files"].count("more/t.txt") == 2, got["files"])
+        check("the text's hash", got["text_sha256"] == hashlib.sha256(text).hexdigest())
+        found.append(got)
+    check("another text", found[0]["text_sha256"] != found[1]["text_sha256"])
+    check("the same law", found[0]["sha256"] == found[1]["sha256"])
 
 
 def policy(tmp, *lines, head=""):
@@ -126,6 +155,7 @@ def main():
         many(pathlib.Path(name))
         places(pathlib.Path(name))
         large(pathlib.Path(name))
+        text_hash(pathlib.Path(name))
     sys.exit(1 if failures else 0)
 
 
