@@ -28,6 +28,13 @@ struct policy;
 struct policy *policy_load(const void *blob, size_t len, char *err,
 	    size_t errlen);
 void	policy_free(struct policy *);
+/*
+ * Makes ready for questions about a tenant: once, before the first of policy_decide(),
+ * policy_name() and policy_reaches(); none of these allocates. It takes memory as the
+ * tenant's rules do. 0, or -1: there is none.
+ */
+int	policy_index(struct policy *, unsigned int tenant);
+void	policy_unindex(struct policy *, unsigned int tenant);
 
 /* Index of a tenant, of the only one if name is "", or -1. */
 int	policy_tenant(const struct policy *, const char *name);

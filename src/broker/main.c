@@ -85,6 +85,8 @@ prepare(struct event_base *base)
 		    "--tenant");
 	if (tenant < 0)
 		fatalx("the policy has no tenant \"%s\"", m.tenant);
+	if (policy_index(policy, (unsigned int)tenant) == -1)
+		fatalx("out of memory for the policy");
 	durable = m.audit_mode != 0 ? m.audit_mode - 1 :
 	    policy_audit(policy)->durable;
 	if (durable > DURABLE_ASYNC)

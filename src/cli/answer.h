@@ -22,7 +22,10 @@ struct reading {
 /* 0, or -1 after messages on stderr. */
 int	reading_open(struct reading *, const char *path, uint64_t now);
 void	reading_close(struct reading *);
-/* The index of the tenant in the policy, or -1 after a message that lists some. */
+/*
+ * The number of the tenant in the policy, which is made ready for questions about it,
+ * or -1 after a message that lists some.
+ */
 int	reading_tenant(const struct reading *, const char *command,
 	    const char *tenant);
 const struct rule *reading_rule(const struct reading *, uint32_t rule);

@@ -16,25 +16,68 @@
 
 #define HOSTS		"/etc/hosts"
 #define LINE_LENGTH	4096
+#define ENTRIES_MAX	1000
 #define NOTES_MAX	5
 #define BLANKS		" \t\r\n"
 
-/* Some tenant's rules allow it by its name, and no `host' line has it. */
-static bool
-expected(const struct policy *p, const struct name *n)
-{
-	struct endpoint		e[ANSWER_MAX];
-	struct name_verdict	v;
-	unsigned int		i;
+struct entry {
+	struct name	name;
+	struct endpoint	addr;
+	bool		expected;	/* some tenant allows it by its name */
+};
 
-	if (policy_host(p, n, ADDR_V4, e) >= 0)
-		return false;
-	for (i = 0; i < policy_tenants(p); i++) {
-		v = policy_name(p, i, n, (uint64_t)time(NULL));
-		if (v.kind == VERDICT_ALLOW && !v.counted)
-			return true;
+static size_t
+read_line(char *line, struct entry *v, size_t n)
+{
+	char		*rest, *word = strtok_r(line, BLANKS, &rest);
+	struct endpoint	 addr;
+
+	if (word == NULL || addr_parse(word, &addr) == -1 ||
+	    addr_is_loopback(&addr))
+		return n;
+	while (n < ENTRIES_MAX &&
+	    (word = strtok_r(NULL, BLANKS, &rest)) != NULL)
+		if (name_from_text(word, strlen(word), &v[n].name) == 0)
+			v[n++].addr = addr;
+	return n;
+}
+
+static size_t
+read_hosts(struct entry *v)
+{
+	static char	 line[LINE_LENGTH];
+	FILE		*f = fopen(HOSTS, "re");
+	size_t		 n = 0;
+
+	if (f == NULL)
+		return 0;
+	while (fgets(line, sizeof(line), f) != NULL) {
+		line[strcspn(line, "#")] = '\0';
+		n = read_line(line, v, n);
 	}
-	return false;
+	fclose(f);
+	return n;
+}
+
+/* One tenant after the other, so that there is never the index of more than one. */
+static void
+ask_tenants(struct policy *p, struct entry *v, size_t n)
+{
+	uint64_t		now = (uint64_t)time(NULL);
+	struct name_verdict	verdict;
+	unsigned int		i;
+	size_t			k;
+
+	for (i = 0; n > 0 && i < policy_tenants(p); i++) {
+		if (policy_index(p, i) == -1)
+			return;
+		for (k = 0; k < n; k++) {
+			verdict = policy_name(p, i, &v[k].name, now);
+			v[k].expected |= verdict.kind == VERDICT_ALLOW &&
+			    !verdict.counted;
+		}
+		policy_unindex(p, i);
+	}
 }
 
 struct teller {
@@ -56,42 +99,23 @@ tell(const struct teller *t, const struct name *n, const struct endpoint *e)
 	t->tell(t->arg, &m);
 }
 
-/* How many notes it was worth. */
-static unsigned int
-one_line(const struct policy *p, const struct teller *t, char *line)
-{
-	char		*rest, *word = strtok_r(line, BLANKS, &rest);
-	struct endpoint	 e;
-	struct name	 n;
-	unsigned int	 notes = 0;
-
-	if (word == NULL || addr_parse(word, &e) == -1 || addr_is_loopback(&e))
-		return 0;
-	while ((word = strtok_r(NULL, BLANKS, &rest)) != NULL) {
-		if (name_from_text(word, strlen(word), &n) == -1 ||
-		    !expected(p, &n))
-			continue;
-		tell(t, &n, &e);
-		notes++;
-	}
-	return notes;
-}
-
 unsigned int
-hosts_hint(const struct policy *p, const char *path,
+hosts_hint(struct policy *p, const char *path,
     void (*say)(void *, const struct grammar_message *), void *arg)
 {
+	static struct entry	 v[ENTRIES_MAX];
 	const struct teller	 t = { say, arg, path };
-	static char		 line[LINE_LENGTH];
-	FILE			*f = fopen(HOSTS, "re");
+	struct endpoint		 e[ANSWER_MAX];
+	size_t			 k, n = read_hosts(v);
 	unsigned int		 notes = 0;
 
-	if (f == NULL)
-		return 0;
-	while (notes < NOTES_MAX && fgets(line, sizeof(line), f) != NULL) {
-		line[strcspn(line, "#")] = '\0';
-		notes += one_line(p, &t, line);
+	ask_tenants(p, v, n);
+	for (k = 0; k < n && notes < NOTES_MAX; k++) {
+		if (!v[k].expected ||
+		    policy_host(p, &v[k].name, ADDR_V4, e) >= 0)
+			continue;
+		tell(&t, &v[k].name, &v[k].addr);
+		notes++;
 	}
-	fclose(f);
 	return notes;
 }

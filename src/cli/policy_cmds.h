@@ -30,7 +30,7 @@ int	cmd_rules(int argc, char **argv);
 /* hosts.c: notes, and how many they were */
 struct policy;
 struct grammar_message;
-unsigned int hosts_hint(const struct policy *, const char *path,
+unsigned int hosts_hint(struct policy *, const char *path,
 	    void (*tell)(void *, const struct grammar_message *), void *arg);
 
 #endif

@@ -60,6 +60,10 @@ reading_tenant(const struct reading *r, const char *command,
 	unsigned int	i, n = policy_tenants(r->p);
 	int		found = policy_tenant(r->p, tenant);
 
+	if (found != -1 && policy_index(r->p, (unsigned int)found) == -1) {
+		fprintf(stderr, "%s: out of memory\n", command);
+		return -1;
+	}
 	if (found != -1)
 		return found;
 	fprintf(stderr, "%s: %s has no tenant \"%s\"; it has:", command, r->path,

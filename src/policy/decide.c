@@ -7,7 +7,7 @@
  */
 #include <string.h>
 
-#include "law.h"
+#include "index.h"
 
 /* ---- the floor ------------------------------------------------------------ */
 
@@ -30,32 +30,79 @@ lifts(const struct policy *p, const struct blob_except *x,
 	return x->match.kind == KIND_NET && match_net(p, &x->match, form);
 }
 
+struct lift {
+	const struct policy		*policy;
+	const struct policy_query	*query;	/* NULL: no port is known yet */
+	const struct blob_except	*except;	/* the tenant's first */
+	const struct endpoint		*form;
+	bool				 own;
+};
+
+static bool
+has_port(const struct lift *l, const struct blob_except *x)
+{
+	return l->query == NULL || match_ports(l->policy, &x->match,
+	    l->query->proto, l->query->dst.port);
+}
+
+static bool
+lifts_form(const void *arg, uint32_t item)
+{
+	const struct lift		*l = arg;
+	const struct blob_except	*x = &l->except[item];
+
+	return has_port(l, x) && lifts(l->policy, x, l->form, l->own);
+}
+
+static bool
+lifts_port(const void *arg, uint32_t item)
+{
+	const struct lift		*l = arg;
+	const struct blob_except	*x = &l->except[item];
+
+	return x->ports != 0 && has_port(l, x) &&
+	    match_net(l->policy, &x->match, l->form);
+}
+
+static uint32_t
+first_except(const struct policy *p, unsigned int tenant,
+    const struct lift *l, item_test *passes)
+{
+	const struct blob_tenant	*t = &p->tenant[tenant];
+	struct spot			 s;
+	uint32_t			 item;
+
+	if (t->nexcepts == 0)
+		return BLOB_NONE;
+	cover_find(&index_of(p, tenant)->excepts, l->form, &s);
+	if (l->query != NULL) {
+		s.proto = l->query->proto;
+		s.port = l->query->dst.port;
+	}
+	item = cover_first(&s, CLASS_DENY, POLICY_NO_RULE, passes, l);
+	return item == POLICY_NO_RULE ? BLOB_NONE : t->except + item;
+}
+
 /* The tenant's exception that lifts the address floor for one form. */
 static uint32_t
 find_except(const struct policy *p, const struct policy_query *q,
     const struct endpoint *form, bool own)
 {
-	const struct blob_tenant	*t = &p->tenant[q->tenant];
-	uint32_t			 i;
+	const struct lift	l = { p, q, p->except +
+				    p->tenant[q->tenant].except, form, own };
 
-	for (i = t->except; i < t->except + t->nexcepts; i++)
-		if (lifts(p, &p->except[i], form, own) &&
-		    match_ports(p, &p->except[i].match, q->proto, q->dst.port))
-			return i;
-	return BLOB_NONE;
+	return first_except(p, q->tenant, &l, lifts_form);
 }
 
 /* The same for an address that is an answer: no port is known yet. */
 static bool
-excepted(const struct policy *p, const struct blob_tenant *t,
+excepted(const struct policy *p, unsigned int tenant,
     const struct endpoint *form, bool own)
 {
-	uint32_t	i;
+	const struct lift	l = { p, NULL, p->except +
+				    p->tenant[tenant].except, form, own };
 
-	for (i = t->except; i < t->except + t->nexcepts; i++)
-		if (lifts(p, &p->except[i], form, own))
-			return true;
-	return false;
+	return first_except(p, tenant, &l, lifts_form) != BLOB_NONE;
 }
 
 bool
@@ -73,8 +120,8 @@ policy_reaches(const struct policy *p, unsigned int tenant,
 		hit = floor_find(&f.form[i]);
 		if (hit == NULL && !is_own(own, i))
 			continue;
-		if ((hit != NULL && hit->never) || !excepted(p,
-		    &p->tenant[tenant], &f.form[i], is_own(own, i)))
+		if ((hit != NULL && hit->never) ||
+		    !excepted(p, tenant, &f.form[i], is_own(own, i)))
 			return false;
 	}
 	return true;
@@ -85,17 +132,11 @@ static uint32_t
 find_except_port(const struct policy *p, const struct policy_query *q,
     const struct forms *f)
 {
-	const struct blob_tenant	*t = &p->tenant[q->tenant];
-	uint32_t			 i;
+	const struct lift	l = { p, q, p->except +
+				    p->tenant[q->tenant].except, &f->form[0],
+				    false };
 
-	for (i = t->except; i < t->except + t->nexcepts; i++) {
-		const struct blob_except *x = &p->except[i];
-
-		if (x->ports != 0 && match_net(p, &x->match, &f->form[0]) &&
-		    match_ports(p, &x->match, q->proto, q->dst.port))
-			return i;
-	}
-	return BLOB_NONE;
+	return first_except(p, q->tenant, &l, lifts_port);
 }
 
 static void
@@ -211,14 +252,10 @@ ask_for_bytes(const struct policy_query *q, struct judgement *j)
 }
 
 static bool
-some_are_audited(const struct policy *p, const struct blob_tenant *t)
+some_are_audited(const struct index *x)
 {
-	uint32_t	i;
-
-	for (i = t->rule; i < t->rule + t->nrules; i++)
-		if (p->rule[i].deny != 0 && match_audited(t, &p->rule[i]))
-			return true;
-	return false;
+	return x->count[CLASS_DENY_AUDITED] > 0 ||
+	    x->count[CLASS_WATCH_AUDITED] > 0;
 }
 
 /* By the rules that are in force, and by all of them for what is recorded. */
@@ -232,7 +269,7 @@ apply_law(const struct policy *p, const struct policy_query *q,
 	j->lenient = t->mode == MODE_AUDIT && !j->gateway;
 	row_fill(p, q, j, false, &j->row);
 	j->all = j->row;
-	if (some_are_audited(p, t))
+	if (some_are_audited(index_of(p, q->tenant)))
 		row_fill(p, q, j, true, &j->all);
 	if (!holds(&j->row, q, j->lenient)) {
 		refuse(p, q, j, &j->row, v);

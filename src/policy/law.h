@@ -168,6 +168,7 @@ struct policy {
 	size_t				 loctextlen;
 	struct policy_audit		 audit;
 	uint8_t				 hash[32];
+	struct index			**index;	/* of each tenant, or NULL */
 };
 
 /* prefix.c: sets of prefixes */

@@ -12,6 +12,7 @@
 
 #include <sha2.h>
 
+#include "index.h"
 #include "load.h"
 
 #define KIB_MAX		(1u << 30)		/* 1T */
@@ -134,6 +135,22 @@ check_head(const struct blob_head *h, const struct check *c)
 
 /* ---- their contents ---------------------------------------------------- */
 
+static bool
+ranges_sorted(const struct policy *p, uint32_t first, uint32_t n)
+{
+	uint32_t	i;
+
+	for (i = first + 1; i < first + n; i++) {
+		const struct blob_range	*a = &p->range[i - 1],
+					*b = &p->range[i];
+
+		if (a->proto > b->proto ||
+		    (a->proto == b->proto && a->hi >= b->lo))
+			return false;
+	}
+	return true;
+}
+
 static int
 check_match(const struct policy *p, const struct blob_match *m,
     const struct check *c)
@@ -157,6 +174,8 @@ check_match(const struct policy *p, const struct blob_match *m,
 		return load_bad(c, "a match has no destination");
 	if (m->kind == KIND_NAME ? m->nxrefs > 0 : m->nxnames > 0)
 		return load_bad(c, "a match mixes names and networks");
+	if (!ranges_sorted(p, m->range, m->nranges))
+		return load_bad(c, "ranges of ports are out of order");
 	return 0;
 }
 
@@ -392,6 +411,11 @@ policy_load(const void *blob, size_t len, char *err, size_t errlen)
 		policy_free(p);
 		return NULL;
 	}
+	if ((p->index = calloc(p->head->tenants, sizeof(*p->index))) == NULL) {
+		load_bad(&c, "out of memory");
+		policy_free(p);
+		return NULL;
+	}
 	p->audit.durable = p->head->durable;
 	p->audit.rotate = p->head->rotate;
 	p->audit.keep_bytes = p->head->keep_bytes;
@@ -403,9 +427,14 @@ policy_load(const void *blob, size_t len, char *err, size_t errlen)
 void
 policy_free(struct policy *p)
 {
+	uint32_t	i;
+
 	if (p == NULL)
 		return;
 	free(p->bucket);
+	for (i = 0; p->index != NULL && i < p->head->tenants; i++)
+		index_free(p->index[i]);
+	free(p->index);
 	free(p->blob);
 	free(p);
 }

@@ -55,19 +55,27 @@ match_address(const struct policy *p, const struct blob_match *m,
 	    !match_sets(p, m->xref, m->nxrefs, e);
 }
 
+/* The last range that does not begin after the port is the only candidate. */
 bool
 match_ports(const struct policy *p, const struct blob_match *m, uint32_t proto,
     uint16_t port)
 {
-	uint32_t	i;
+	uint32_t			 lo = m->range, n = m->nranges, half;
+	const struct blob_range		*r;
 
 	if (proto == PROTO_ECHO)
 		return m->echo != 0;
-	for (i = m->range; i < m->range + m->nranges; i++)
-		if (p->range[i].proto == proto && p->range[i].lo <= port &&
-		    port <= p->range[i].hi)
-			return true;
-	return false;
+	if (n == 0)
+		return false;
+	while (n > 1) {
+		half = n / 2;
+		r = &p->range[lo + half];
+		if (r->proto < proto || (r->proto == proto && r->lo <= port))
+			lo += half;
+		n -= half;
+	}
+	r = &p->range[lo];
+	return r->proto == proto && r->lo <= port && port <= r->hi;
 }
 
 static bool

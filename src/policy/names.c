@@ -8,31 +8,52 @@
  */
 #include <string.h>
 
-#include "law.h"
+#include "index.h"
 
 #define FEW_WILDCARDS	16u	/* of a rule that is looked through by its names */
 
 /* ---- flows -------------------------------------------------------------------- */
 
+/* A question about the rules by name that have a port. */
+struct ask {
+	const struct policy		*policy;
+	const struct policy_query	*query;
+	const struct blob_rule		*rule;	/* the tenant's first */
+	const struct name_keys		*keys;	/* or NULL: the names of the address */
+};
+
+static struct ask
+ask_of(const struct policy *p, const struct policy_query *q,
+    const struct name_keys *keys)
+{
+	return (struct ask){ p, q, p->rule + p->tenant[q->tenant].rule, keys };
+}
+
+static bool
+is_about(const void *arg, uint32_t item)
+{
+	const struct ask	*a = arg;
+
+	return match_by_keys(a->policy, &a->rule[item].match, a->keys);
+}
+
 uint32_t
 names_denied(const struct policy *p, const struct policy_query *q,
     const struct name *name, bool all)
 {
-	const struct blob_tenant	*t = &p->tenant[q->tenant];
-	struct name_keys		 k;
-	uint32_t			 i;
+	const struct ports	*t = &index_of(p, q->tenant)->named;
+	struct name_keys	 k;
+	struct ask		 a = ask_of(p, q, &k);
+	uint32_t		 item = POLICY_NO_RULE;
 
 	name_keys(p, name, &k);
-	for (i = t->rule; k.n > 0 && i < t->rule + t->nrules; i++) {
-		const struct blob_rule *r = &p->rule[i];
-
-		if (r->deny != 0 && r->match.kind == KIND_NAME &&
-		    (all || !match_audited(t, r)) &&
-		    match_ports(p, &r->match, q->proto, q->dst.port) &&
-		    match_by_keys(p, &r->match, &k))
-			return i;
-	}
-	return POLICY_NO_RULE;
+	item = ports_first(t, q->proto, q->dst.port, CLASS_WATCH, item,
+	    is_about, &a);
+	if (all)
+		item = ports_first(t, q->proto, q->dst.port,
+		    CLASS_WATCH_AUDITED, item, is_about, &a);
+	return item == POLICY_NO_RULE ? item :
+	    p->tenant[q->tenant].rule + item;
 }
 
 const struct name *
@@ -140,23 +161,31 @@ any_is_good(void *arg, const struct name *n)
 	return true;
 }
 
+/* It has not ended, and has a name of the address, if that is asked for. */
+static bool
+is_bound(const void *arg, uint32_t item)
+{
+	const struct ask	*a = arg;
+	const struct blob_rule	*r = &a->rule[item];
+
+	return !match_expired(r, a->query->now) && (a->keys != NULL ||
+	    names_some(a->policy, a->query, &r->match, any_is_good, NULL));
+}
+
 /* An allow by name has this port, and `bound` or nothing asks for its names. */
 static bool
 allows_port(const struct policy *p, const struct policy_query *q,
     uint32_t proto, bool bound)
 {
-	const struct blob_tenant	*t = &p->tenant[q->tenant];
-	uint32_t			 i;
+	static const struct name_keys	 any;
+	const struct ports		*t = &index_of(p, q->tenant)->named;
+	struct ask			 a = ask_of(p, q, bound ? NULL : &any);
+	uint32_t			 class;
 
-	for (i = t->rule; i < t->rule + t->nrules; i++) {
-		const struct blob_rule *r = &p->rule[i];
-
-		if (r->deny == 0 && r->match.kind == KIND_NAME &&
-		    !match_expired(r, q->now) &&
-		    match_ports(p, &r->match, proto, q->dst.port) &&
-		    (!bound || names_some(p, q, &r->match, any_is_good, NULL)))
+	for (class = CLASS_NAMED; class < CLASSES; class++)
+		if (ports_first(t, proto, q->dst.port, class, POLICY_NO_RULE,
+		    is_bound, &a) != POLICY_NO_RULE)
 			return true;
-	}
 	return false;
 }
 

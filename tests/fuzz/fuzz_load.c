@@ -112,9 +112,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	char		 err[128];
 	struct policy	*p = policy_load(data, len, err, sizeof(err));
+	unsigned int	 i;
 
 	if (p == NULL)
 		return 0;
+	for (i = 0; i < policy_tenants(p); i++)
+		if (policy_index(p, i) == -1)
+			abort();
 	ask(p, PROTO_TCP, "203.0.114.9:443", false);
 	ask(p, PROTO_UDP, "[2600:1f00::1]:53", false);
 	ask(p, PROTO_ECHO, "[64:ff9b::a01:101]:0", false);

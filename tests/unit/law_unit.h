@@ -36,8 +36,12 @@ law_load(const struct model *m)
 	void		*blob = grammar_compile(m, &len);
 	struct policy	*p = policy_load(blob, len, err, sizeof(err));
 
+	unsigned int	 i;
+
 	if (p == NULL)
 		print_message("refused: %s\n", err);
+	for (i = 0; p != NULL && i < policy_tenants(p); i++)
+		assert_int_equal(policy_index(p, i), 0);
 	free(blob);
 	return p;
 }

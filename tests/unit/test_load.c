@@ -62,11 +62,14 @@ load(const uint8_t *data, size_t len)
 	char		 err[64];
 	uint8_t		*copy = malloc(len + 1);
 	struct policy	*p;
+	unsigned int	 i;
 
 	assert_non_null(copy);
 	memcpy(copy, data, len);
 	p = policy_load(copy, len, err, sizeof(err));
 	free(copy);
+	for (i = 0; p != NULL && i < policy_tenants(p); i++)
+		assert_int_equal(policy_index(p, i), 0);
 	return p;
 }
 
