@@ -125,18 +125,18 @@ static struct policy *
 compile(struct how *how, const struct model *m)
 {
 	struct policy	*p = NULL;
-	char		 err[128] = "it is larger than 64 MiB", text[192];
+	char		 err[192] = GRAMMAR_BLOB_TOO_LARGE, text[256];
 	size_t		 len;
 	void		*blob = grammar_compile(m, &len);
 
 	if (blob != NULL)
 		p = policy_load(blob, len, err, sizeof(err));
-	free(blob);
 	if (p == NULL) {
-		snprintf(text, sizeof(text), "the compiled policy is refused: "
-		    "%s", err);
+		snprintf(text, sizeof(text), "%s%s", blob == NULL ? "" :
+		    "the compiled policy is refused: ", err);
 		tell(how, TIER_ERROR, text);
 	}
+	free(blob);
 	return p;
 }
 

@@ -26,7 +26,7 @@ reading_open(struct reading *r, const char *path, uint64_t now)
 {
 	struct grammar_sink	 sink = { .line = line_to_stderr, .quiet = true,
 				    .now = now };
-	char			 err[128] = "it is larger than 64 MiB";
+	char			 err[192] = GRAMMAR_BLOB_TOO_LARGE;
 	size_t			 len;
 	void			*blob;
 
@@ -36,11 +36,11 @@ reading_open(struct reading *r, const char *path, uint64_t now)
 		return -1;
 	if ((blob = grammar_compile(r->m, &len)) != NULL)
 		r->p = policy_load(blob, len, err, sizeof(err));
+	if (r->p == NULL)
+		fprintf(stderr, "%s: %s%s\n", path, blob == NULL ? "" :
+		    "the compiled policy is refused: ", err);
 	free(blob);
-	if (r->p != NULL)
-		return 0;
-	fprintf(stderr, "%s: the compiled policy is refused: %s\n", path, err);
-	return -1;
+	return r->p == NULL ? -1 : 0;
 }
 
 void

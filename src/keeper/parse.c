@@ -21,7 +21,7 @@
 #include "keeperd.h"
 #include "policy.h"
 
-#define PARSE_DEADLINE	10000		/* ms */
+#define PARSE_DEADLINE	60000		/* ms; no policy of any size needs it */
 #define POLICY_SEALS	(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 static int
@@ -71,8 +71,9 @@ parser_wait(const struct keeper *k, const struct spawned *p)
 	if (waitid(P_PIDFD, (id_t)p->pidfd, &si, WEXITED) == -1)
 		fatal("waitid");
 	if (n < 1) {
-		log_warnx("%s: not parsed within %d seconds; is it a regular "
-		    "file?", k->opt.policy, PARSE_DEADLINE / 1000);
+		log_warnx("%s: not read within %d seconds: is the host, or the file "
+		    "system, that slow? (sallyport check has all other limits, "
+		    "and no clock)", k->opt.policy, PARSE_DEADLINE / 1000);
 		return -1;
 	}
 	if (si.si_code == CLD_EXITED)

@@ -162,8 +162,11 @@ struct dest *
 build_dest(struct parse *p, uint32_t kind, const struct where *at,
     const struct items *in, const struct items *out)
 {
-	struct dest	*d = model_alloc(p->m, sizeof(*d));
+	struct dest	*d = p->dest;
 
+	if (d == NULL)		/* the one at hand, as the rule */
+		d = p->dest = model_alloc(p->m, sizeof(*d));
+	memset(d, 0, sizeof(*d));
 	d->kind = kind;
 	d->at = *at;
 	if (kind == KIND_SERVICE)
@@ -449,7 +452,9 @@ build_mode(struct parse *p, struct rule *r, const struct where *at,
 void
 build_rule(struct parse *p, const struct where *at, bool deny)
 {
-	p->rule = model_alloc(p->m, sizeof(*p->rule));
+	if (p->rule == NULL)	/* the one at hand; the tenant's are copies */
+		p->rule = model_alloc(p->m, sizeof(*p->rule));
+	memset(p->rule, 0, sizeof(*p->rule));
 	p->rule->at = *at;
 	p->rule->deny = deny;
 }

@@ -19,8 +19,6 @@
 #include "log.h"
 #include "read.h"
 
-#define GLOB_MAX	4096		/* files of one include */
-
 /* ---- paths -------------------------------------------------------------- */
 
 const char *
@@ -148,6 +146,10 @@ file_check(struct parse *p, const struct where *at, const char *path,
 	else if (st->st_size > (off_t)GRAMMAR_FILE_MAX)
 		report_error(p, at, "%sit is larger than %u MiB; split it",
 		    name, GRAMMAR_FILE_MAX >> 20);
+	else if ((size_t)st->st_size + p->read > GRAMMAR_TEXT_MAX)
+		report_error(p, at, "%swith it the policy's files have more than "
+		    "%u MiB: leave comments and doubles out of them, or run two "
+		    "policies", name, GRAMMAR_TEXT_MAX >> 20);
 	else
 		return 0;
 	return -1;
@@ -219,6 +221,8 @@ file_read(struct parse *p, const struct where *at, struct source *s,
 			model_read(p->m, s->path, text, *len);
 	}
 	close(fd);
+	if (text != NULL)
+		p->read += *len;
 	return text;
 }
 
@@ -272,15 +276,17 @@ list_directory(struct parse *p, const struct include *inc, const char *dir,
 	}
 	if (fstat(dirfd(dp), &st) == 0)
 		tell(p, dir, &st);
-	while ((d = readdir(dp)) != NULL && found.n < GLOB_MAX) {
+	while ((d = readdir(dp)) != NULL && found.n < GRAMMAR_FILES_MAX) {
 		if (!matches(pattern, d->d_name))
 			continue;
 		push(p->m, found, join(p, dir,
 		    model_string(p->m, d->d_name, strlen(d->d_name))));
 	}
 	closedir(dp);
-	if (found.n == GLOB_MAX)
-		report_error(p, &inc->at, "more than %d files match", GLOB_MAX);
+	if (found.n == GRAMMAR_FILES_MAX)
+		report_error(p, &inc->at, "more than %d files match: "
+		    "put some of them into another directory, and include that "
+		    "too", GRAMMAR_FILES_MAX - 1);
 	if (found.n == 0)
 		report_lint(p, "W104", &inc->at, NULL, "no file matches \"%.200s\"",
 		    inc->path);

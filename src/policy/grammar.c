@@ -41,7 +41,7 @@ static void
 find_dirs(struct parse *p, const char *text, size_t len)
 {
 	struct grammar_sink	 quiet = { .line = no_line };
-	struct parse		 scan = { .m = p->m, .sink = &quiet };
+	struct parse		 scan = { .m = model_new(), .sink = &quiet };
 	struct token		 t;
 	int			 before = 0;
 
@@ -55,6 +55,7 @@ find_dirs(struct parse *p, const char *text, size_t len)
 		before = t.kind;
 	} while (t.kind != END);
 	messages_give(&scan);
+	grammar_free(scan.m);
 	if (p->sink->dirs != NULL)
 		p->sink->dirs(p->sink->arg, p->dir, p->ndirs);
 }

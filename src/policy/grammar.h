@@ -14,7 +14,14 @@
 struct model;
 
 #define GRAMMAR_ERRORS_MAX	20		/* then parsing stops */
-#define GRAMMAR_FILE_MAX	(32u << 20)	/* bytes of one file */
+#define GRAMMAR_FILE_MAX	(64u << 20)	/* bytes of one file */
+#define GRAMMAR_TEXT_MAX	(256u << 20)	/* of all of them */
+#define GRAMMAR_MEMORY_MAX	((size_t)640 << 20)	/* for what they say */
+#define GRAMMAR_TOO_LARGE	"the policy says more than 640 MiB of memory " \
+	"can hold: put lists that several rules have into table <x> or names <x>"
+#define GRAMMAR_FILES_MAX	65536		/* of one include */
+#define GRAMMAR_BLOB_TOO_LARGE	"compiled it has more than 64 MiB: put lists that " \
+	"several rules have into table <x> or names <x>, or write two policies"
 #define GRAMMAR_DEPTH_MAX	8		/* includes in includes */
 #define GRAMMAR_DIRS_MAX	16		/* directories of other files */
 #define GRAMMAR_EXPAND_MAX	(1u << 20)	/* entries that macros stand for */

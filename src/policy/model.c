@@ -5,6 +5,7 @@
  * Trusts: its callers' sizes; they are bounded by GRAMMAR_FILE_MAX.
  * Must not: know the grammar.
  */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,22 +15,52 @@
 
 #define CHUNK	((size_t)64 << 10)
 
+/* One that is larger than a chunk has one of its own, and can grow in it. */
 struct arena {
-	struct arena	*next;
+	struct arena	*next, *prev;
 	size_t		 used, size;
 	_Alignas(16) unsigned char data[];
 };
 
-static struct arena *
-chunk_new(size_t len, struct arena *next)
+static void
+link_behind(struct model *m, struct arena *a)
 {
-	size_t		 size = len > CHUNK ? len : CHUNK;
-	struct arena	*a = calloc(1, sizeof(*a) + size);
+	struct arena	*head = m->arena;
 
-	if (a == NULL)
+	a->prev = head;
+	a->next = head == NULL ? NULL : head->next;
+	if (head == NULL)
+		m->arena = a;
+	else
+		head->next = a;
+	if (a->next != NULL)
+		a->next->prev = a;
+}
+
+static size_t
+rounded(size_t len)
+{
+	return (len + 15) & ~(size_t)15;
+}
+
+/* What all of it may take, so that no policy is good here and too much elsewhere. */
+static void
+charge(struct model *m, size_t len)
+{
+	if (len > GRAMMAR_MEMORY_MAX - m->memory)
+		fatalx(GRAMMAR_TOO_LARGE);
+	m->memory += len;
+}
+
+static struct arena *
+chunk_new(struct model *m, size_t size)
+{
+	struct arena	*a;
+
+	charge(m, sizeof(*a) + size);
+	if ((a = calloc(1, sizeof(*a) + size)) == NULL)
 		fatalx("out of memory for the policy");
 	a->size = size;
-	a->next = next;
 	return a;
 }
 
@@ -39,9 +70,20 @@ model_alloc(struct model *m, size_t len)
 	struct arena	*a = m->arena;
 	void		*p;
 
-	len = (len + 15) & ~(size_t)15;
-	if (a == NULL || len > a->size - a->used)
-		a = m->arena = chunk_new(len, a);
+	len = rounded(len);
+	if (len > CHUNK) {
+		a = chunk_new(m, len);
+		a->used = len;
+		link_behind(m, a);
+		return a->data;
+	}
+	if (a == NULL || len > a->size - a->used) {
+		a = chunk_new(m, CHUNK);
+		a->next = m->arena;
+		if (a->next != NULL)
+			a->next->prev = a;
+		m->arena = a;
+	}
 	p = a->data + a->used;
 	a->used += len;
 	return p;
@@ -56,15 +98,39 @@ model_string(struct model *m, const char *from, size_t len)
 	return s;
 }
 
+/* Of what has a chunk of its own the pages move, and are not copied. */
+static void *
+chunk_grow(struct model *m, const void *old, size_t from, size_t to)
+{
+	struct arena	*a = (struct arena *)(void *)((uintptr_t)old -
+			    offsetof(struct arena, data));
+
+	charge(m, to - from);
+	if ((a = realloc(a, sizeof(*a) + to)) == NULL)
+		fatalx("out of memory for the policy");
+	if (a->next != NULL)
+		a->next->prev = a;
+	if (a->prev != NULL)
+		a->prev->next = a;
+	else
+		m->arena = a;
+	a->used = a->size = to;
+	return a->data;
+}
+
 void *
 model_grow(struct model *m, const void *old, size_t n, size_t *cap, size_t size)
 {
-	size_t	 want = *cap == 0 ? 4 : *cap * 2;
-	void	*p = model_alloc(m, want * size);
+	size_t	 had = rounded(*cap * size);
+	size_t	 want = *cap == 0 ? (size > 128 ? 1 : 4) : *cap * 2;
+	void	*p;
 
+	*cap = want;
+	if (had > CHUNK)
+		return chunk_grow(m, old, had, rounded(want * size));
+	p = model_alloc(m, want * size);
 	if (n > 0)
 		memcpy(p, old, n * size);
-	*cap = want;
 	return p;
 }
 

@@ -165,6 +165,7 @@ struct arena;
 struct strtab;
 struct model {
 	struct arena	*arena;
+	size_t		 memory;	/* that it has */
 	struct strtab	*names;		/* of struct model_name */
 	struct strtab	*index[MODEL_KINDS];
 	struct policy_audit audit;
@@ -243,6 +244,8 @@ bool	model_which_net(const struct model *, const struct nets *,
 bool	model_which_name(const struct model *, const struct patterns *,
 	    const struct name *, struct entry *);
 /* Of this list alone, or NULL. */
+const struct net *model_find_net(const struct nets *,
+	    const struct endpoint *);
 const struct pattern *model_find_pattern(const struct model *,
 	    const struct patterns *, const struct name *);
 /* Of all that this one stands for, some entry stands for all of it. */

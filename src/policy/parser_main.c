@@ -91,7 +91,7 @@ parse(const char *path, bool quiet)
 		return EXIT_ERRORS;
 	name_search(m);
 	if ((blob = grammar_compile(m, &len)) == NULL)
-		fatalx("%s is too big: compiled it has more than 64 MiB", path);
+		fatalx("%s: %s", path, GRAMMAR_BLOB_TOO_LARGE);
 	if (fd_write_all(FD_OBJECT, blob, len) == -1)
 		fatal("the compiled policy");
 	return 0;

@@ -120,19 +120,9 @@ is_narrow(const struct prefix *x)
 static const struct net *
 find_net(const struct model *m, const struct nets *s, const struct endpoint *e)
 {
-	size_t	i, k;
+	struct entry	by;
 
-	for (i = 0; i < s->net.n; i++)
-		if (prefix_contains(&s->net.v[i].prefix, e))
-			return &s->net.v[i];
-	for (i = 0; i < s->table.n; i++) {
-		const struct table *t = &m->table.v[s->table.v[i].index];
-
-		for (k = 0; k < t->nets.net.n; k++)
-			if (prefix_contains(&t->nets.net.v[k].prefix, e))
-				return &t->nets.net.v[k];
-	}
-	return NULL;
+	return model_which_net(m, s, e, &by) ? by.net : NULL;
 }
 
 static bool

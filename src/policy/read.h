@@ -65,7 +65,9 @@ struct parse {
 	struct limits		*limits;	/* whose settings are read */
 	struct tenant		*tenant;	/* whose rules are read */
 	struct rule		*rule;		/* which is read */
+	struct dest		*dest;		/* the last that was read */
 	size_t			 expanded;	/* entries of used macros */
+	size_t			 read;		/* bytes of all files */
 	size_t			 compared;	/* names, by review_names.c */
 	bool			 resolvers_known;	/* by public.c */
 	VEC(struct name)	 resolver_name;	/* public ones that are mentioned */

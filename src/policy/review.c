@@ -20,21 +20,26 @@ holds(const struct prefix *outer, const struct prefix *inner)
 	return outer->len <= inner->len && prefix_overlaps(outer, inner);
 }
 
-/* One entry of the set holds all of the prefix. */
+/*
+ * One entry of the set holds all of the prefix. No two of a list overlap: it can only
+ * be the one that holds its first address.
+ */
 static bool
 nets_hold(const struct model *m, const struct nets *s, const struct prefix *x)
 {
-	size_t	i, k;
+	struct endpoint		 first = { .family = x->family };
+	const struct net	*n;
+	size_t			 i;
 
-	for (i = 0; i < s->net.n; i++)
-		if (holds(&s->net.v[i].prefix, x))
-			return true;
+	memcpy(first.addr, x->addr, sizeof(first.addr));
+	n = model_find_net(s, &first);
+	if (n != NULL && holds(&n->prefix, x))
+		return true;
 	for (i = 0; i < s->table.n; i++) {
-		const struct table *t = &m->table.v[s->table.v[i].index];
-
-		for (k = 0; k < t->nets.net.n; k++)
-			if (holds(&t->nets.net.v[k].prefix, x))
-				return true;
+		n = model_find_net(&m->table.v[s->table.v[i].index].nets,
+		    &first);
+		if (n != NULL && holds(&n->prefix, x))
+			return true;
 	}
 	return false;
 }
@@ -439,13 +444,14 @@ check_except(struct parse *p, struct except *e)
 
 /* ---- host-services ---------------------------------------------------------------------- */
 
+/* port: of TCP and of UDP, which service has it, from 1. */
 static void
-check_service(struct parse *p, size_t which)
+check_service(struct parse *p, size_t which, uint32_t port[2][65536])
 {
-	const struct service		*s = &p->m->service.v[which], *o;
+	const struct service		*s = &p->m->service.v[which];
 	const struct endpoint		 e = endpoint_canonical(s->addr);
 	const struct floor_entry	*f = floor_find(&e);
-	size_t				 i;
+	uint32_t			*by;
 
 	if (f != NULL && f->never && !addr_is_loopback(&e))
 		report_error(p, &s->at, "a host-service cannot be at this address "
@@ -456,15 +462,27 @@ check_service(struct parse *p, size_t which)
 	if (s->addr.port == 53)
 		report_error(p, &s->at, "port 53 of the gateway is Sallyport's "
 		    "own: let the service listen on another port");
-	for (i = 0; i < which; i++) {
-		o = &p->m->service.v[i];
-		if (o->proto != s->proto || o->addr.port != s->addr.port)
-			continue;
+	by = &port[s->proto == PROTO_UDP][s->addr.port];
+	if (*by != 0)
 		report_error(p, &s->at, "host-service %.63s has %s port %u "
 		    "already, and guests reach both at their gateway's "
-		    "address", o->name, proto_name(s->proto), s->addr.port);
-		break;
-	}
+		    "address", p->m->service.v[*by - 1].name,
+		    proto_name(s->proto), s->addr.port);
+	else
+		*by = (uint32_t)which + 1;
+}
+
+static void
+check_services(struct parse *p)
+{
+	uint32_t	(*port)[65536];
+	size_t		 i;
+
+	if (p->m->service.n == 0)
+		return;
+	port = model_alloc(p->m, 2 * sizeof(*port));
+	for (i = 0; i < p->m->service.n; i++)
+		check_service(p, i, port);
 }
 
 /* ---- names that nobody uses ------------------------------------------------------------- */
@@ -525,8 +543,7 @@ review(struct parse *p)
 
 	for (i = 0; i < m->table.n; i++)
 		scan_table(p, &m->table.v[i]);
-	for (i = 0; i < m->service.n; i++)
-		check_service(p, i);
+	check_services(p);
 	for (i = 0; i < m->except.n; i++)
 		check_except(p, &m->except.v[i]);
 	for (i = 0; i < m->tenant.n && !report_full(p); i++) {

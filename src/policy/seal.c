@@ -27,8 +27,8 @@
 #include "policy.h"
 #include "seal.h"
 
-#define CPU_SECONDS	10
-#define MEMORY_MAX	(UINT64_C(1) << 30)
+#define CPU_SECONDS	60
+#define MEMORY_MAX	(UINT64_C(2) << 30)	/* the grammar asks for less */
 #define FILES_MAX	32
 
 /* What would make openat(2) more than a look. */

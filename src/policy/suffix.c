@@ -61,11 +61,10 @@ suffix_find(const struct pattern *n)
 		fatalx("libpsl was built without its list: install one that has "
 		    "it, or no rule by name can be judged");
 	/* without the list's last rule, by which any top level is a suffix */
-	if (psl_is_public_suffix2(list, n->base->text, PSL_TYPE_ICANN |
+	if (!psl_is_public_suffix2(list, n->base->text, PSL_TYPE_ANY |
 	    PSL_TYPE_NO_STAR_RULE))
-		return SUFFIX_ICANN;
-	if (psl_is_public_suffix2(list, n->base->text, PSL_TYPE_PRIVATE |
-	    PSL_TYPE_NO_STAR_RULE) || is_shared(n))
-		return SUFFIX_PRIVATE;
-	return is_top(n->base) ? SUFFIX_UNKNOWN : SUFFIX_NONE;
+		return is_shared(n) ? SUFFIX_PRIVATE : is_top(n->base) ?
+		    SUFFIX_UNKNOWN : SUFFIX_NONE;
+	return psl_is_public_suffix2(list, n->base->text, PSL_TYPE_ICANN |
+	    PSL_TYPE_NO_STAR_RULE) ? SUFFIX_ICANN : SUFFIX_PRIVATE;
 }

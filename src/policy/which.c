@@ -9,8 +9,8 @@
 
 #include "model.h"
 
-static const struct net *
-find_net(const struct nets *s, const struct endpoint *e)
+const struct net *
+model_find_net(const struct nets *s, const struct endpoint *e)
 {
 	size_t	lo = 0, hi = s->net.n, mid;
 	struct prefix key = { .family = e->family, .len = UINT8_MAX };
@@ -31,13 +31,13 @@ bool
 model_which_net(const struct model *m, const struct nets *s,
     const struct endpoint *e, struct entry *out)
 {
-	const struct net	*n = find_net(s, e);
+	const struct net	*n = model_find_net(s, e);
 	const char		*set = NULL;
 	size_t			 i;
 
 	for (i = 0; n == NULL && i < s->table.n; i++) {
 		set = s->table.v[i].text;
-		n = find_net(&m->table.v[s->table.v[i].index].nets, e);
+		n = model_find_net(&m->table.v[s->table.v[i].index].nets, e);
 	}
 	if (n == NULL)
 		return false;

@@ -37,8 +37,8 @@ cp good group; chmod 664 group
 refused group 'its mode is 0664.*chmod go-w group'
 cp good world; chmod 646 world
 refused world 'its mode is 0646.*chmod go-w world'
-: >big; truncate -s 40M big
-refused big 'larger than 32 MiB'
+: >big; truncate -s 70M big
+refused big 'larger than 64 MiB'
 if [ "$(id -u)" -eq 0 ]; then
 	cp good other; chown 12345 other
 	refused other 'belongs to uid 12345.*chown'
