@@ -71,6 +71,9 @@ struct parse {
 	size_t			 compared;	/* names, by review_names.c */
 	bool			 resolvers_known;	/* by public.c */
 	VEC(struct name)	 resolver_name;	/* public ones that are mentioned */
+	const struct tenant	*lax_of;	/* by review_names.c: what was found last */
+	struct services		 lax_for;
+	const struct rule	*lax;
 	bool			 versioned;	/* policy version was seen */
 	bool			 shown;		/* this file's text may be told */
 	bool			 audit_seen;

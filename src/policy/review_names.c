@@ -6,6 +6,8 @@
  * Trusts: a settled model.
  * Must not: refuse what is merely unwise; that is what warnings are for.
  */
+#include <string.h>
+
 #include "lint.h"
 
 /* ---- suffixes ------------------------------------------------------------------ */
@@ -79,24 +81,42 @@ share_services(const struct services *a, const struct services *b)
 
 /* ---- what a rule does not promise ---------------------------------------------------- */
 
-static void
-check_deny(struct parse *p, const struct tenant *t, const struct rule *r)
+static bool
+same_services(const struct services *a, const struct services *b)
+{
+	return a->echo == b->echo && a->range.n == b->range.n &&
+	    (a->range.n == 0 || memcmp(a->range.v, b->range.v, a->range.n *
+	    sizeof(*a->range.v)) == 0);
+}
+
+static const struct rule *
+find_lax(struct parse *p, const struct tenant *t, const struct services *s)
 {
 	size_t	i;
 
 	for (i = 0; i < t->lax.n && p->compared++ <= COMPARE_MAX; i++) {
 		const struct rule *o = &t->rule.v[t->lax.v[i]];
 
-		if (o->deny || o->dest.kind == KIND_SERVICE ||
-		    (o->dest.kind == KIND_NAME && (o->verify_at.line == 0 ||
-		    o->verify != VERIFY_NONE)) ||
-		    !share_services(&o->services, &r->services))
-			continue;
+		if ((o->dest.kind != KIND_NAME || o->verify_at.line != 0) &&
+		    share_services(&o->services, s))
+			return o;
+	}
+	return NULL;
+}
+
+/* Most denies of a tenant have the ports of the one before: the answer is the same. */
+static void
+check_deny(struct parse *p, const struct tenant *t, const struct rule *r)
+{
+	if (p->lax_of != t || !same_services(&p->lax_for, &r->services)) {
+		p->lax = find_lax(p, t, &r->services);
+		p->lax_of = t;
+		p->lax_for = r->services;
+	}
+	if (p->lax != NULL)
 		report_lint(p, "W203", &r->dest.at, NULL, "this stops what shows the "
 		    "name; not ECH, STARTTLS, or flows without a name: the allow "
-		    "in line %u asks for none", o->at.line);
-		return;
-	}
+		    "in line %u asks for none", p->lax->at.line);
 }
 
 static bool
