@@ -673,11 +673,11 @@ def main():
             ask_rules(ask, policy, problem)
             asked["rules"] += 1
         os.chdir("/")
-    ask.end()
+    status = ask.end()
     for text in wrong[:5]:
         print(text, file=sys.stderr)
     print(f"{sum(asked.values())} questions: {dict(asked)}, {len(wrong)} answered wrongly")
-    return 1 if wrong else 0
+    return 1 if wrong or status else 0
 
 
 if __name__ == "__main__":
