@@ -16,6 +16,12 @@
 
 enum topic { TOPIC_FLOW, TOPIC_DNS, TOPIC_REACH };
 
+/* Ports at which a verdict may be another than for the one before. */
+struct edges {
+	uint16_t	port[UINT16_MAX];
+	size_t		n;		/* 0: not found yet */
+};
+
 struct question {
 	enum topic		 topic;
 	const char		*path, *tenant, *what, *about;	/* as written */
@@ -33,6 +39,7 @@ struct question {
 	struct name		 names[EXPLAIN_NAMES];	/* sorted, no doubles */
 	const struct name	*bound[EXPLAIN_NAMES];
 	struct policy_shown	 flight;
+	struct edges		 edges[2];	/* TCP, UDP */
 };
 
 /* explain_own.c: as policy_query.own, by the addresses of this host and its routes */
@@ -73,9 +80,6 @@ struct range {
 struct ranges { struct range *v; size_t n, cap; };
 /* Adds those of one protocol, for query.dst and the names that are bound. */
 void	reach_ports(struct question *, uint32_t proto, struct ranges *);
-/* The same, by a query that is whole. */
-void	reach_ports_of(const struct question *, const struct policy_query *,
-	    struct ranges *);
 bool	reach_open(const struct way *);		/* is let through, maybe */
 
 /* reach_text.c: ranges that go the same way, in words */

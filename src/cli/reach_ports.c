@@ -17,49 +17,64 @@
 
 /* ---- where something may change ------------------------------------------------ */
 
-struct edges { bool at[PORTS + 1]; };
-
 static void
-add_range(struct edges *e, uint32_t lo, uint32_t hi)
+add_range(bool edge[PORTS + 1], uint32_t lo, uint32_t hi)
 {
-	e->at[lo] = e->at[hi + 1] = true;
+	edge[lo] = edge[hi + 1] = true;
 }
 
 static void
-add_services(struct edges *e, const struct services *s, uint32_t proto)
+add_services(bool edge[PORTS + 1], const struct services *s, uint32_t proto)
 {
 	size_t	i;
 
 	for (i = 0; i < s->range.n; i++)
 		if (s->range.v[i].proto == proto)
-			add_range(e, s->range.v[i].lo, s->range.v[i].hi);
+			add_range(edge, s->range.v[i].lo, s->range.v[i].hi);
 }
 
 /* Ports that mean something by themselves are edges, too. */
 static void
-find_edges(const struct question *q, uint32_t proto, struct edges *e)
+mark_edges(const struct question *q, uint32_t proto, bool edge[PORTS + 1])
 {
 	const struct model	*m = q->r.m;
 	int			 tenant = model_find_tenant(m, q->tenant);
 	const struct tenant	*t;
 	size_t			 i;
 
-	memset(e, 0, sizeof(*e));
-	add_range(e, 1, PORTS - 1);
-	add_range(e, PORT_DNS, PORT_DNS);
-	add_range(e, VERIFY_HOST_PORT, VERIFY_HOST_PORT);
+	add_range(edge, 1, PORTS - 1);
+	add_range(edge, PORT_DNS, PORT_DNS);
+	add_range(edge, VERIFY_HOST_PORT, VERIFY_HOST_PORT);
 	for (i = 0; i < floor_nports; i++)
-		add_range(e, floor_ports[i].port, floor_ports[i].port);
+		add_range(edge, floor_ports[i].port, floor_ports[i].port);
 	for (i = 0; i < m->service.n; i++)
-		add_range(e, m->service.v[i].addr.port,
+		add_range(edge, m->service.v[i].addr.port,
 		    m->service.v[i].addr.port);
 	for (i = 0; i < m->except.n; i++)
-		add_services(e, &m->except.v[i].services, proto);
+		add_services(edge, &m->except.v[i].services, proto);
 	if (tenant == -1)
 		tenant = 0;		/* the only one, asked for as "" */
 	t = &m->tenant.v[tenant];
 	for (i = 0; i < t->rule.n; i++)
-		add_services(e, &t->rule.v[i].services, proto);
+		add_services(edge, &t->rule.v[i].services, proto);
+}
+
+/* They are found once: a network may be asked about in 100 000 pieces. */
+static const struct edges *
+find_edges(struct question *q, uint32_t proto)
+{
+	struct edges	*e = &q->edges[proto == PROTO_UDP];
+	static bool	 edge[PORTS + 1];
+	uint32_t	 port;
+
+	if (e->n > 0)
+		return e;
+	memset(edge, 0, sizeof(edge));
+	mark_edges(q, proto, edge);
+	for (port = 1; port < PORTS; port++)
+		if (edge[port])
+			e->port[e->n++] = (uint16_t)port;
+	return e;
 }
 
 /* ---- what becomes of one port -------------------------------------------------- */
@@ -144,39 +159,27 @@ add_way(struct ranges *out, size_t from, uint32_t proto, uint16_t port,
 }
 
 void
-reach_ports_of(const struct question *q, const struct policy_query *of,
-    struct ranges *out)
+reach_ports(struct question *q, uint32_t proto, struct ranges *out)
 {
-	static struct edges	 edges;
-	struct policy_query	 query = *of;
-	size_t			 from = out->n;
+	struct policy_query	 query = q->query;
+	const struct edges	*e;
+	size_t			 i, from = out->n;
 	struct way		 w;
-	uint32_t		 port;
 
-	if (query.proto == PROTO_ECHO) {
+	query.proto = proto;
+	query.own = explain_own(q, proto, &query.dst);
+	query.shown = NULL;
+	if (proto == PROTO_ECHO) {
 		query.dst.port = 0;
 		find_way(q, &query, &w);
 		add_way(out, from, PROTO_ECHO, 0, &w);
 		return;
 	}
-	find_edges(q, query.proto, &edges);
-	for (port = 1; port < PORTS; port++) {
-		if (!edges.at[port])
-			continue;
-		query.dst.port = (uint16_t)port;
+	e = find_edges(q, proto);
+	for (i = 0; i < e->n; i++) {
+		query.dst.port = e->port[i];
 		find_way(q, &query, &w);
-		add_way(out, from, query.proto, (uint16_t)port, &w);
+		add_way(out, from, proto, e->port[i], &w);
 	}
 	out->v[out->n - 1].hi = PORTS - 1;
-}
-
-void
-reach_ports(struct question *q, uint32_t proto, struct ranges *out)
-{
-	struct policy_query	query = q->query;
-
-	query.proto = proto;
-	query.own = explain_own(q, proto, &query.dst);
-	query.shown = NULL;
-	reach_ports_of(q, &query, out);
 }

@@ -14,25 +14,26 @@
 #include "log.h"
 #include "read.h"
 
+/* What does not fit is printed again, into more room. */
 void
 text_add(struct text *t, const char *fmt, ...)
 {
 	va_list	ap;
 	int	n;
 
-	va_start(ap, fmt);
-	n = vsnprintf(NULL, 0, fmt, ap);
-	va_end(ap);
-	if (n < 0)
-		return;
-	if (t->cap - t->len <= (size_t)n) {
+	for (;;) {
+		va_start(ap, fmt);
+		n = vsnprintf(t->buf == NULL ? NULL : t->buf + t->len,
+		    t->cap - t->len, fmt, ap);
+		va_end(ap);
+		if (n < 0)
+			return;
+		if ((size_t)n < t->cap - t->len)
+			break;
 		t->cap = (t->cap + (size_t)n + 128) * 2;
 		if ((t->buf = realloc(t->buf, t->cap)) == NULL)
 			fatalx("out of memory for the policy's text");
 	}
-	va_start(ap, fmt);
-	vsnprintf(t->buf + t->len, t->cap - t->len, fmt, ap);
-	va_end(ap);
 	t->len += (size_t)n;
 }
 
