@@ -189,14 +189,47 @@ allows_port(const struct policy *p, const struct policy_query *q,
 	return false;
 }
 
+/* Not by `any'. */
+static bool
+has_address(const void *arg, uint32_t item)
+{
+	const struct ask	*a = arg;
+	const struct endpoint	 e = endpoint_canonical(a->query->dst);
+
+	return !match_expired(&a->rule[item], a->query->now) &&
+	    match_net(a->policy, &a->rule[item].match, &e);
+}
+
+/* An allow names its network, for whatever ports. */
+static bool
+allows_address(const struct policy *p, const struct policy_query *q)
+{
+	const struct endpoint	e = endpoint_canonical(q->dst);
+	struct ask		a = ask_of(p, q, NULL);
+	struct spot		s;
+
+	cover_find(&index_of(p, q->tenant)->rules, &e, &s);
+	s.proto = PROTO_NONE;
+	s.any = false;
+	return cover_first(&s, CLASS_ALLOW, POLICY_NO_RULE, has_address, &a) !=
+	    POLICY_NO_RULE;
+}
+
+/*
+ * A name that was not resolved is told from a port that is not allowed: where the
+ * address is pinned, or allowed by itself, on other ports, it is the port.
+ */
 enum reason
 names_reason(const struct policy *p, const struct policy_query *q)
 {
 	if (q->proto == PROTO_UDP && allows_port(p, q, PROTO_TCP, true))
 		return REASON_QUIC_UNVERIFIABLE;
-	if (allows_port(p, q, q->proto, false))
-		return q->lapsed ? REASON_PIN_EXPIRED : REASON_NO_PIN;
-	return REASON_DEFAULT_DENY;
+	if (!allows_port(p, q, q->proto, false))
+		return REASON_DEFAULT_DENY;
+	if (q->lapsed)
+		return REASON_PIN_EXPIRED;
+	return q->nbound > 0 || allows_address(p, q) ? REASON_DEFAULT_DENY :
+	    REASON_NO_PIN;
 }
 
 /* ---- resolution -------------------------------------------------------------------- */

@@ -171,6 +171,16 @@ ask 1 'ports      not on tcp 8443, but on tcp 443: allowed with proof: SNI a.exa
 	entries.conf t tcp 203.0.118.1:8443 --name a.example
 ask 1 'no rule allows this address on any port; rules by name are about' entries.conf t tcp 203.0.118.1:8443
 ask 1 'no rule allows this address, or what it was resolved for' entries.conf t tcp 203.0.118.1:8443 --name b.example
+# and no-pin is said only where a name was not resolved
+printf '%s\n' 'policy version 1' 'tenant t {' 'allow to name "a.example" port tcp 443' \
+    'allow to name "b.example" port tcp 8443' 'allow to net 203.0.115.0/24 port tcp 80' \
+    'allow to any port tcp 22' '}' >ports.conf
+ask 1 'but on tcp 443[:0-9 ]' ports.conf t tcp 203.0.118.1:8443 --name a.example
+ask 1 'verdict    deny (default-deny)$' ports.conf t tcp 203.0.118.1:8443 --name a.example
+ask 1 'but on tcp 80[:0-9 ]' ports.conf t tcp 203.0.115.1:8443
+ask 1 'verdict    deny (default-deny)$' ports.conf t tcp 203.0.115.1:8443
+ask 1 'verdict    deny (no-pin)$' ports.conf t tcp 203.0.118.1:8443
+ask 1 'verdict    deny (default-deny)$' ports.conf t tcp 203.0.118.1:8080
 # -q: the status alone; warnings are counted, not repeated
 out=$("$cmd" explain -q entries.conf t tcp 203.0.118.1:443 --name a.example 2>&1)
 [ "$?:$out" = 3: ] || { echo "explain -q: $out" >&2; bad=1; }

@@ -486,6 +486,11 @@ def ask_flow(rng, ask, policy, problem):
     elif (verdict == "allow" or why == "deny-rule") and \
             v.get("rule", {}).get("line") != line:
         problem(words, v, (verdict, line, why))
+    elif v.get("reason") == "no-pin" and (bound or any(
+            r.action == "allow" and r.kind == "net" and not r.past and
+            within(law.forms[0], r.nets) and not within(law.forms[0], r.out)
+            for r in policy.rules)):
+        problem(words, v, "no-pin is for a name that was not resolved")
     elif why == "floor" and not v["reason"].startswith("floor-") or \
             why == "floor-port" and v["reason"] != why or \
             why == "deny-rule" and v["reason"] != why:

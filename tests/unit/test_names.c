@@ -165,7 +165,7 @@ no_name(void **state)
 	assert_int_equal(policy_decide(p, &q).rule, POLICY_NO_RULE);
 	/* a name that no rule allows, a port that its rule does not have */
 	assert_verdict(syn(p, PROTO_TCP, A443, "z.example.com"), VERDICT_DENY,
-	    REASON_NO_PIN);
+	    REASON_DEFAULT_DENY);
 	assert_verdict(syn(p, PROTO_TCP, "203.0.114.1:80", "a.example.com"),
 	    VERDICT_DENY, REASON_DEFAULT_DENY);
 	/* never UDP for what is TCP's (B22), never a ping */
@@ -177,6 +177,25 @@ no_name(void **state)
 	    VERDICT_DENY, REASON_DEFAULT_DENY);
 	assert_verdict(syn(p, PROTO_UDP, "203.0.114.1:123", "ntp.example.com"),
 	    VERDICT_ALLOW, REASON_NONE);
+	policy_free(p);
+}
+
+/* A port that only another's rule has is not for want of a name. */
+static void
+wrong_port(void **state)
+{
+	struct policy	*p = law(HEAD "tenant t {\n"
+	    "\tallow to name \"a.example.com\" port tcp 443\n"
+	    "\tallow to name \"b.example.com\" port tcp 8443\n"
+	    "\tallow to net 203.0.115.0/24 except 203.0.115.9 port tcp 80\n"
+	    "\tallow to any port tcp 22\n}\n");
+
+	(void)state;
+	assert_verdict(syn(p, PROTO_TCP, "203.0.114.1:8443", "a.example.com"),
+	    VERDICT_DENY, REASON_DEFAULT_DENY);
+	assert_denied(p, PROTO_TCP, "203.0.114.1:8443", REASON_NO_PIN);
+	assert_denied(p, PROTO_TCP, "203.0.115.1:8443", REASON_DEFAULT_DENY);
+	assert_denied(p, PROTO_TCP, "203.0.115.9:8443", REASON_NO_PIN);
 	policy_free(p);
 }
 
@@ -688,7 +707,7 @@ suffix_confusion(void **state)
 	for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
 		assert_int_equal(ask(p, others[i]).kind, VERDICT_DENY);
 		assert_verdict(syn(p, PROTO_TCP, A443, others[i]), VERDICT_DENY,
-		    REASON_NO_PIN);
+		    REASON_DEFAULT_DENY);
 		assert_verdict(tls(p, A443, "www.example.net", others[i], false),
 		    VERDICT_DENY, REASON_SNI_MISMATCH);
 	}
@@ -884,7 +903,7 @@ deep_names(void **state)
 		    "\"**.w%u.example.com\" } port tcp 443\n", i, i);
 	text_add(&t, "}\n");
 	p = law(t.buf);
-	one_verdict_of(p, &q, REASON_NO_PIN);
+	one_verdict_of(p, &q, REASON_DEFAULT_DENY);
 	policy_free(p);
 	t.len = 0;
 	text_add(&t, HEAD "tenant t {\n"
@@ -909,6 +928,7 @@ main(void)
 		cmocka_unit_test(unnamed),
 		cmocka_unit_test(both_protocols),
 		cmocka_unit_test(no_name),
+		cmocka_unit_test(wrong_port),
 		cmocka_unit_test(floored),
 		cmocka_unit_test(none_takes_away),
 		cmocka_unit_test(virtual_hosts),

@@ -204,7 +204,7 @@ trees(void **state)
 	assert_verdict(at(p, 0, A443, "a.example.com", "a.example.com"),
 	    VERDICT_ALLOW, REASON_NONE);
 	assert_verdict(at(p, 0, A443, "z.no.a.example.com", NULL), VERDICT_DENY,
-	    REASON_NO_PIN);
+	    REASON_DEFAULT_DENY);
 	policy_free(p);
 }
 
