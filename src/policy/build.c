@@ -12,17 +12,23 @@
 
 /* ---- lists, macros, tables ------------------------------------------------ */
 
+#define OTHER_NAME	"give one of them another name, or leave it out"
+
 /* $name: its entries, each at its own place. */
 static void
 expand(struct parse *p, struct items *list, const struct item *name)
 {
 	int		i = model_find_macro(p->m, name->text);
 	struct item	*via, entry;
+	const char	*near;
 	size_t		k;
 
 	if (i == -1) {
+		near = known_near(p, KNOWN_MACRO, name->text);
 		report_error(p, &name->at, "there is no macro $%.64s above this "
-		    "line: define it as %.64s = { ... }", name->text, name->text);
+		    "line%s%s%.64s%s", name->text, near, *near != '\0' ? "" :
+		    ": define it as ", *near != '\0' ? "" : name->text,
+		    *near != '\0' ? "" : " = { ... }");
 		return;
 	}
 	p->m->macro.v[i].used = true;
@@ -58,12 +64,12 @@ void
 build_macro(struct parse *p, const struct item *name, struct items *value)
 {
 	struct macro	macro = { .at = name->at, .name = name->text };
+	int		i;
 
 	if (!value_name(p, name, "macro"))
 		return;
-	if (model_find_macro(p->m, name->text) != -1) {
-		report_error(p, &name->at, "the macro %.64s is defined twice",
-		    name->text);
+	if ((i = model_find_macro(p->m, name->text)) != -1) {
+		known_twice(p, name, "the macro", &p->m->macro.v[i].at, OTHER_NAME);
 		return;
 	}
 	macro.value = *value;
@@ -80,9 +86,7 @@ add_nets(struct parse *p, struct nets *to, const struct items *from, bool tables
 		const struct item *w = &from->list.v[i];
 
 		if (w->quoted) {
-			report_error(p, &w->at, "\"%.64s\" is a name, and this "
-			    "holds networks: names have rules of their own, as "
-			    "to name \"%.64s\"", w->text, w->text);
+			value_quoted(p, w);
 			continue;
 		}
 		if (w->table && tables) {
@@ -197,7 +201,7 @@ build_ports(struct parse *p, struct services *s, uint32_t proto,
 
 		if (w->quoted)
 			report_error(p, &w->at, "\"%.64s\" is in quotes: a port "
-			    "is a number", w->text);
+			    "is a number: write %.64s", w->text, w->text);
 		else if (w->table)
 			report_error(p, &w->at, "<%.64s> is a table of networks, "
 			    "not of ports: use a macro", w->text);
@@ -219,11 +223,12 @@ build_limits(struct parse *p, const struct item *name)
 {
 	struct limits	l = { .at = name->at, .name = name->text,
 			    .l = POLICY_LIMITS_DEFAULT };
+	int		i;
 
 	if (value_name(p, name, "set of limits") &&
-	    model_find_limits(p->m, name->text) != -1)
-		report_error(p, &name->at, "the limits %.64s are defined twice",
-		    name->text);
+	    (i = model_find_limits(p->m, name->text)) != -1)
+		known_twice(p, name, "the set of limits", &p->m->limits.v[i].at,
+		    OTHER_NAME);
 	push(p->m, p->m->limits, l);
 	p->limits = &p->m->limits.v[p->m->limits.n - 1];
 }
@@ -377,13 +382,14 @@ build_service(struct parse *p, const struct item *name, const struct item *addr,
 {
 	struct service	s = { .at = name->at, .name = name->text,
 			    .proto = proto };
+	int		i;
 
 	if (!value_name(p, name, "host-service") ||
 	    value_endpoint(p, addr, &s.addr) == -1)
 		return;
-	if (model_find_service(p->m, name->text) != -1)
-		report_error(p, &name->at, "the host-service %.64s is defined "
-		    "twice", name->text);
+	if ((i = model_find_service(p->m, name->text)) != -1)
+		known_twice(p, name, "the host-service", &p->m->service.v[i].at,
+		    OTHER_NAME);
 	else
 		push(p->m, p->m->service, s);
 }
@@ -407,11 +413,12 @@ build_tenant(struct parse *p, const struct item *name, uint32_t mode)
 {
 	struct tenant	t = { .at = name->at, .name = name->text,
 			    .mode = mode };
+	int		i;
 
 	if (value_name(p, name, "tenant") &&
-	    model_find_tenant(p->m, name->text) != -1)
-		report_error(p, &name->at, "the tenant %.64s is defined twice",
-		    name->text);
+	    (i = model_find_tenant(p->m, name->text)) != -1)
+		known_twice(p, name, "the tenant", &p->m->tenant.v[i].at, "a tenant "
+		    "has one block: move these rules into it");
 	push(p->m, p->m->tenant, t);
 	p->tenant = &p->m->tenant.v[p->m->tenant.n - 1];
 }
@@ -429,7 +436,8 @@ void
 build_label(struct parse *p, struct rule *r, const struct item *label)
 {
 	if (r->label != NULL)
-		report_error(p, &label->at, "the rule has a label already");
+		report_error(p, &label->at, "the rule has a label already: "
+		    "leave one of them out");
 	if (*label->text == '\0' || strlen(label->text) >= RULE_MAX)
 		report_error(p, &label->at, "a label has 1 to %d characters",
 		    RULE_MAX - 1);
@@ -467,6 +475,8 @@ build_services(struct parse *p, struct services *to, const struct services *from
 	if (!to->written)
 		to->at = from->at;
 	to->written = true;
+	if (from->echo && !to->echo)
+		to->echo_at = from->at;
 	to->echo = to->echo || from->echo;
 	for (i = 0; i < from->range.n; i++)
 		push(p->m, to->range, from->range.v[i]);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "read.h"
+#include "suggest.h"
 
 #define PIN_MAX		604800		/* seconds; a week */
 
@@ -23,7 +24,8 @@ build_ascii(struct parse *p, const struct item *w)
 	if (*s == '\0')
 		return;
 	at.column += (uint32_t)(s + 1 - w->text);
-	report_error(p, &at, "a string holds printable ASCII without \" and \\");
+	report_error(p, &at, "this string holds printable ASCII: other letters are "
+	    "for host names");
 }
 
 void
@@ -64,6 +66,7 @@ build_verify(struct parse *p, struct rule *r, const struct where *at,
 	static const char *const	words[] = {
 		[VERIFY_NONE] = "none", [VERIFY_SNI] = "sni",
 		[VERIFY_HOST] = "host" };
+	struct suggestion		s;
 	uint32_t			i;
 
 	if (r->verify_at.line != 0)
@@ -74,8 +77,15 @@ build_verify(struct parse *p, struct rule *r, const struct where *at,
 			r->verify = i;
 			return;
 		}
-	report_error(p, &how->at, "\"%.64s\" after verify: expected sni, host or "
-	    "none", how->text);
+	suggest_begin(&s, how->text);
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		suggest_offer(&s, words[i]);
+	if (suggest_end(&s) != NULL)
+		report_error(p, &how->at, "\"%.64s\" after verify: did you mean "
+		    "\"%s\"?", how->text, suggest_end(&s));
+	else
+		report_error(p, &how->at, "\"%.64s\" after verify: expected sni, "
+		    "host or none", how->text);
 }
 
 void
@@ -146,7 +156,8 @@ void
 build_resolver(struct parse *p, const struct where *at)
 {
 	if (p->resolver_seen)
-		report_error(p, at, "resolver is given twice");
+		report_error(p, at, "resolver is given twice: write all its "
+		    "settings into one");
 	p->resolver_seen = true;
 }
 

@@ -99,7 +99,8 @@ parse_source(struct parse *p, const struct source *s, const char *text,
 	p->shown = s->parent == NULL;
 	lex_open(&p->lex, s->path, text, len, s->parent == NULL ? MAIN :
 	    INCLUDED);
-	yyparse(p);
+	if (lex_readable(p))
+		yyparse(p);
 	parse_includes(p, s);
 }
 

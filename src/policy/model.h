@@ -72,7 +72,7 @@ struct services {			/* port and icmp clauses */
 	VEC(struct blob_range) range;
 	bool		echo;
 	bool		written;	/* there was a clause */
-	struct where	at;
+	struct where	at, echo_at;
 };
 
 struct rule {

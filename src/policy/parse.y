@@ -30,7 +30,6 @@
 
 static int	yylex(YYSTYPE *, YYLTYPE *, struct parse *);
 static void	yyerror(const YYLTYPE *, struct parse *, const char *);
-static const char *word_means(int before);
 
 static struct item
 item(const char *text, struct where at)
@@ -148,6 +147,7 @@ string		: STRING {
 
 list		: entry				{ $$ = build_items(p, NULL, &$1); }
 		| LBRACE items RBRACE		{ $$ = $2; }
+		| LBRACE items COMMA RBRACE	{ $$ = $2; }
 		| LBRACE RBRACE {
 			report_error(p, &@1, "the list is empty, which would "
 			    "match nothing: write an entry, or leave it out");
@@ -335,6 +335,7 @@ tenant		: tenant_head LBRACE lines RBRACE { p->tenant = NULL; }
 			yyerrok;	/* its rules are read, for their errors */
 			p->tenant = model_alloc(p->m, sizeof(*p->tenant));
 		} lines RBRACE			{ p->tenant = NULL; }
+		| TENANT error
 		;
 tenant_head	: TENANT word tenant_mode {
 			p->shown = true;
@@ -349,6 +350,7 @@ mode		: ENFORCE			{ $$ = MODE_ENFORCE; }
 		;
 lines		: full_lines
 		| full_lines line
+		| full_lines error		{ yyerrok; }
 		;
 full_lines	: %empty
 		| full_lines NL
@@ -446,72 +448,29 @@ yyerror(const YYLTYPE *at, struct parse *p, const char *what)
 	report_error(p, at, "%s", what);
 }
 
-static bool
-names_follow(int before)
+/* Those that slip.c asks for by their kind. */
+static int
+token_of(yysymbol_kind_t kind)
 {
-	return before == TENANT || before == LIMITS || before == HOST_SERVICE;
-}
-
-/* What a bare word would mean after the token before it. */
-static const char *
-word_means(int before)
-{
-	switch (before) {
-	case NET:
-	case EXCEPT:
-		return "a network";
-	case TCP:
-	case UDP:
-		return "a port";
-	case HOST_SERVICE:
-	case LIMITS:
-	case NAME:
-	case TENANT:
-		return "a name";
-	case CONNS:
-	case PENDING:
-	case PENDING_DST:
-	case UNPROVEN:
-	case UNPROVEN_DST:
-	case BURST:
-		return "a number";
-	case NAMES:
-		return "a number";
-	case DNS:
-	case RATE:
-		return "a rate, as 50/s";
-	case AUDIT:
-		return "a volume, as 64K/s";
-	case VERIFY:
-		return "sni, none";
-	case DNSSEC:
-		return "yes or no";
-	case PIN:
-		return "min, max or grace";
-	case UPSTREAM:
-		return "an address, or tls and an address";
-	case IDLE:
-	case LIFETIME:
-	case PER:
-		return "a duration, as 5m";
-	case KEEP:
-		return "a number, or a size, as 20G";
-	case KERNEL_MEMORY:
-	case ROTATE:
-		return "a size, as 256M";
-	case UNTIL:
-		return "a date, as 2027-01-31";
-	case NOWARN:
-		return "the code of a warning, as W202";
-	case VERSION:
-		return "1";
-	case LBRACE:
-	case COMMA:
-	case STRING:
-	case WORD:
-		return "an entry";
+	switch (kind) {
+	case YYSYMBOL_WORD:
+		return WORD;
+	case YYSYMBOL_STRING:
+		return STRING;
+	case YYSYMBOL_TABLE_REF:
+		return TABLE_REF;
+	case YYSYMBOL_NL:
+		return NL;
+	case YYSYMBOL_EQUALS:
+		return EQUALS;
+	case YYSYMBOL_TENANT:
+		return TENANT;
+	case YYSYMBOL_ALLOW:
+		return ALLOW;
+	case YYSYMBOL_PORT:
+		return PORT;
 	default:
-		return NULL;
+		return YYUNDEF;
 	}
 }
 
@@ -526,62 +485,30 @@ is_noise(yysymbol_kind_t kind, bool between)
 	    (between && (kind == YYSYMBOL_NL || kind == YYSYMBOL_YYEOF));
 }
 
-/* "a, b or c" of what the grammar would have taken here. */
-static void
-expected(struct parse *p, const yypcontext_t *ctx, struct text *out)
+/* What the grammar would have taken here; slip.c has the words for it. */
+static int
+yyreport_syntax_error(const yypcontext_t *ctx, struct parse *p)
 {
 	yysymbol_kind_t	 kind[YYNTOKENS];
-	const char	*means = word_means(p->before.kind), *name;
-	bool		 between = false;
-	int		 i, k, n;
+	const char	*name[YYNTOKENS];
+	int		 token[YYNTOKENS];
+	bool		 keyword[YYNTOKENS], between = false;
+	struct expected	 e = { 0, token, name, keyword, false };
+	int		 i, n;
 
 	n = yypcontext_expected_tokens(ctx, kind, YYNTOKENS);
 	for (i = 0; i < n; i++)
 		between = between || kind[i] == YYSYMBOL_TENANT ||
 		    kind[i] == YYSYMBOL_ALLOW || kind[i] == YYSYMBOL_POLICY;
-	for (i = k = 0; i < n; i++)
-		if (!is_noise(kind[i], between))
-			kind[k++] = kind[i];
-	n = k;
 	for (i = 0; i < n; i++) {
-		name = yysymbol_name(kind[i]);
-		if (kind[i] == YYSYMBOL_WORD)
-			name = means != NULL ? means : "a macro";
-		text_add(out, "%s%s", i == 0 ? ": expected " : i == n - 1 ?
-		    " or " : ", ", name);
+		e.nowarn |= kind[i] == YYSYMBOL_NOWARN;
+		if (is_noise(kind[i], between))
+			continue;
+		name[e.n] = yysymbol_name(kind[i]);
+		keyword[e.n] = kind[i] >= YYSYMBOL_ALLOW &&
+		    kind[i] <= YYSYMBOL_VERSION;
+		token[e.n++] = token_of(kind[i]);
 	}
-}
-
-static const char *
-hint(const struct parse *p)
-{
-	if (p->tenant != NULL)
-		return "";
-	if (p->source->parent != NULL)
-		return " (an included file holds tenants only)";
-	return p->versioned ? "" :
-	    " (a policy begins with: policy version 1)";
-}
-
-static int
-yyreport_syntax_error(const yypcontext_t *ctx, struct parse *p)
-{
-	struct text	out = { NULL, 0, 0 };
-
-	if (p->token.text != NULL && names_follow(p->before.kind) &&
-	    !lex_hides(p, &p->token)) {
-		report_error(p, &p->token.at, "\"%.64s\" is not a name: a bare "
-		    "word that the grammar does not use", p->token.text);
-		return 0;
-	}
-	if (p->token.kind == UNSUPPORTED) {
-		report_error(p, &p->token.at,
-		    "\"%.64s\" is not supported in this version", p->token.text);
-		return 0;
-	}
-	expected(p, ctx, &out);
-	report_error(p, &p->token.at, "unexpected %s%s%s",
-	    lex_describe(p, &p->token), out.len > 0 ? out.buf : "", hint(p));
-	free(out.buf);
+	slip_report(p, &e);
 	return 0;
 }

@@ -138,20 +138,63 @@ ends_in_number(const char *s)
 	    has_only(last + 2, "0123456789abcdefABCDEF")));
 }
 
+/* "https://www.example.com:443/path": the name in it. */
+static bool
+host_in(const char *text, struct name *out)
+{
+	const char	*from = strstr(text, "://");
+	size_t		 len;
+
+	from = from == NULL ? text + 2 * (strncmp(text, "//", 2) == 0) : from + 3;
+	len = strcspn(from, "/:?#");
+	return (from != text || from[len] != '\0') &&
+	    name_from_text(from, len, out) == 0;
+}
+
+/* Of "a.*.example.com" what can be a name below which all is meant. */
+static const char *
+last_part(const char *text, struct name *out)
+{
+	const char	*s = text + strlen(text), *best = NULL;
+
+	for (; s > text && s[-1] != '*' && s[-1] != '+'; s--)
+		if (s[-1] == '.' && name_from_text(s, strlen(s), out) == 0)
+			best = s;
+	return best != NULL && name_from_text(best, strlen(best), out) == 0 ?
+	    out->text : "example.com";
+}
+
 static int
 bad_name(struct parse *p, const struct item *w, const char *text)
 {
 	struct endpoint	e;
+	struct name	n;
+	char		buf[ENDPOINT_STRLEN];
 
-	if (addr_parse(text, &e) == 0)
+	if (value_is_net(text) || addr_parse(text, &e) == 0)
 		report_error(p, &w->at, "\"%.64s\" is an address, not a name: "
-		    "a rule on an address is written to net", w->text);
-	else if (strchr(text, '/') != NULL || strchr(text, ':') != NULL)
+		    "write to net %.64s, without quotes", w->text, text);
+	else if (endpoint_parse(text, &e) == 0)
+		report_error(p, &w->at, "\"%.64s\" is an address, not a name: "
+		    "write to net %s port tcp %u", w->text, addr_print(&e, buf),
+		    e.port);
+	else if (host_in(text, &n))
 		report_error(p, &w->at, "\"%.64s\" is not a host name: no scheme, "
-		    "port or path belongs to one", w->text);
-	else if (strchr(text, '*') != NULL)
+		    "port or path belongs to one: write \"%.64s\"", w->text,
+		    n.text);
+	else if (text[0] == '.' && name_from_text(text + 1, strlen(text + 1),
+	    &n) == 0)
+		report_error(p, &w->at, "\"%.64s\": write \"+.%.64s\" for the name "
+		    "and all below it, \"**.%.64s\" for those below it alone",
+		    w->text, n.text, n.text);
+	else if (text == w->text && text[0] == '+' &&
+	    name_from_text(text + 1, strlen(text + 1), &n) == 0)
+		report_error(p, &w->at, "\"%.64s\": write \"+.%.64s\" for the name "
+		    "and all below it", w->text, n.text);
+	else if (strchr(text, '*') != NULL || strchr(text, '+') != NULL)
 		report_error(p, &w->at, "\"%.64s\": only the first label may be "
-		    "* (one label) or ** (one or more)", w->text);
+		    "* (one label), ** (one or more) or + (none or more), as in "
+		    "\"**.%.64s\"", w->text, last_part(text, &n));
 	else if (ends_in_number(text))
 		report_error(p, &w->at, "\"%.64s\" ends in a number and so reads "
 		    "as an address: a rule on an address is written to net",
@@ -198,14 +241,19 @@ pattern_parse(struct parse *p, const struct item *w, struct blob_name *out)
 	const char	*text = w->text;
 
 	memset(out, 0, sizeof(*out));
+	if (!w->table && !w->quoted && value_is_net(text)) {
+		report_error(p, &w->at, "\"%.64s\" is an address, not a name: "
+		    "write to net %.64s", text, text);
+		return -1;
+	}
 	if (w->table || !w->quoted) {
 		report_error(p, &w->at, w->table ? "<%.64s> is no name" :
 		    "names are written in quotes: \"%.64s\"", w->text);
 		return -1;
 	}
 	if (strcmp(text, "*") == 0 || strcmp(text, "**") == 0) {
-		report_error(p, &w->at, "every name: write any, which needs no "
-		    "name at all");
+		report_error(p, &w->at, "\"%s\" is every name, which is said by "
+		    "any: write to any", text);
 		return -1;
 	}
 	if (strncmp(text, "**.", 3) == 0) {

@@ -17,6 +17,12 @@ struct lex {
 	unsigned int	list;		/* open braces in which lines don't count */
 	int		first;		/* start symbol to give out, then 0 */
 	bool		ended;		/* the last NL has been given out */
+	bool		skip;		/* the rest of the statement is not read */
+	bool		stray;		/* the last } closes nothing */
+	bool		unclosed;	/* a statement began in a list */
+	struct where	open;		/* its first { */
+	unsigned int	owed;		/* of a forgotten }: it, then its NL */
+	uint32_t	more;		/* bytes of a character that are to come */
 	struct where	after;		/* the end of the last token */
 };
 
@@ -61,7 +67,7 @@ struct parse {
 	const char		*dir[GRAMMAR_DIRS_MAX];	/* where files may be */
 	size_t			 ndirs;
 	struct lex		 lex;
-	struct token		 token, before;	/* the last two given out */
+	struct token		 token, before, earlier;	/* the last ones given out */
 	struct limits		*limits;	/* whose settings are read */
 	struct tenant		*tenant;	/* whose rules are read */
 	struct rule		*rule;		/* which is read */
@@ -95,9 +101,36 @@ struct parse {
 void	lex_open(struct lex *, const char *file, const char *text, size_t len,
 	    int first);
 void	lex_next(struct parse *, struct token *);
+/* False, after a message: it is no text. */
+bool	lex_readable(struct parse *);
+/* This byte begins a character, and so a column; *more is 0 at the line's begin. */
+bool	char_begins(uint32_t *more, unsigned char);
 /* What is not a word of the grammar, in a file that may be no policy at all. */
 bool	lex_hides(const struct parse *, const struct token *);
 const char *lex_describe(struct parse *, const struct token *);
+
+/* keywords.c */
+int	keyword(const char *word);
+bool	keyword_begins(const char *, size_t len, bool rule);
+/* What begins a statement, or a rule, and is near to the word; or NULL. */
+const char *keyword_meant(const char *word, bool rule);
+
+/* known.c */
+enum known { KNOWN_MACRO, KNOWN_TABLE, KNOWN_NAMES, KNOWN_LIMITS, KNOWN_SERVICE,
+	KNOWN_TENANT };
+const char *known_near(struct parse *, enum known, const char *word);
+void	known_twice(struct parse *, const struct item *name, const char *what,
+	    const struct where *first, const char *instead);
+
+/* slip.c: what would have been right, where a syntax error is */
+struct expected {
+	size_t			 n;
+	const int		*kind;		/* YYUNDEF: one of the others */
+	const char *const	*name;
+	const bool		*keyword;
+	bool			 nowarn;	/* may stand, as it nearly always may */
+};
+void	slip_report(struct parse *, const struct expected *);
 
 /*
  * report.c: messages. A lint is what is warned of, a note no more than worth knowing.
@@ -134,6 +167,7 @@ void	build_nowarn_end(struct parse *, const struct where *from);
 void	review_nowarn(struct parse *);
 
 /* value.c: one word to one value; 0, or -1 after a message */
+bool	value_number(const char *, const char **end, uint64_t *);
 int	value_count(struct parse *, const struct item *, uint32_t max,
 	    uint32_t *);
 int	value_rate(struct parse *, const struct item *, uint32_t *);
@@ -145,6 +179,8 @@ int	value_ports(struct parse *, const struct item *, uint32_t proto,
 int	value_net(struct parse *, const struct item *, struct prefix *);
 int	value_endpoint(struct parse *, const struct item *, struct endpoint *);
 int	value_address(struct parse *, const struct item *, struct endpoint *);
+void	value_quoted(struct parse *, const struct item *);
+bool	value_is_net(const char *);
 bool	value_name(struct parse *, const struct item *, const char *what);
 
 /* pattern.c: host names; 0, or -1 after a message */

@@ -187,7 +187,8 @@ no_table(struct parse *p, const struct item *w)
 	int	n = model_find_nameset(p->m, w->text);
 
 	if (n == -1)
-		report_error(p, &w->at, "there is no table <%.64s>", w->text);
+		report_error(p, &w->at, "there is no table <%.64s>%s", w->text,
+		    known_near(p, KNOWN_TABLE, w->text));
 	else
 		report_error(p, &w->at, "<%.64s> is a set of names (%.200s:%u), "
 		    "and this holds networks: write to name <%.64s>", w->text,
@@ -265,7 +266,8 @@ settle_dest(struct parse *p, struct dest *d)
 		return;
 	if ((found = model_find_service(p->m, d->service.text)) == -1) {
 		report_error(p, &d->service.at, "there is no host-service "
-		    "\"%.64s\"", d->service.text);
+		    "\"%.64s\"%s", d->service.text, known_near(p, KNOWN_SERVICE,
+		    d->service.text));
 		return;
 	}
 	d->service.index = (uint32_t)found;
@@ -277,8 +279,8 @@ static void
 settle_name_ports(struct parse *p, struct rule *r)
 {
 	if (r->services.echo)
-		report_error(p, &r->services.at, "icmp echo is never by name: "
-		    "write it in a rule to net");
+		report_error(p, &r->services.echo_at, "icmp echo is never by name: "
+		    "leave it out here, and write it in a rule to net");
 	if (!r->deny && !r->services.written)
 		report_error(p, &r->dest.at, "an allow by name names its ports, "
 		    "as port tcp 443");
@@ -368,8 +370,9 @@ is_lax(const struct rule *r)
 static void
 settle_tenant(struct parse *p, struct tenant *t)
 {
-	size_t	i;
-	int	found;
+	const char	*near;
+	size_t		 i;
+	int		 found;
 
 	for (i = 0; i < t->rule.n && !report_full(p); i++) {
 		settle_rule(p, &t->rule.v[i]);
@@ -379,9 +382,11 @@ settle_tenant(struct parse *p, struct tenant *t)
 	if (t->limits.text == NULL)
 		return;
 	if ((found = model_find_limits(p->m, t->limits.text)) == -1) {
-		report_error(p, &t->limits.at, "there are no limits \"%.64s\": "
-		    "write limits %.64s { ... } outside of the tenant",
-		    t->limits.text, t->limits.text);
+		near = known_near(p, KNOWN_LIMITS, t->limits.text);
+		report_error(p, &t->limits.at, "there are no limits \"%.64s\"%s%s%.64s"
+		    "%s", t->limits.text, near, *near != '\0' ? "" :
+		    ": write limits ", *near != '\0' ? "" : t->limits.text,
+		    *near != '\0' ? "" : " { ... } outside of the tenant");
 		return;
 	}
 	t->limits.index = (uint32_t)found;
@@ -397,8 +402,8 @@ settle_except(struct parse *p, uint32_t which)
 	settle_dest(p, &e->dest);
 	settle_services(p, &e->services, true);
 	if (found == -1)
-		report_error(p, &e->tenant.at, "there is no tenant \"%.64s\"",
-		    e->tenant.text);
+		report_error(p, &e->tenant.at, "there is no tenant \"%.64s\"%s",
+		    e->tenant.text, known_near(p, KNOWN_TENANT, e->tenant.text));
 	else {
 		e->tenant.index = (uint32_t)found;
 		push(p->m, p->m->tenant.v[found].except, which);
@@ -421,6 +426,17 @@ compare_addresses(const void *a, const void *b)
 }
 
 static void
+host_twice(struct parse *p, const struct host *a, const struct host *b)
+{
+	bool	swapped = a->at.line > b->at.line;
+
+	report_error(p, swapped ? &a->at : &b->at, "the host %.64s is defined "
+	    "twice, first in %.160s:%u: give all its addresses there",
+	    a->name.text, swapped ? b->at.file : a->at.file,
+	    swapped ? b->at.line : a->at.line);
+}
+
+static void
 settle_hosts(struct parse *p)
 {
 	struct host	*v = p->m->host.v;
@@ -433,10 +449,7 @@ settle_hosts(struct parse *p)
 			qsort(v[i].addr.v, v[i].addr.n, sizeof(v[i].addr.v[0]),
 			    compare_addresses);
 		if (i > 0 && name_equal(&v[i - 1].name, &v[i].name))
-			report_error(p, v[i - 1].at.line > v[i].at.line ?
-			    &v[i - 1].at : &v[i].at, "the host %.64s is defined "
-			    "twice: give all its addresses at once",
-			    v[i].name.text);
+			host_twice(p, &v[i - 1], &v[i]);
 	}
 }
 

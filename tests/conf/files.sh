@@ -111,7 +111,7 @@ out=$(timeout 10 "$cmd" check bomb 2>&1)
 } >long
 out=$(timeout 10 "$cmd" check long 2>&1)
 if [ $? -ne 1 ] || [ "$out" != 'long:10003:15: "203.0.114.1/24" has bits set beyond its length: write 203.0.114.0/24
-long:10004:11: unexpected "nett": expected any, host-service, name or net' ]; then
+long:10004:11: unexpected "nett": did you mean "net"?' ]; then
 	echo "files: long: $out" >&2; bad=1
 fi
 sed -e 10003,10004d long >long.good

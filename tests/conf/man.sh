@@ -11,8 +11,8 @@ bad=0
 umask 022
 cd "$tmp" || exit 99
 
-sed -n 's/^	{ "\([a-z0-9-]*\)", \([A-Z_]*\) },$/\1 \2/p' "$src/src/policy/lex.c" >words
-[ "$(wc -l <words)" -gt 50 ] || { echo "man: no table of words in lex.c?" >&2; exit 1; }
+sed -n 's/^	{ "\([a-z0-9-]*\)", \([A-Z_]*\) },$/\1 \2/p' "$src/src/policy/keywords.c" >words
+[ "$(wc -l <words)" -gt 50 ] || { echo "man: no table of words in keywords.c?" >&2; exit 1; }
 sed -n '/^\.Sh LATER WORDS/,/^\.Sh FILES/p' "$man" | tr -s ' ,.:' '\n\n\n\n' >later
 sed '/^\.Sh LATER WORDS/,/^\.Sh FILES/d; /^\.Sh EXAMPLES/,$d' "$man" |
 	tr -s ' ,:()' '\n\n\n\n\n' >now

@@ -63,7 +63,7 @@ def main():
         bad = write(tmp / "bad", "policy version 1\ntenant a {\n\tallow to nett x\n}\n")
         status, blob, text = parse(str(bad), "/")
         check("errors", status == 1 and blob == b"" and
-              text == f'{bad}:3:11: unexpected "nett": expected any, host-service, name or net\n',
+              text == f'{bad}:3:11: unexpected "nett": did you mean "net"?\n',
               status, text)
 
         write(tmp / "warned", 'policy version 1\ntenant a {\n\tallow to name "a.example" '
