@@ -128,14 +128,18 @@ struct record_named {
 	uint32_t	urgent;		/* REC_DNS_ASK: it is asked when this is durable */
 	uint32_t	wants;		/* REC_FLOW_DIAL: enum record_wants */
 	uint32_t	vhost;		/* `sni' is the Host of a request */
+	uint32_t	bits;		/* of a sum: `g_dst' is a net of that length */
+	uint32_t	least;		/* of a sum: `uniq' is a lower bound */
 	uint32_t	spare;
 	char		alpn[64];
 	char		chain[RECORD_LIST_MAX];	/* CNAME targets; of a flow that has no
-					   `name': those it may be of */
-	char		ips[RECORD_LIST_MAX];	/* addresses of the answer */
+					   `name': those it may be of; of a
+					   sum: the first different ones */
+	char		ips[RECORD_LIST_MAX];	/* addresses of the answer; of a sum: the
+					   first different destinations */
 };
 static_assert(sizeof(struct record_named) ==
-    sizeof(struct record) + 512 + 40 + 64 + 2048, "record_named");
+    sizeof(struct record) + 512 + 48 + 64 + 2048, "record_named");
 
 struct record_ack {
 	struct wire_head head;		/* id = rec */

@@ -30,10 +30,10 @@ import re
 import sys
 
 ORDER = ("v seq ts mono_ns type verdict reason hostname boot inst rec tenant guest "
-         "flow ask proto g_src g_sp g_dst g_dp h_src h_sp h_dst h_dp g_cid h_cid "
-         "name names qtype chain ips ttl stripped secure sni vhost alpn ech assurance "
+         "flow ask proto g_src g_sp g_dst g_net g_dp h_src h_sp h_dst h_dp g_cid h_cid "
+         "name names dsts qtype chain ips ttl stripped secure sni vhost alpn ech assurance "
          "rule_id loc gen pol wants up down pup pdown csrc dur_ns rtt_ns conn_ns "
-         "errno n first last uniq pid signal status detail mode durable rotate "
+         "errno n first last uniq uniq_least pid signal status detail mode durable rotate "
          "reserve head prev oldest void_from void_to opens closes denies other "
          "torn_seq lost lost_from lost_to segment first_seq last_seq torn").split()
 PLACE = {key: place for place, key in enumerate(ORDER)}
@@ -193,8 +193,9 @@ class Check:
             elif kind in ("deny.agg", "fail.agg"):
                 denied += r["n"] if kind == "deny.agg" else 0
                 if r["n"] < 1 or r.get("uniq", 0) > r["n"] or \
-                        r.get("first", "") > r.get("last", "~"):
-                    self.bad(where, "counts of a sum make no sense")
+                        r.get("first", "") > r.get("last", "~") or \
+                        (what := self.sum(r)):
+                    self.bad(where, f"a sum makes no sense: {what or r['n']}")
             elif kind == "audit.gap":
                 denied += r["denies"]
                 missing += r["other"]
@@ -238,6 +239,23 @@ class Check:
         family = {"A": 4, "AAAA": 6}.get(r["qtype"])
         if told and {ipaddress.ip_address(ip).version for ip in told} != {family}:
             return "addresses are not of the question's type"
+        return None
+
+    def sum(self, r):
+        """What of a sum contradicts itself."""
+        dsts = [d for d in r.get("dsts", ()) if d != "..."]
+        names = [n for n in r.get("names", ()) if n != "..."]
+        if len(set(dsts)) != len(dsts) or len(set(names)) != len(names):
+            return "something is listed twice"
+        told = len(names) if names else len(dsts)
+        if told > r.get("uniq", 0) or told and "..." not in (
+                r.get("names", ()) if names else r["dsts"])[-1:] and \
+                not r.get("uniq_least") and told != r["uniq"]:
+            return f"{told} listed, uniq {r.get('uniq')}"
+        if "g_net" in r:
+            net = ipaddress.ip_network(r["g_net"])
+            if any(ipaddress.ip_address(d) not in net for d in dsts):
+                return f"a destination outside {net}"
         return None
 
     def rises(self, where, r):

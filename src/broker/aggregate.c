@@ -1,17 +1,20 @@
 /*
- * Adds up what comes in masses, denials and failed connects: per (reason, destination
- * net, port, protocol) or (reason, name) the first ten are told in full, the rest as
- * one sum every ten seconds. A kind that was quiet for a whole period is forgotten, so
- * its next ten are full again.
+ * Adds up what comes in masses, denials and failed connects: per (reason, protocol,
+ * rule) and destination net and port, or name, the first ten are told in full, the rest
+ * as one sum every ten seconds. A kind that was quiet for a whole period is forgotten,
+ * so its next ten are full again.
  *
  * Trusts: nothing of what it counts. Must not: lose a denial, allocate after the
- * start, or keep more kinds than AGGREGATE_KEYS.
+ * start, or keep more kinds than AGGREGATE_KEYS; or let the names that a guest shows
+ * take all of them.
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "aggregate.h"
+#include "distinct.h"
 #include "hash.h"
+#include "policy.h"
 
 #define BUCKETS		2048u		/* a power of two */
 #define NONE		0u
@@ -19,29 +22,45 @@
 struct kind {			/* no padding: it is hashed and compared as bytes */
 	uint32_t	reason;
 	uint32_t	proto;
-	struct endpoint	net;
-	struct name	name;		/* of a question, or none */
+	uint32_t	rule;
+	uint32_t	what;		/* enum attempt_name */
+	struct endpoint	net;		/* of ATTEMPT_NO_NAME */
+	struct name	name;
 };
-static_assert(sizeof(struct kind) == 284, "kind has no padding");
+static_assert(sizeof(struct kind) == 292, "kind has no padding");
+
+struct counts {
+	uint64_t	n, first, last;
+};
 
 struct row {
 	struct kind	kind;
 	uint32_t	told;		/* in full */
 	uint32_t	next;
-	uint64_t	n, first, last;
-	uint8_t		seen[32];	/* one bit per address, or per hash of one */
+	struct counts	counts;
+	struct distinct	distinct;
+};
+
+/* Of all kinds of one reason that have no row. */
+struct other {
+	struct counts	counts;
+	uint32_t	proto, rule;	/* of all, or none */
+	uint32_t	wide;		/* its number, from 1; 0 = none is left */
 };
 
 /* Zeroed memory is an empty one, and a page that no row has needed is never touched. */
 struct aggregate {
 	uint64_t	due;		/* 0 = not set yet */
 	uint32_t	rows;
+	uint32_t	shown;		/* rows of names that flows have shown */
 	uint32_t	fresh;		/* rows used once, so far */
 	uint32_t	spare;
 	uint32_t	others;		/* reasons of which there is something in other[] */
+	uint32_t	wides;		/* in use; given back with the others */
 	uint32_t	head[BUCKETS];
 	struct row	row[AGGREGATE_KEYS + 1];	/* number 0 is none */
-	struct row	other[REASON_MAX];	/* when the rows are used up */
+	struct other	other[REASON_MAX];	/* when the rows are used up */
+	struct wide	wide[AGGREGATE_WIDE + 1];
 };
 
 struct aggregate *
@@ -57,16 +76,23 @@ aggregate_free(struct aggregate *a)
 }
 
 static struct kind
-kind_of(enum reason reason, uint32_t proto, const struct endpoint *dst)
+kind_of(const struct attempt *t)
 {
-	struct prefix	p = prefix_of(dst, dst->family == ADDR_V4 ? 24 : 64);
+	struct prefix	p;
 	struct kind	k;
 
 	memset(&k, 0, sizeof(k));
-	k.reason = reason;
-	k.proto = proto;
-	k.net.family = dst->family;
-	k.net.port = dst->port;
+	k.reason = t->reason;
+	k.proto = t->proto;
+	k.rule = t->rule;
+	k.what = t->what;
+	if (t->name != NULL)
+		k.name = *t->name;
+	if (t->what != ATTEMPT_NO_NAME)
+		return k;
+	p = prefix_of(t->dst, t->dst->family == ADDR_V4 ? 24 : 64);
+	k.net.family = t->dst->family;
+	k.net.port = t->dst->port;
 	memcpy(k.net.addr, p.addr, sizeof(k.net.addr));
 	return k;
 }
@@ -75,7 +101,6 @@ static uint32_t *
 row_link(struct aggregate *a, const struct kind *k)
 {
 	uint32_t	*link;
-
 	size_t		 len = offsetof(struct kind, name.text) + k->name.len;
 
 	link = &a->head[hash_bytes(k, len) % BUCKETS];
@@ -83,6 +108,19 @@ row_link(struct aggregate *a, const struct kind *k)
 	    memcmp(&a->row[*link].kind, k, sizeof(*k)) != 0)
 		link = &a->row[*link].next;
 	return link;
+}
+
+static bool
+is_shown(const struct kind *k)
+{
+	return k->what == ATTEMPT_SNI || k->what == ATTEMPT_VHOST;
+}
+
+static bool
+is_full(const struct aggregate *a, const struct kind *k)
+{
+	return a->rows == AGGREGATE_KEYS ||
+	    (is_shown(k) && a->shown == AGGREGATE_SHOWN);
 }
 
 /* The row of this kind, a new one, or NULL if all are in use. */
@@ -93,13 +131,14 @@ row_get(struct aggregate *a, const struct kind *k)
 
 	if (i != NONE)
 		return &a->row[i];
-	if (a->rows == AGGREGATE_KEYS)
+	if (is_full(a, k))
 		return NULL;
 	if ((i = a->spare) != NONE)
 		a->spare = a->row[i].next;
 	else
 		i = ++a->fresh;
 	a->rows++;
+	a->shown += is_shown(k);
 	memset(&a->row[i], 0, sizeof(a->row[i]));
 	a->row[i].kind = *k;
 	a->row[i].next = NONE;
@@ -107,72 +146,109 @@ row_get(struct aggregate *a, const struct kind *k)
 	return &a->row[i];
 }
 
-/* id: what is counted as one target; its low byte is looked at. */
 static void
-row_count(struct row *r, uint64_t id, uint64_t ts)
+count(struct counts *c, const struct counts *more)
 {
-	uint8_t	bit = (uint8_t)id;
-
-	r->seen[bit / 8] |= (uint8_t)(1u << bit % 8);
-	if (r->n++ == 0)
-		r->first = ts;
-	r->last = ts;
+	if (c->n == 0 || more->first < c->first)
+		c->first = more->first;
+	if (more->last > c->last)
+		c->last = more->last;
+	c->n += more->n;
 }
 
-static struct row *
-row_other(struct aggregate *a, uint32_t reason)
+static void
+row_count(struct row *r, const struct attempt *t, const struct counts *one)
 {
-	struct row	*r = &a->other[reason];
+	count(&r->counts, one);
+	if (t->what == ATTEMPT_NO_NAME)
+		distinct_in_net(&r->distinct, t->dst);
+	else if (t->dst != NULL)
+		distinct_dst(&r->distinct, t->dst);
+}
 
-	r->kind.reason = reason;
-	if (r->n == 0)
+/* ---- several kinds ---------------------------------------------------------------- */
+
+static struct other *
+other_get(struct aggregate *a, const struct kind *k)
+{
+	struct other	*o = &a->other[k->reason];
+
+	if (o->counts.n == 0) {
 		a->others++;
-	return r;
+		o->proto = k->proto;
+		o->rule = k->rule;
+		o->wide = a->wides < AGGREGATE_WIDE ? ++a->wides : NONE;
+	}
+	if (o->proto != k->proto)
+		o->proto = PROTO_NONE;
+	if (o->rule != k->rule)
+		o->rule = POLICY_NO_RULE;
+	return o;
 }
 
-static bool
-deny(struct aggregate *a, const struct kind *k, uint64_t id, uint64_t ts,
+static void
+other_count(struct aggregate *a, const struct attempt *t, const struct kind *k,
+    const struct counts *one)
+{
+	struct other	*o = other_get(a, k);
+
+	count(&o->counts, one);
+	if (o->wide == NONE)
+		return;
+	if (t->what != ATTEMPT_NO_NAME)
+		wide_name(&a->wide[o->wide], t->name);
+	else
+		wide_dst(&a->wide[o->wide], t->dst);
+}
+
+/* A row's sum that nobody had room for. */
+static void
+other_add(struct aggregate *a, const struct row *r)
+{
+	struct other	*o = other_get(a, &r->kind);
+	struct wide	*w = &a->wide[o->wide];
+	struct endpoint	 e;
+	uint32_t	 at = 0;
+
+	count(&o->counts, &r->counts);
+	if (o->wide == NONE)
+		return;
+	if (r->kind.what != ATTEMPT_NO_NAME) {
+		wide_name(w, &r->kind.name);
+		return;
+	}
+	while (distinct_next(&r->distinct, &r->kind.net, &at, &e))
+		wide_dst(w, &e);
+	w->more |= r->distinct.more;
+}
+
+/* ---- what comes in ---------------------------------------------------------------- */
+
+bool
+aggregate_count(struct aggregate *a, const struct attempt *t, uint64_t ts,
     enum aggregate_how how)
 {
+	struct kind	k = kind_of(t);
+	struct counts	one = { 1, ts, ts };
 	struct row	*r = NULL;
 
-	if (how != AGGREGATE_FOLD || *row_link(a, k) != NONE)
-		r = row_get(a, k);
+	if (how != AGGREGATE_FOLD || *row_link(a, &k) != NONE)
+		r = row_get(a, &k);
 	if (r != NULL && how == AGGREGATE_TELL && r->told < AGGREGATE_FULL) {
 		r->told++;
 		return true;
 	}
-	row_count(r != NULL ? r : row_other(a, k->reason), id, ts);
+	if (r != NULL)
+		row_count(r, t, &one);
+	else
+		other_count(a, t, &k, &one);
 	return false;
 }
 
-bool
-aggregate_deny(struct aggregate *a, enum reason reason, uint32_t proto,
-    const struct endpoint *dst, uint64_t ts, enum aggregate_how how)
-{
-	struct kind	k = kind_of(reason, proto, dst);
-
-	return deny(a, &k, dst->family == ADDR_V4 ? dst->addr[3] :
-	    hash_bytes(dst->addr, sizeof(dst->addr)), ts, how);
-}
-
-bool
-aggregate_name(struct aggregate *a, enum reason reason,
-    const struct name *name, uint64_t ts, enum aggregate_how how)
-{
-	struct kind	k;
-
-	memset(&k, 0, sizeof(k));
-	k.reason = reason;
-	k.name = *name;
-	return deny(a, &k, hash_bytes(name, sizeof(*name)), ts, how);
-}
-
 void
-aggregate_told(struct aggregate *a, enum reason reason, uint32_t proto,
-    const struct endpoint *dst)
+aggregate_told(struct aggregate *a, const struct attempt *t)
 {
-	struct kind	 k = kind_of(reason, proto, dst);
+	struct kind	 k = kind_of(t);
 	struct row	*r = row_get(a, &k);
 
 	if (r != NULL && r->told < AGGREGATE_FULL)
@@ -180,55 +256,61 @@ aggregate_told(struct aggregate *a, enum reason reason, uint32_t proto,
 }
 
 bool
-aggregate_hot(struct aggregate *a, enum reason reason, uint32_t proto,
-    const struct endpoint *dst)
+aggregate_hot(struct aggregate *a, const struct attempt *t)
 {
-	struct kind	k = kind_of(reason, proto, dst);
+	struct kind	k = kind_of(t);
 	uint32_t	i = *row_link(a, &k);
 
-	return i == NONE ? a->rows == AGGREGATE_KEYS :
-	    a->row[i].told >= AGGREGATE_FULL;
+	return i == NONE ? is_full(a, &k) : a->row[i].told >= AGGREGATE_FULL;
 }
 
-static uint64_t
-bits(const uint8_t seen[32])
-{
-	uint64_t	n = 0;
-	unsigned int	i;
+/* ---- what goes out ---------------------------------------------------------------- */
 
-	for (i = 0; i < 256; i++)
-		n += seen[i / 8] >> i % 8 & 1u;
-	return n;
-}
-
-static struct aggregate_sum
-row_sum(const struct row *r)
+/* With a net the destinations' port is the kind's. */
+static void
+row_sum(const struct row *r, struct aggregate_sum *s)
 {
-	return (struct aggregate_sum){ .reason = r->kind.reason,
-	    .proto = r->kind.proto, .dst = r->kind.net, .name = r->kind.name,
-	    .n = r->n, .first = r->first, .last = r->last,
-	    .uniq = bits(r->seen) };
+	struct endpoint	e;
+	uint32_t	at = 0;
+
+	memset(s, 0, sizeof(*s));
+	s->reason = (enum reason)r->kind.reason;
+	s->proto = r->kind.proto;
+	s->rule = r->kind.rule;
+	s->net = r->kind.net;
+	s->bits = s->net.family == ADDR_NONE ? 0 :
+	    s->net.family == ADDR_V4 ? 24 : 64;
+	s->what = (enum attempt_name)r->kind.what;
+	s->name = r->kind.name;
+	s->n = r->counts.n;
+	s->first = r->counts.first;
+	s->last = r->counts.last;
+	s->uniq = r->distinct.n;
+	s->least = r->distinct.more != 0;
+	while (distinct_next(&r->distinct, &r->kind.net, &at, &e))
+		distinct_text(s->dsts, &e, s->bits == 0);
 }
 
 static void
-row_clear(struct row *r)
+other_sum(const struct aggregate *a, uint32_t reason, struct aggregate_sum *s)
 {
-	r->n = r->first = r->last = 0;
-	memset(r->seen, 0, sizeof(r->seen));
-}
+	const struct other	*o = &a->other[reason];
+	const struct wide	*w = &a->wide[o->wide];
 
-static void
-row_add(struct row *to, const struct row *r)
-{
-	unsigned int	i;
-
-	if (to->n == 0 || r->first < to->first)
-		to->first = r->first;
-	if (r->last > to->last)
-		to->last = r->last;
-	to->n += r->n;
-	for (i = 0; i < sizeof(to->seen); i++)
-		to->seen[i] |= r->seen[i];
+	memset(s, 0, sizeof(*s));
+	s->reason = (enum reason)reason;
+	s->several = true;
+	s->proto = o->proto;
+	s->rule = o->rule;
+	s->n = o->counts.n;
+	s->first = o->counts.first;
+	s->last = o->counts.last;
+	if (o->wide == NONE)
+		return;
+	s->uniq = w->n;
+	s->least = w->more != 0;
+	memcpy(s->names, w->names, sizeof(s->names));
+	memcpy(s->dsts, w->dsts, sizeof(s->dsts));
 }
 
 struct flush {
@@ -240,11 +322,13 @@ struct flush {
 static void
 row_hand_out(struct aggregate *a, struct row *r, const struct flush *f)
 {
-	struct aggregate_sum	s = row_sum(r);
+	struct aggregate_sum	s;
 
+	row_sum(r, &s);
 	if (!f->sum(f->arg, &s))
-		row_add(row_other(a, r->kind.reason), r);
-	row_clear(r);
+		other_add(a, r);
+	memset(&r->counts, 0, sizeof(r->counts));
+	memset(&r->distinct, 0, sizeof(r->distinct));
 }
 
 /* True if the row was quiet and is spare again. */
@@ -253,7 +337,7 @@ row_flush(struct aggregate *a, uint32_t *link, const struct flush *f)
 {
 	uint32_t	 i = *link;
 	struct row	*r = &a->row[i];
-	bool		 quiet = r->n == 0;
+	bool		 quiet = r->counts.n == 0;
 
 	if (!quiet)
 		row_hand_out(a, r, f);
@@ -263,6 +347,7 @@ row_flush(struct aggregate *a, uint32_t *link, const struct flush *f)
 	r->next = a->spare;
 	a->spare = i;
 	a->rows--;
+	a->shown -= is_shown(&r->kind);
 	return true;
 }
 
@@ -274,13 +359,14 @@ others_flush(struct aggregate *a, const struct flush *f)
 	uint32_t		i;
 
 	for (i = 0; a->others > 0 && i < REASON_MAX; i++) {
-		if (a->other[i].n == 0)
+		if (a->other[i].counts.n == 0)
 			continue;
-		s = row_sum(&a->other[i]);
+		other_sum(a, i, &s);
 		(void)f->sum(f->arg, &s);
-		row_clear(&a->other[i]);
+		memset(&a->other[i], 0, sizeof(a->other[i]));
 	}
-	a->others = 0;
+	memset(&a->wide[1], 0, a->wides * sizeof(a->wide[0]));
+	a->wides = a->others = 0;
 }
 
 void

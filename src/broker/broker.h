@@ -545,7 +545,7 @@ bool	audit_harmed(const struct broker *);
 void	deny_open(struct guest *, const struct wire_open *, enum reason,
 	    uint32_t rule, const struct named *);
 void	deny_flow(const struct flow *, struct record *);
-void	deny_question(struct guest *, struct record_named *);
+void	deny_question(struct guest *, struct record_named *, uint32_t rule);
 enum deny_code deny_code(uint32_t proto);
 void	deny_starved(struct guest *, int error);
 void	deny_limit(struct guest *, enum reason);

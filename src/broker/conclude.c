@@ -102,7 +102,7 @@ conclude_refused(struct question *q, enum reason why, struct record_named *r)
 	r->r.n = 0;
 	memset(r->ips, 0, sizeof(r->ips));
 	r->ttl = a.ttl;
-	deny_question(q->guest, r);
+	deny_question(q->guest, r, q->rule);
 	tell(q, &a);
 }
 

@@ -144,19 +144,36 @@ denied(struct guest *g, enum reason why)
 	return h;
 }
 
+/* A name that was shown is what it is about; else it is the destination. */
+static struct attempt
+attempt(enum reason why, uint32_t proto, uint32_t rule,
+    const struct endpoint *dst, const struct named *n)
+{
+	struct attempt	t = { .reason = why, .proto = proto, .rule = rule,
+			    .dst = dst };
+
+	if (n != NULL && n->name.len > 0)
+		t.name = &n->name;
+	if (n == NULL || !n->seen || n->shown.name.len == 0)
+		return t;
+	t.what = n->shown.kind == PEEK_HTTP ? ATTEMPT_VHOST : ATTEMPT_SNI;
+	t.name = &n->shown.name;
+	return t;
+}
+
 /* An OPEN that gets no flow.open; the answer is the caller's. */
 void
 deny_open(struct guest *g, const struct wire_open *m, enum reason why,
     uint32_t rule, const struct named *named)
 {
 	enum aggregate_how	h = denied(g, why);
+	struct attempt		t = attempt(why, m->proto, rule, &m->dst, named);
 	struct named		lapsed;
 	struct record		r;
 	char			*names;
 
 	tell_flow(g, m->proto, &m->dst, named, why, rule);
-	if (aggregate_deny(g->account->denied, why, m->proto, &m->dst,
-	    record_time(), h)) {
+	if (aggregate_count(g->account->denied, &t, record_time(), h)) {
 		record_init(g->broker, g, REC_FLOW_DENY, &r);
 		r.verdict = VERDICT_DENY;
 		r.reason = why;
@@ -189,17 +206,32 @@ deny_flow(const struct flow *f, struct record *r)
  * never only counted.
  */
 void
-deny_question(struct guest *g, struct record_named *r)
+deny_question(struct guest *g, struct record_named *r, uint32_t rule)
 {
-	enum aggregate_how	h = denied(g, (enum reason)r->r.reason);
+	enum reason		why = (enum reason)r->r.reason;
+	enum aggregate_how	h = denied(g, why);
+	struct attempt		t = { .reason = why, .rule = rule,
+				    .what = ATTEMPT_ASKED, .name = &r->name };
 
-	tell_question(g, &r->name, (enum reason)r->r.reason);
-	if (r->r.flow != 0 || aggregate_name(g->account->unresolved,
-	    (enum reason)r->r.reason, &r->name, record_time(), h))
+	tell_question(g, &r->name, why);
+	if (r->r.flow != 0 || aggregate_count(g->account->unresolved, &t,
+	    record_time(), h))
 		record_write_named(g, r);
 }
 
 /* ---- connects that failed ---------------------------------------------------------- */
+
+/* By its address, whatever name it has shown: that has nothing to do with it. */
+static struct attempt
+failure(const struct flow *f, enum reason why)
+{
+	struct attempt	t = attempt(why, f->proto, f->rule, &f->g_dst, f->named);
+
+	if (t.what != ATTEMPT_NO_NAME)
+		t.name = NULL;
+	t.what = ATTEMPT_NO_NAME;
+	return t;
+}
 
 /*
  * The connect alone, and its flow.open only if it succeeds: so many of this kind have
@@ -214,13 +246,16 @@ deny_hot(const struct flow *f)
 					    REASON_NET_UNREACH, REASON_PEER_RESET,
 					    REASON_RESOURCE, REASON_GUEST_CANCEL };
 	struct account			*a = f->guest->account;
+	struct attempt			 t;
 	size_t				 i;
 
 	if (!volume_has(&a->volume, VOLUME_FULL, 0, mono_now()))
 		return true;
-	for (i = 0; i < sizeof(why) / sizeof(why[0]); i++)
-		if (aggregate_hot(a->failed, why[i], f->proto, &f->g_dst))
+	for (i = 0; i < sizeof(why) / sizeof(why[0]); i++) {
+		t = failure(f, why[i]);
+		if (aggregate_hot(a->failed, &t))
 			return true;
+	}
 	return false;
 }
 
@@ -228,7 +263,9 @@ deny_hot(const struct flow *f)
 void
 deny_told(const struct flow *f, enum reason why)
 {
-	aggregate_told(f->guest->account->failed, why, f->proto, &f->g_dst);
+	struct attempt	t = failure(f, why);
+
+	aggregate_told(f->guest->account->failed, &t);
 	broker_want_tick(f->guest->broker);
 }
 
@@ -240,10 +277,10 @@ bool
 deny_failed(const struct flow *f, enum reason why)
 {
 	struct guest	*g = f->guest;
+	struct attempt	 t = failure(f, why);
 
 	broker_want_tick(g->broker);
-	if (aggregate_deny(g->account->failed, why, f->proto, &f->g_dst,
-	    record_time(), how(g)))
+	if (aggregate_count(g->account->failed, &t, record_time(), how(g)))
 		return true;
 	g->broker->tried++;
 	return false;
@@ -251,34 +288,42 @@ deny_failed(const struct flow *f, enum reason why)
 
 /* ---- sums ---------------------------------------------------------------------------- */
 
+/* No address of a net is told as one that somebody meant. */
 static void
 put_sum(struct guest *g, enum record_type type, enum record_verdict verdict,
     const struct aggregate_sum *s)
 {
-	struct named	 n;
-	struct record	 r;
+	struct record_named	 m;
+	struct record		*r = &m.r;
 
-	record_init(g->broker, g, type, &r);
-	r.verdict = verdict;
-	r.reason = s->reason;
-	r.proto = s->proto;
-	r.g_dst = s->dst;
-	r.n = s->n;
-	r.first = s->first;
-	r.last = s->last;
-	r.uniq = s->uniq;
-	if (s->dst.family == ADDR_NONE && s->name.len == 0)
-		record_text(r.detail, sizeof(r.detail), "other");
-	memset(&n, 0, sizeof(n));
-	n.name = s->name;
-	record_put(g, &n, NULL, &r);
+	memset(&m, 0, sizeof(m));
+	record_init(g->broker, g, type, r);
+	r->verdict = verdict;
+	r->reason = s->reason;
+	r->proto = s->proto;
+	r->g_dst = s->net;
+	m.bits = s->bits;
+	r->n = s->n;
+	r->first = s->first;
+	r->last = s->last;
+	r->uniq = s->uniq;
+	m.least = s->least;
+	record_rule(g->broker, s->rule, r);
+	if (s->several)
+		record_text(r->detail, sizeof(r->detail), "other");
+	*(s->what == ATTEMPT_SNI || s->what == ATTEMPT_VHOST ? &m.sni :
+	    &m.name) = s->name;
+	m.vhost = s->what == ATTEMPT_VHOST;
+	memcpy(m.chain, s->names, sizeof(m.chain));
+	memcpy(m.ips, s->dsts, sizeof(m.ips));
+	record_write_named(g, &m);
 }
 
 /* Of one kind, which can be added to that of others; those are few. */
 static bool
 affordable(struct guest *g, const struct aggregate_sum *s)
 {
-	if ((s->dst.family == ADDR_NONE && s->name.len == 0) ||
+	if (s->several ||
 	    volume_has(&g->account->volume, VOLUME_SUM, 0, mono_now()))
 		return true;
 	deny_limit(g, REASON_AUDIT_RATE);

@@ -262,22 +262,41 @@ is_floor(int reason)
 }
 
 static void
-learn_denial(struct learned *l, const json_t *r)
+learn_floored(struct learned *l, uint32_t proto, const char *to, int port,
+    int reason)
 {
 	struct floored	f;
 	char		addr[ENDPOINT_STRLEN];
-	int		reason = reason_parse(text(r, "reason"));
-	uint32_t	proto = field_proto(r);
-	json_int_t	port = json_integer_value(json_object_get(r, "g_dp"));
 
-	if (!is_floor(reason) || proto == PROTO_NONE || port < 0 ||
-	    port > UINT16_MAX || !field_address(text(r, "g_dst"), addr))
+	if (!field_address(to, addr))
 		return;
 	memset(&f, 0, sizeof(f));
 	snprintf(f.what, sizeof(f.what), "%s %s port %d: %s",
 	    proto == PROTO_TCP ? "tcp" : proto == PROTO_UDP ? "udp" : "icmp",
-	    addr, (int)port, reason_name((unsigned int)reason));
+	    addr, port, reason_name((unsigned int)reason));
 	list_add(&l->floored, &f);
+}
+
+/* One destination, or those that a sum has listed. */
+static void
+learn_denial(struct learned *l, const json_t *r)
+{
+	const json_t	*dsts = json_object_get(r, "dsts");
+	int		 reason = reason_parse(text(r, "reason"));
+	uint32_t	 proto = field_proto(r);
+	json_int_t	 port = json_integer_value(json_object_get(r, "g_dp"));
+	const char	*to;
+	size_t		 i;
+
+	if (!is_floor(reason) || proto == PROTO_NONE || port < 0 ||
+	    port > UINT16_MAX)
+		return;
+	learn_floored(l, proto, text(r, "g_dst"), (int)port, reason);
+	for (i = 0; i < json_array_size(dsts); i++) {
+		to = json_string_value(json_array_get(dsts, i));
+		if (to != NULL)
+			learn_floored(l, proto, to, (int)port, reason);
+	}
 }
 
 /* A log may hold earlier runs; the last start is ours. */

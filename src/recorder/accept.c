@@ -92,7 +92,8 @@ line_acceptable_named(const struct record_named *n)
 	    (!is_question(&n->r) || n->name.len > 0) &&
 	    n->assurance <= ASSURANCE_HOST && n->ech <= 1 &&
 	    n->qtype <= UINT16_MAX && n->secure <= 1 && n->urgent <= 1 &&
-	    n->vhost <= 1 && n->wants <= WANTS_LOOK &&
+	    n->vhost <= 1 && n->least <= 1 &&
+	    n->bits <= (n->r.g_dst.family == ADDR_V4 ? 32 : 128) && n->wants <= WANTS_LOOK &&
 	    is_list(',', n->alpn, sizeof(n->alpn)) &&
 	    (is_question(&n->r) ? is_list(' ', n->chain, sizeof(n->chain)) :
 	    is_names(n->chain, sizeof(n->chain))) &&

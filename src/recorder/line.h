@@ -26,6 +26,7 @@ enum field {
 	F_CONN = 1 << 15,	/* conn_ns */
 	F_WANTS = 1 << 16,
 	F_CSRC = 1 << 17,
+	F_SUM = 1 << 19,	/* proto, g_net, g_dp, names, dsts, sni, vhost, uniq_least */
 	F_SHOWN = 1 << 18	/* names, sni, vhost, alpn, ech, assurance: of a flow */
 };
 

@@ -171,6 +171,29 @@ PUT(put_address)
 		json_str(j, addr_print(e, text), sizeof(text));
 }
 
+/* What a guest meant, or only the net in which it was. */
+PUT(put_target)
+{
+	if (s->n == NULL || s->n->bits == 0)
+		put_address(j, m, v, s);
+}
+
+PUT(put_net)
+{
+	const struct endpoint	*e = v;
+	char			 text[ENDPOINT_STRLEN];
+
+	if (s->n == NULL || s->n->bits == 0)
+		return;
+	key(j, m);
+	JSON_LIT(j, "\"");
+	addr_print(e, text);
+	json_put(j, text, strlen(text));
+	JSON_LIT(j, "/");
+	json_u64(j, s->n->bits);
+	JSON_LIT(j, "\"");
+}
+
 PUT(put_port)
 {
 	const struct endpoint	*e = v;
@@ -294,11 +317,14 @@ static const struct member	members[] = {
 	    .when = FIRM, .put = put_number },
 	{ KEY("ask"), MEMBER_BODY, F_FLOW, .with = F_ASK, AT(r.flow),
 	    .when = FIRM, .put = put_number },
-	{ KEY("proto"), MEMBER_BODY, F_TUPLE, AT(r.proto), .put = put_proto },
+	{ KEY("proto"), MEMBER_BODY, F_TUPLE | F_SUM, AT(r.proto),
+	    .put = put_proto },
 	{ KEY("g_src"), MEMBER_BODY, F_TUPLE, AT(r.g_src), .put = put_address },
 	{ KEY("g_sp"), MEMBER_BODY, F_TUPLE, AT(r.g_src), .put = put_port },
-	{ KEY("g_dst"), MEMBER_BODY, F_TUPLE, AT(r.g_dst), .put = put_address },
-	{ KEY("g_dp"), MEMBER_BODY, F_TUPLE, AT(r.g_dst), .put = put_port },
+	{ KEY("g_dst"), MEMBER_BODY, F_TUPLE, AT(r.g_dst), .put = put_target },
+	{ KEY("g_net"), MEMBER_BODY, F_SUM, AT(r.g_dst), .put = put_net },
+	{ KEY("g_dp"), MEMBER_BODY, F_TUPLE | F_SUM, AT(r.g_dst),
+	    .put = put_port },
 	{ KEY("h_src"), MEMBER_BODY, F_TUPLE, AT(r.h_src), .put = put_address },
 	{ KEY("h_sp"), MEMBER_BODY, F_TUPLE, AT(r.h_src), .put = put_port },
 	{ KEY("h_dst"), MEMBER_BODY, F_TUPLE, AT(r.h_dst), .put = put_address },
@@ -306,7 +332,9 @@ static const struct member	members[] = {
 	{ KEY("g_cid"), MEMBER_BODY, F_TUPLE, AT(r.g_src), .put = put_community },
 	{ KEY("h_cid"), MEMBER_BODY, F_TUPLE, AT(r.h_src), .put = put_community },
 	{ KEY("name"), MEMBER_BODY, F_NAME, AT(name), .put = put_name },
-	{ KEY("names"), MEMBER_BODY, F_SHOWN, AT(chain), .put = put_list },
+	{ KEY("names"), MEMBER_BODY, F_SHOWN | F_SUM, AT(chain),
+	    .put = put_list },
+	{ KEY("dsts"), MEMBER_BODY, F_SUM, AT(ips), .put = put_list },
 	{ KEY("qtype"), MEMBER_BODY, F_ASK, AT(qtype), .when = FIRM,
 	    .put = put_qtype },
 	{ KEY("chain"), MEMBER_BODY, F_DNS, AT(chain), .put = put_list },
@@ -315,8 +343,9 @@ static const struct member	members[] = {
 	    .put = put_number },
 	{ KEY("stripped"), MEMBER_BODY, F_DNS, AT(stripped), .put = put_number },
 	{ KEY("secure"), MEMBER_BODY, F_DNS, AT(secure), .put = put_true },
-	{ KEY("sni"), MEMBER_BODY, F_SHOWN, AT(sni), .put = put_sni },
-	{ KEY("vhost"), MEMBER_BODY, F_SHOWN, AT(sni), .put = put_vhost },
+	{ KEY("sni"), MEMBER_BODY, F_SHOWN | F_SUM, AT(sni), .put = put_sni },
+	{ KEY("vhost"), MEMBER_BODY, F_SHOWN | F_SUM, AT(sni),
+	    .put = put_vhost },
 	{ KEY("alpn"), MEMBER_BODY, F_SHOWN, AT(alpn), .put = put_commas },
 	{ KEY("ech"), MEMBER_BODY, F_SHOWN, AT(ech), .put = put_true },
 	{ KEY("assurance"), MEMBER_BODY, F_SHOWN, AT(assurance), .when = ALWAYS,
@@ -350,6 +379,7 @@ static const struct member	members[] = {
 	{ KEY("first"), MEMBER_REST, F_COUNT, AT(r.first), .put = put_time },
 	{ KEY("last"), MEMBER_REST, F_COUNT, AT(r.last), .put = put_time },
 	{ KEY("uniq"), MEMBER_REST, F_COUNT, AT(r.uniq), .put = put_number },
+	{ KEY("uniq_least"), MEMBER_REST, F_SUM, AT(least), .put = put_true },
 	{ KEY("pid"), MEMBER_REST, F_PID, AT(r.pid), .put = put_number },
 	{ KEY("signal"), MEMBER_REST, F_DEATH, AT(r.signal), .when = FIRM,
 	    .put = put_number },

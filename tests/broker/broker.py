@@ -1228,6 +1228,8 @@ def test_deny_spam(b):
     agg = b.of("deny.agg")
     assert sum(r.n for r in agg) == 2990
     assert agg[-1].g_dst == ("192.0.2.0", 1) and agg[-1].uniq == 50, agg
+    assert agg[-1].bits == 24 and not agg[-1].least and not agg[-1].name
+    assert agg[-1].ips == tuple(f"192.0.2.{i}" for i in range(50)), agg[-1].ips
 
 
 def test_child_log(b):

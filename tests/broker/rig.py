@@ -162,12 +162,12 @@ class Record:
 
     name = sni = alpn = ""
     assurance = ech = qtype = ttl = stripped = secure = urgent = \
-        wants = vhost = 0
+        wants = vhost = bits = least = 0
     chain = ips = ()
 
     def __init__(self, raw):
         kind = struct.unpack_from("<I", raw)[0]
-        assert len(raw) == (728 if kind == R_WRITE else 3392), len(raw)
+        assert len(raw) == (728 if kind == R_WRITE else 3400), len(raw)
         if kind == R_NAMED:
             self.names(raw[728:])
         (_, _, self.rec, kind, self.verdict, reason, self.proto, self.flow,
@@ -186,11 +186,11 @@ class Record:
     def names(self, raw):
         self.name, self.sni = name_text(raw[:256]), name_text(raw[256:512])
         (self.assurance, self.ech, self.qtype, self.ttl, self.stripped,
-         self.secure, self.urgent, self.wants, self.vhost, _) = \
-            struct.unpack_from("<10I", raw, 512)
-        self.alpn = text(raw[552:616])
-        self.chain = tuple(text(raw[616:1640]).split())
-        self.ips = tuple(text(raw[1640:]).split())
+         self.secure, self.urgent, self.wants, self.vhost, self.bits,
+         self.least, _) = struct.unpack_from("<12I", raw, 512)
+        self.alpn = text(raw[560:624])
+        self.chain = tuple(text(raw[624:1648]).split())
+        self.ips = tuple(text(raw[1648:]).split())
 
     def __repr__(self):
         return f"<{self.rec} {self.type} flow={self.flow} {self.reason}>"

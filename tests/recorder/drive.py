@@ -31,8 +31,8 @@ A, AAAA, HTTPS = 1, 28, 65
 RECORD = struct.Struct("=IIQ IIII QQQ 20s20s20s20s 11Q 6I 32s 64s 64s 64s 128s 128s")
 assert RECORD.size == 728, RECORD.size
 ACK = struct.Struct("=IIQII")
-NAMES = struct.Struct("=H254s H254s 10I 64s 1024s 1024s")
-assert RECORD.size + NAMES.size == 3392, NAMES.size
+NAMES = struct.Struct("=H254s H254s 12I 64s 1024s 1024s")
+assert RECORD.size + NAMES.size == 3400, NAMES.size
 SRC = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("builddir", ".")
 SKIP = 77
@@ -76,11 +76,12 @@ def record(rec, kind, flow=0, **f):
 
 
 def named(raw, name=b"", sni=b"", assurance=0, ech=0, qtype=0, ttl=0, stripped=0,
-          secure=0, urgent=0, wants=0, vhost=0, alpn=b"", chain=b"", ips=b""):
+          secure=0, urgent=0, wants=0, vhost=0, bits=0, least=0,
+          alpn=b"", chain=b"", ips=b""):
     """The same record, with names."""
     return struct.pack("=I", NAMED) + raw[4:] + NAMES.pack(
         len(name), name, len(sni), sni, assurance, ech, qtype, ttl, stripped,
-        secure, urgent, wants, vhost, 0, alpn, chain, ips)
+        secure, urgent, wants, vhost, bits, least, 0, alpn, chain, ips)
 
 
 def open_(rec, flow, **f):

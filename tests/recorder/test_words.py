@@ -121,7 +121,11 @@ for more, valid in (({}, True), ({"newer": [1]}, True), ({"type": "newer.type"},
         bad = 1
 
 # What doc/ says turns a line of format 1 into one of format 2, does.
-MORE = ['"type":"audit.gap","reason":"unknown-crash","host":"h",%s,"rec":0,"from":2,'
+MORE = ['"type":"deny.agg","verdict":"deny","reason":"default-deny","host":"h",%s,'
+        '"rec":5,"tenant":"t","guest":"g","proto":"tcp","g.dst":"192.0.2.0",'
+        '"g.dp":443,"gen":1,"pol":"0001020304050607","n":7,'
+        '"first":"2026-11-25T03:28:46.092624Z","last":"2026-11-25T03:28:47.092624Z",'
+        '"uniq":1','"type":"audit.gap","reason":"unknown-crash","host":"h",%s,"rec":0,"from":2,'
         '"to":3,"opens":0,"closes":0,"denies":0,"other":0,"torn":5',
         '"type":"audit.remove","host":"h",%s,"rec":0,"file":"a.000000000001",'
         '"first_seq":1,"last_seq":2',
