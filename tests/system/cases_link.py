@@ -34,8 +34,11 @@ class Sites:
         if verb == "add":
             lab.ip_batch("".join(f"route add {r}\n" for r in self.routes))
         with self.t.lab.internet:
-            lab.ip_batch("".join(f"address {verb} {a}/{128 if ':' in a else 32}"
-                                 " dev lo\n" for a in SITES))
+            # without nodad an address may be bound only when the kernel gets to it
+            lab.ip_batch("".join(
+                f"address {verb} {a}/128 dev lo{' nodad' if verb == 'add' else ''}\n"
+                if ":" in a else f"address {verb} {a}/32 dev lo\n"
+                for a in SITES))
         if verb == "del":
             lab.ip_batch("".join(f"route del {r}\n" for r in self.routes))
 
