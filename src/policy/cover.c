@@ -1,8 +1,5 @@
 /*
- * Which items are about an address. What an item is about is sets of prefixes, and a
- * table is the set of as many items as have it: so the sets are what is indexed, and
- * each has a list of its items. The few biggest ones are searched where they lie in
- * the policy, so that an index is as big as the rules are, not as the tables.
+ * Which items are about an address.
  *
  * An item is looked for among those that are about the address or, if these are many,
  * among those that have the port, whichever are fewer. No index of the size of its
@@ -15,7 +12,6 @@
  * allocate once it is made.
  */
 #include <stdlib.h>
-#include <string.h>
 
 #include "index.h"
 
@@ -24,92 +20,9 @@
 /* ---- making one -------------------------------------------------------------------- */
 
 static int
-compare(const void *a, const void *b)
-{
-	const uint32_t	*x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
-
-/* The sets that the items are about, each once. */
-static int
-collect_sets(struct cover *c, const struct cover_item *item, size_t n)
-{
-	size_t	i, total = 0, at = 0;
-
-	for (i = 0; i < n; i++)
-		total += item[i].match->nrefs;
-	if ((c->set = malloc((total + 1) * sizeof(*c->set))) == NULL)
-		return -1;
-	for (i = 0; i < n; i++) {
-		memcpy(c->set + at, c->policy->ref + item[i].match->ref,
-		    item[i].match->nrefs * sizeof(*c->set));
-		at += item[i].match->nrefs;
-	}
-	if (total > 0)
-		qsort(c->set, total, sizeof(*c->set), compare);
-	for (i = 0; i < total; i++)
-		if (i == 0 || c->set[i] != c->set[i - 1])
-			c->set[c->nsets++] = c->set[i];
-	return 0;
-}
-
-static uint32_t
-size_of(const struct cover *c, uint32_t i)
-{
-	return c->policy->set[c->set[i]].n;
-}
-
-/* The biggest ones, if they are big. */
-static void
-choose_big(struct cover *c)
-{
-	uint32_t	i, k;
-
-	for (i = 0; i < c->nsets; i++) {
-		if (size_of(c, i) < BIG_LEAST ||
-		    (c->nbig == BIG_SETS &&
-		    size_of(c, i) <= size_of(c, c->big[c->nbig - 1])))
-			continue;
-		k = c->nbig < BIG_SETS ? c->nbig++ : c->nbig - 1;
-		for (; k > 0 && size_of(c, c->big[k - 1]) < size_of(c, i); k--)
-			c->big[k] = c->big[k - 1];
-		c->big[k] = i;
-	}
-}
-
-static bool
-is_big(const struct cover *c, uint32_t i)
-{
-	uint32_t	k;
-
-	for (k = 0; k < c->nbig; k++)
-		if (c->big[k] == i)
-			return true;
-	return false;
-}
-
-static uint32_t
-first_set(const struct cover *c)
-{
-	return 1 + c->policy->head->services;
-}
-
-/* Its place among the sets: it is one of them. */
-static uint32_t
-place_of(const struct cover *c, uint32_t set)
-{
-	const uint32_t	*at = bsearch(&set, c->set, c->nsets, sizeof(set),
-			    compare);
-
-	return (uint32_t)(at - c->set);
-}
-
-static int
-make_keys(struct cover *c, const struct cover_item *item, size_t n)
+make_others(struct cover *c, const struct index_item *item, size_t n)
 {
 	struct pairs	keys = { NULL, 0, 0, false };
-	uint32_t	k;
 	size_t		i;
 
 	for (i = 0; i < n; i++) {
@@ -119,16 +32,13 @@ make_keys(struct cover *c, const struct cover_item *item, size_t n)
 			pairs_add(&keys, 0, item[i].key);
 		if (m->kind == KIND_SERVICE)
 			pairs_add(&keys, 1 + m->service, item[i].key);
-		for (k = m->ref; k < m->ref + m->nrefs; k++)
-			pairs_add(&keys, first_set(c) +
-			    place_of(c, c->policy->ref[k]), item[i].key);
 	}
 	pairs_sort(&keys);
-	return lists_make(&c->keys, first_set(c) + c->nsets, &keys);
+	return lists_make(&c->others, 1 + c->policy->head->services, &keys);
 }
 
 static int
-make_ports(struct cover *c, const struct cover_item *item, size_t n)
+make_ports(struct cover *c, const struct index_item *item, size_t n)
 {
 	struct pairs	keys = { NULL, 0, 0, false };
 	size_t		i;
@@ -145,16 +55,15 @@ collect_nets(const struct cover *c, uint8_t family, struct net_pair *v)
 	uint32_t	i, k;
 	size_t		n = 0;
 
-	for (i = 0; i < c->nsets; i++) {
-		const struct blob_set	*s = &c->policy->set[c->set[i]];
+	for (i = 0; i < c->sets.n; i++) {
+		const struct blob_set	*s = &c->policy->set[c->sets.set[i]];
 		const struct prefix	*p = c->policy->prefix + s->first;
 
-		if (is_big(c, i))
+		if (sets_is_big(&c->sets, i))
 			continue;
 		for (k = 0; k < s->n; k++)
 			if (p[k].family == family)
-				v[n++] = (struct net_pair){ p[k],
-				    first_set(c) + i };
+				v[n++] = (struct net_pair){ p[k], i };
 	}
 	return n;
 }
@@ -167,26 +76,24 @@ make_nets(struct cover *c)
 	uint32_t	 i;
 	int		 failed;
 
-	for (i = 0; i < c->nsets; i++)
-		total += is_big(c, i) ? 0 : size_of(c, i);
+	for (i = 0; i < c->sets.n; i++)
+		total += sets_is_big(&c->sets, i) ? 0 : sets_size(&c->sets, i);
 	if ((v = malloc(total * sizeof(*v))) == NULL)
 		return -1;
 	failed = nets_make(&c->v4, v, collect_nets(c, ADDR_V4, v),
-	    &c->keys) == -1 || nets_make(&c->v6, v,
-	    collect_nets(c, ADDR_V6, v), &c->keys) == -1;
+	    &c->sets.items) == -1 || nets_make(&c->v6, v,
+	    collect_nets(c, ADDR_V6, v), &c->sets.items) == -1;
 	free(v);
 	return failed ? -1 : 0;
 }
 
 int
 cover_make(struct cover *c, const struct policy *p,
-    const struct cover_item *item, size_t n)
+    const struct index_item *item, size_t n)
 {
-	c->policy = p;
-	if (collect_sets(c, item, n) == -1)
-		return -1;
-	choose_big(c);
-	return make_keys(c, item, n) == -1 || make_ports(c, item, n) == -1 ||
+	c->policy = c->sets.policy = p;
+	return sets_make(&c->sets, item, n) == -1 ||
+	    make_others(c, item, n) == -1 || make_ports(c, item, n) == -1 ||
 	    make_nets(c) == -1 ? -1 : 0;
 }
 
@@ -194,19 +101,13 @@ void
 cover_free(struct cover *c)
 {
 	ports_free(&c->ports);
-	lists_free(&c->keys);
+	lists_free(&c->others);
+	sets_free(&c->sets);
 	nets_free(&c->v4);
 	nets_free(&c->v6);
-	free(c->set);
 }
 
 /* ---- asking one ---------------------------------------------------------------------- */
-
-static uint32_t
-set_length(const struct cover *c, uint32_t i)
-{
-	return list_length(&c->keys, first_set(c) + i);
-}
 
 void
 cover_find(const struct cover *c, const struct endpoint *e, struct spot *s)
@@ -217,16 +118,17 @@ cover_find(const struct cover *c, const struct endpoint *e, struct spot *s)
 	    .nets = e->family == ADDR_V4 ? &c->v4 : &c->v6,
 	    .port = e->port };
 	s->node = nets_find(s->nets, e);
-	s->sum = list_length(&c->keys, 0);
+	s->sum = list_length(&c->others, 0);
 	if (s->node != POLICY_NO_RULE)
 		s->sum += s->nets->node[s->node].sum;
-	for (i = 0; i < c->nbig; i++) {
-		const struct blob_set *b = &c->policy->set[c->set[c->big[i]]];
+	for (i = 0; i < c->sets.nbig; i++) {
+		const struct blob_set *b = &c->policy->set[
+					    c->sets.set[c->sets.big[i]]];
 
 		if (prefix_search(c->policy->prefix + b->first, b->n, e) == NULL)
 			continue;
 		s->big |= UINT32_C(1) << i;
-		s->sum += set_length(c, c->big[i]);
+		s->sum += list_length(&c->sets.items, c->sets.big[i]);
 	}
 }
 
@@ -236,7 +138,8 @@ cover_service(const struct cover *c, uint32_t service, struct spot *s)
 	*s = (struct spot){ .cover = c, .service = service, .any = true,
 	    .nets = &c->v4, .node = POLICY_NO_RULE,
 	    .port = c->policy->service[service].addr.port };
-	s->sum = list_length(&c->keys, 0) + list_length(&c->keys, 1 + service);
+	s->sum = list_length(&c->others, 0) +
+	    list_length(&c->others, 1 + service);
 }
 
 static uint32_t
@@ -256,8 +159,8 @@ by_nets(const struct spot *s, uint32_t class, uint32_t best,
 
 	for (i = s->node; i != POLICY_NO_RULE; i = s->nets->node[i].up)
 		for (k = sets->start[i]; k < sets->start[i + 1]; k++)
-			best = list_first(&s->cover->keys, sets->number[k],
-			    class, best, passes, arg);
+			best = list_first(&s->cover->sets.items,
+			    sets->number[k], class, best, passes, arg);
 	return best;
 }
 
@@ -272,13 +175,13 @@ cover_first(const struct spot *s, uint32_t class, uint32_t best,
 	    ports_count(&c->ports, s->proto, s->port, class) < s->sum)
 		return by_ports(s, class, best, passes, arg);
 	if (s->any)
-		best = list_first(&c->keys, 0, class, best, passes, arg);
+		best = list_first(&c->others, 0, class, best, passes, arg);
 	if (s->service != BLOB_NONE)
-		best = list_first(&c->keys, 1 + s->service, class, best,
+		best = list_first(&c->others, 1 + s->service, class, best,
 		    passes, arg);
-	for (i = 0; i < c->nbig; i++)
+	for (i = 0; i < c->sets.nbig; i++)
 		if ((s->big >> i & 1) != 0)
-			best = list_first(&c->keys, first_set(c) + c->big[i],
+			best = list_first(&c->sets.items, c->sets.big[i],
 			    class, best, passes, arg);
 	return by_nets(s, class, best, passes, arg);
 }

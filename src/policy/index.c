@@ -34,30 +34,54 @@ class_of(const struct blob_tenant *t, const struct blob_rule *r)
 	return named ? CLASS_WATCH : CLASS_DENY;
 }
 
+/* A deny to everything, on every port: no name leads anywhere. */
+static void
+note_stop(struct index *x, const struct policy *p, const struct blob_rule *r,
+    uint32_t class, uint32_t item)
+{
+	uint32_t	*slot = &x->stops[class == CLASS_DENY_AUDITED];
+
+	if ((class == CLASS_DENY || class == CLASS_DENY_AUDITED) &&
+	    r->match.kind == KIND_ANY && r->match.nxrefs == 0 &&
+	    match_all_ports(p, &r->match) && item < *slot)
+		*slot = item;
+}
+
+/* Rules of one sort, by name or not: how many there are. */
+static size_t
+collect(struct index *x, const struct policy *p, const struct blob_tenant *t,
+    bool named, struct index_item *item)
+{
+	uint32_t	i, class;
+	size_t		n = 0;
+
+	for (i = 0; i < t->nrules; i++) {
+		const struct blob_rule	*r = &p->rule[t->rule + i];
+
+		if ((r->match.kind == KIND_NAME) != named)
+			continue;
+		class = class_of(t, r);
+		x->count[class]++;
+		item[n++] = (struct index_item){ &r->match,
+		    class << KEY_BITS | i };
+		note_stop(x, p, r, class, i);
+	}
+	return n;
+}
+
 static int
 index_rules(struct index *x, const struct policy *p,
     const struct blob_tenant *t)
 {
-	struct cover_item	*item;
-	struct pairs		 named = { NULL, 0, 0, false };
-	uint32_t		 i, class, n = 0;
+	struct index_item	*item;
 	int			 failed;
 
 	if ((item = malloc((t->nrules + 1) * sizeof(*item))) == NULL)
 		return -1;
-	for (i = 0; i < t->nrules; i++) {
-		const struct blob_rule	*r = &p->rule[t->rule + i];
-
-		class = class_of(t, r);
-		x->count[class]++;
-		if (r->match.kind == KIND_NAME)
-			ports_add(&named, p, &r->match, class << KEY_BITS | i);
-		else
-			item[n++] = (struct cover_item){ &r->match,
-			    class << KEY_BITS | i };
-	}
-	failed = ports_make(&x->named, &named) == -1 ||
-	    cover_make(&x->rules, p, item, n) == -1;
+	failed = cover_make(&x->rules, p, item,
+	    collect(x, p, t, false, item)) == -1 ||
+	    called_make(&x->named, p, item,
+	    collect(x, p, t, true, item)) == -1;
 	free(item);
 	return failed ? -1 : 0;
 }
@@ -66,14 +90,14 @@ static int
 index_excepts(struct index *x, const struct policy *p,
     const struct blob_tenant *t)
 {
-	struct cover_item	*item;
+	struct index_item	*item;
 	uint32_t		 i;
 	int			 failed;
 
 	if ((item = malloc((t->nexcepts + 1) * sizeof(*item))) == NULL)
 		return -1;
 	for (i = 0; i < t->nexcepts; i++)
-		item[i] = (struct cover_item){ &p->except[t->except + i].match,
+		item[i] = (struct index_item){ &p->except[t->except + i].match,
 		    CLASS_DENY << KEY_BITS | i };
 	failed = cover_make(&x->excepts, p, item, t->nexcepts) == -1;
 	free(item);
@@ -89,6 +113,7 @@ policy_index(struct policy *p, unsigned int tenant)
 		return 0;
 	if ((x = calloc(1, sizeof(*x))) == NULL)
 		return -1;
+	x->stops[0] = x->stops[1] = POLICY_NO_RULE;
 	if (index_rules(x, p, &p->tenant[tenant]) == -1 ||
 	    index_excepts(x, p, &p->tenant[tenant]) == -1) {
 		index_free(x);
@@ -121,7 +146,7 @@ index_free(struct index *x)
 {
 	if (x == NULL)
 		return;
-	ports_free(&x->named);
+	called_free(&x->named);
 	cover_free(&x->rules);
 	cover_free(&x->excepts);
 	free(x);

@@ -53,6 +53,7 @@ list_length(const struct lists *l, uint32_t i)
 
 /* Whether an item passes is for the one who asks. */
 typedef bool item_test(const void *arg, uint32_t item);
+bool	item_any(const void *arg, uint32_t item);	/* each does */
 /* The first item of a class in a list, below `best', that passes; else best. */
 uint32_t list_first(const struct lists *, uint32_t list, uint32_t class,
 	    uint32_t best, item_test *, const void *arg);
@@ -97,29 +98,40 @@ void	nets_free(struct net_tree *);
 /* The narrowest one that holds it, or POLICY_NO_RULE. */
 uint32_t nets_find(const struct net_tree *, const struct endpoint *);
 
-/*
- * cover.c: which items are about an address. A set of prefixes that many items have
- * is there once; list 0 has the items that are about any address, then come those of
- * each host-service, then those of each set.
- */
-#define BIG_SETS	8u		/* are searched where they lie */
-#define BIG_LEAST	64u		/* prefixes */
-
-struct cover {
-	const struct policy	*policy;
-	struct ports		 ports;
-	struct lists		 keys;		/* by what they are about */
-	uint32_t		 nsets, *set;	/* numbers in the blob; sorted */
-	uint32_t		 nbig, big[BIG_SETS];	/* of those */
-	struct net_tree		 v4, v6;	/* of all the others */
-};
-
-struct cover_item {			/* what a cover is made of */
+struct index_item {			/* what an index is made of */
 	const struct blob_match	*match;
 	uint32_t		 key;
 };
+
+/* sets.c: the sets that items are about, and the items of each */
+#define BIG_SETS	8u		/* are searched where they lie */
+#define BIG_LEAST	64u		/* prefixes or names */
+
+struct sets {
+	const struct policy	*policy;
+	bool			 names;		/* of names; else of prefixes */
+	uint32_t		 n, *set;	/* numbers in the blob; sorted */
+	uint32_t		 nbig, big[BIG_SETS];	/* of those */
+	struct lists		 items;		/* keys */
+};
+int	sets_make(struct sets *, const struct index_item *, size_t n);
+void	sets_free(struct sets *);
+uint32_t sets_size(const struct sets *, uint32_t i);
+bool	sets_is_big(const struct sets *, uint32_t i);
+
+/*
+ * cover.c: which items are about an address. Of `others', list 0 has those that are
+ * about any, then come those of each host-service.
+ */
+struct cover {
+	const struct policy	*policy;
+	struct ports		 ports;
+	struct lists		 others;
+	struct sets		 sets;
+	struct net_tree		 v4, v6;	/* of all sets that are not big */
+};
 int	cover_make(struct cover *, const struct policy *,
-	    const struct cover_item *, size_t n);
+	    const struct index_item *, size_t n);
 void	cover_free(struct cover *);
 
 /* Where in a cover an address is: found once, asked for each class. */
@@ -141,13 +153,41 @@ void	cover_service(const struct cover *, uint32_t service, struct spot *);
 uint32_t cover_first(const struct spot *, uint32_t class, uint32_t best,
 	    item_test *, const void *arg);
 
+/* called.c: which items are about a name */
+struct called {
+	const struct policy	*policy;
+	struct ports		 ports;
+	struct sets		 sets;
+	uint32_t		*key;		/* of sets that are not big; sorted */
+	struct lists		 with;		/* the sets with it, of each */
+};
+int	called_make(struct called *, const struct policy *,
+	    const struct index_item *, size_t n);
+void	called_free(struct called *);
+
+/* A name, or some of its keys: found once, asked for each class. */
+struct calling {
+	const struct called	*called;
+	uint32_t		 big;		/* bit i: big[i] has one */
+	uint32_t		 sum;		/* of what to look at */
+	uint32_t		 proto;		/* PROTO_NONE: of all ports */
+	uint16_t		 port;
+	uint32_t		 n, at[NAME_KEYS_MAX];	/* keys of small sets */
+};
+void	called_find(const struct called *, const uint32_t *key, uint32_t n,
+	    struct calling *);
+uint32_t called_first(const struct calling *, uint32_t class, uint32_t best,
+	    item_test *, const void *arg);
+
 /* index.c */
 struct index {
 	uint32_t	count[CLASSES];
 	uint64_t	ending;		/* when the first of its rules ends, or never */
 	struct cover	rules;		/* all but those by name */
 	struct cover	excepts;
-	struct ports	named;		/* rules by name */
+	struct called	named;		/* rules by name */
+	uint32_t	stops[2];	/* the first deny that stops every name: in
+					   force, in audit mode */
 };
 const struct index *index_of(const struct policy *, unsigned int tenant);
 void	index_free(struct index *);

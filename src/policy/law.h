@@ -265,7 +265,8 @@ struct row {
 	uint32_t	deny;		/* by address */
 	uint32_t	watch;		/* deny by name: it has the port */
 	uint32_t	shown_deny;	/* deny by name: it matches what is shown */
-	uint32_t	barred;		/* deny by name: of a name that an allow matches */
+	uint32_t	barred;		/* deny by name: of a name that an allow matches,
+					   and none that one matches lives */
 	uint32_t	plain;		/* allow: nothing has to be shown */
 	uint32_t	proving;	/* allow: of a live name, if that is shown */
 	uint32_t	proved;		/* allow: it is */
@@ -305,14 +306,6 @@ void	row_fill(const struct policy *, const struct policy_query *,
 	    const struct judgement *, bool all, struct row *);
 
 /* names.c */
-/* The first deny by name, in force or of all of them, that matches this one. */
-uint32_t names_denied(const struct policy *, const struct policy_query *,
-	    const struct name *, bool all);
-const struct name *names_bound(const struct policy_query *,
-	    const struct name *);		/* or NULL */
-bool	names_some(const struct policy *, const struct policy_query *,
-	    const struct blob_match *,
-	    bool (*good)(void *, const struct name *), void *);
 /* Why no allow matches, whatever is shown. */
 enum reason names_reason(const struct policy *, const struct policy_query *);
 

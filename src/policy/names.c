@@ -1,191 +1,108 @@
 /*
- * Rules by name: which names of an address are denied, why none lets a flow through,
- * and which names may be resolved at all.
+ * Rules by name: why none lets a flow through, and which names may be resolved at all.
  *
  * Trusts: a policy that policy_load() accepted, and that query.bound holds names
  * which this guest was given for this address.
  * Must not: take a name for an address, or an address for a name.
  */
-#include <string.h>
-
 #include "index.h"
 
-#define FEW_WILDCARDS	16u	/* of a rule that is looked through by its names */
-
-/* ---- flows -------------------------------------------------------------------- */
-
-/* A question about the rules by name that have a port. */
+/* A question about the rules that have a name. */
 struct ask {
-	const struct policy		*policy;
-	const struct policy_query	*query;
-	const struct blob_rule		*rule;	/* the tenant's first */
-	const struct name_keys		*keys;	/* or NULL: the names of the address */
+	const struct policy	*policy;
+	const struct index	*index;
+	const struct blob_rule	*rule;		/* the tenant's first */
+	const struct name_keys	*keys;
+	const struct endpoint	*address;
+	uint64_t		 now;
+	bool			 ended;		/* allows that are no longer */
+	uint32_t		 proto;
+	uint16_t		 port;
 };
 
 static struct ask
-ask_of(const struct policy *p, const struct policy_query *q,
-    const struct name_keys *keys)
+ask_of(const struct policy *p, unsigned int tenant, uint64_t now)
 {
-	return (struct ask){ p, q, p->rule + p->tenant[q->tenant].rule, keys };
+	return (struct ask){ .policy = p, .index = index_of(p, tenant),
+	    .rule = p->rule + p->tenant[tenant].rule, .now = now };
 }
 
+/* An allow has ended, if that is what is asked for, or has not. */
 static bool
-is_about(const void *arg, uint32_t item)
+is_meant(const void *arg, uint32_t item)
 {
 	const struct ask	*a = arg;
 
-	return match_by_keys(a->policy, &a->rule[item].match, a->keys);
-}
-
-uint32_t
-names_denied(const struct policy *p, const struct policy_query *q,
-    const struct name *name, bool all)
-{
-	const struct ports	*t = &index_of(p, q->tenant)->named;
-	struct name_keys	 k;
-	struct ask		 a = ask_of(p, q, &k);
-	uint32_t		 item = POLICY_NO_RULE;
-
-	name_keys(p, name, &k);
-	item = ports_first(t, q->proto, q->dst.port, CLASS_WATCH, item,
-	    is_about, &a);
-	if (all)
-		item = ports_first(t, q->proto, q->dst.port,
-		    CLASS_WATCH_AUDITED, item, is_about, &a);
-	return item == POLICY_NO_RULE ? item :
-	    p->tenant[q->tenant].rule + item;
-}
-
-const struct name *
-names_bound(const struct policy_query *q, const struct name *name)
-{
-	size_t	lo = 0, hi = q->nbound, mid;
-	int	c;
-
-	while (lo < hi) {
-		mid = lo + (hi - lo) / 2;
-		if ((c = name_compare(q->bound[mid], name)) == 0)
-			return q->bound[mid];
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
+	return match_expired(&a->rule[item], a->now) == a->ended;
 }
 
 static bool
-is_excepted(const struct policy *p, const struct blob_match *m,
-    const struct name *n)
-{
-	struct name_keys	k;
-
-	if (m->nxnames == 0)
-		return false;
-	name_keys(p, n, &k);
-	return match_keys(p, m->xname, m->nxnames, &k);
-}
-
-/* One name of the policy, by itself or as a wildcard: see names_some(). */
-static bool
-some_of(const struct policy *p, const struct policy_query *q,
-    const struct blob_match *m, uint32_t key,
-    bool (*good)(void *, const struct name *), void *arg)
-{
-	const struct name	*n;
-	struct blob_name	 b;
-	size_t			 k;
-
-	name_of_key(p, key, &b);
-	if (b.wild == NAME_EXACT)
-		return (n = names_bound(q, &b.base)) != NULL &&
-		    !is_excepted(p, m, n) && good(arg, n);
-	for (k = 0; k < q->nbound; k++)
-		if (name_matches(q->bound[k], b.wild, &b.base) &&
-		    !is_excepted(p, m, q->bound[k]) && good(arg, q->bound[k]))
-			return true;
-	return false;
-}
-
-static bool
-few(const struct policy *p, const struct policy_query *q,
-    const struct blob_match *m)
-{
-	uint32_t	i, k, n = 0, wild = 0;
-
-	for (i = m->name; i < m->name + m->nnames; i++) {
-		const struct blob_nset *s = &p->nset[p->nref[i]];
-
-		if (s->n > 2 * q->nbound || (n += s->n) > 2 * q->nbound)
-			return false;
-		for (k = s->first; k < s->first + s->n; k++)
-			wild += (p->key[k] & 3) != NAME_EXACT;
-	}
-	return wild <= FEW_WILDCARDS;
-}
-
-/*
- * Is there a name of the address that the rule matches, and that is good? An address
- * may have a thousand names, and a policy as many rules: so the names of a rule that
- * has few are looked for among those of an address that has many, and else the other
- * way round.
- */
-bool
-names_some(const struct policy *p, const struct policy_query *q,
-    const struct blob_match *m, bool (*good)(void *, const struct name *),
-    void *arg)
-{
-	uint32_t	i, k;
-
-	if (few(p, q, m)) {
-		for (i = m->name; i < m->name + m->nnames; i++) {
-			const struct blob_nset *s = &p->nset[p->nref[i]];
-
-			for (k = s->first; k < s->first + s->n; k++)
-				if (some_of(p, q, m, p->key[k], good, arg))
-					return true;
-		}
-		return false;
-	}
-	for (k = 0; k < q->nbound; k++)
-		if (match_names(p, m, q->bound[k]) && good(arg, q->bound[k]))
-			return true;
-	return false;
-}
-
-static bool
-any_is_good(void *arg, const struct name *n)
-{
-	(void)arg;
-	(void)n;
-	return true;
-}
-
-/* It has not ended, and has a name of the address, if that is asked for. */
-static bool
-is_bound(const void *arg, uint32_t item)
+allows_name(const void *arg, uint32_t item)
 {
 	const struct ask	*a = arg;
-	const struct blob_rule	*r = &a->rule[item];
 
-	return !match_expired(r, a->query->now) && (a->keys != NULL ||
-	    names_some(a->policy, a->query, &r->match, any_is_good, NULL));
+	return is_meant(a, item) &&
+	    match_by_keys(a->policy, &a->rule[item].match, a->keys);
 }
 
-/* An allow by name has this port, and `bound` or nothing asks for its names. */
+/* ---- flows -------------------------------------------------------------------- */
+
 static bool
-allows_port(const struct policy *p, const struct policy_query *q,
-    uint32_t proto, bool bound)
+allows_there(const void *arg, uint32_t item)
 {
-	static const struct name_keys	 any;
-	const struct ports		*t = &index_of(p, q->tenant)->named;
-	struct ask			 a = ask_of(p, q, bound ? NULL : &any);
-	uint32_t			 class;
+	const struct ask	*a = arg;
+
+	return match_ports(a->policy, &a->rule[item].match, a->proto, a->port) &&
+	    allows_name(a, item);
+}
+
+/* The first of all classes by name. */
+static uint32_t
+first_allow(const struct ask *a, const struct calling *c, item_test *passes)
+{
+	uint32_t	class, item = POLICY_NO_RULE;
 
 	for (class = CLASS_NAMED; class < CLASSES; class++)
-		if (ports_first(t, proto, q->dst.port, class, POLICY_NO_RULE,
-		    is_bound, &a) != POLICY_NO_RULE)
+		if (a->index->count[class] > 0)
+			item = called_first(c, class, item, passes, a);
+	return item;
+}
+
+/* An allow by name has this port. */
+static bool
+allows_port(const struct policy *p, const struct policy_query *q)
+{
+	const struct ask	a = ask_of(p, q->tenant, q->now);
+	uint32_t		class;
+
+	for (class = CLASS_NAMED; class < CLASSES; class++)
+		if (a.index->count[class] > 0 && ports_first(
+		    &a.index->named.ports, q->proto, q->dst.port, class,
+		    POLICY_NO_RULE, is_meant, &a) != POLICY_NO_RULE)
 			return true;
+	return false;
+}
+
+/* One would have it over TCP, for a name of the address. */
+static bool
+allows_tcp(const struct policy *p, const struct policy_query *q)
+{
+	struct ask		a = ask_of(p, q->tenant, q->now);
+	struct name_keys	k;
+	struct calling		c;
+	size_t			i;
+
+	a.proto = PROTO_TCP;
+	a.port = q->dst.port;
+	a.keys = &k;
+	for (i = 0; i < q->nbound; i++) {
+		name_keys(p, q->bound[i], &k);
+		called_find(&a.index->named, k.key, k.n, &c);
+		c.proto = a.proto;
+		c.port = a.port;
+		if (first_allow(&a, &c, allows_there) != POLICY_NO_RULE)
+			return true;
+	}
 	return false;
 }
 
@@ -194,10 +111,9 @@ static bool
 has_address(const void *arg, uint32_t item)
 {
 	const struct ask	*a = arg;
-	const struct endpoint	 e = endpoint_canonical(a->query->dst);
 
-	return !match_expired(&a->rule[item], a->query->now) &&
-	    match_net(a->policy, &a->rule[item].match, &e);
+	return is_meant(a, item) &&
+	    match_net(a->policy, &a->rule[item].match, a->address);
 }
 
 /* An allow names its network, for whatever ports. */
@@ -205,10 +121,11 @@ static bool
 allows_address(const struct policy *p, const struct policy_query *q)
 {
 	const struct endpoint	e = endpoint_canonical(q->dst);
-	struct ask		a = ask_of(p, q, NULL);
+	struct ask		a = ask_of(p, q->tenant, q->now);
 	struct spot		s;
 
-	cover_find(&index_of(p, q->tenant)->rules, &e, &s);
+	a.address = &e;
+	cover_find(&a.index->rules, &e, &s);
 	s.proto = PROTO_NONE;
 	s.any = false;
 	return cover_first(&s, CLASS_ALLOW, POLICY_NO_RULE, has_address, &a) !=
@@ -222,9 +139,9 @@ allows_address(const struct policy *p, const struct policy_query *q)
 enum reason
 names_reason(const struct policy *p, const struct policy_query *q)
 {
-	if (q->proto == PROTO_UDP && allows_port(p, q, PROTO_TCP, true))
+	if (q->proto == PROTO_UDP && allows_tcp(p, q))
 		return REASON_QUIC_UNVERIFIABLE;
-	if (!allows_port(p, q, q->proto, false))
+	if (!allows_port(p, q))
 		return REASON_DEFAULT_DENY;
 	if (q->lapsed)
 		return REASON_PIN_EXPIRED;
@@ -234,14 +151,15 @@ names_reason(const struct policy *p, const struct policy_query *q)
 
 /* ---- resolution -------------------------------------------------------------------- */
 
-/* A deny without ports: of the name, or of everything there is. */
+/* A deny without ports. */
 static bool
-stops(const struct policy *p, const struct blob_rule *r, const struct name *name)
+stops(const void *arg, uint32_t item)
 {
-	const struct blob_match	*m = &r->match;
+	const struct ask	*a = arg;
+	const struct blob_match	*m = &a->rule[item].match;
 
-	return match_all_ports(p, m) && (match_names(p, m, name) ||
-	    (m->kind == KIND_ANY && m->nxrefs == 0));
+	return match_all_ports(a->policy, m) &&
+	    match_by_keys(a->policy, m, a->keys);
 }
 
 /* The rules that speak first about a name; an exact one before a wildcard. */
@@ -250,32 +168,62 @@ struct speakers {
 	bool		exact;
 };
 
-static void
-find_speakers(const struct policy *p, const struct blob_tenant *t,
-    const struct name *name, uint64_t now, struct speakers *s)
+/* By name, or to `any'. */
+static uint32_t
+find_allow(struct ask *a, const struct calling *c, bool ended)
 {
-	uint32_t	i, *slot;
+	uint32_t	item;
 
-	for (i = t->rule; i < t->rule + t->nrules; i++) {
-		const struct blob_rule *r = &p->rule[i];
+	a->ended = ended;
+	item = first_allow(a, c, allows_name);
+	return list_first(&a->index->rules.others, 0, CLASS_ALLOW, item,
+	    is_meant, a);
+}
 
-		if (r->deny != 0) {
-			slot = match_audited(t, r) ? &s->audited : &s->deny;
-			if (*slot == POLICY_NO_RULE && stops(p, r, name))
-				*slot = i;
-		} else if (match_expired(r, now)) {
-			if (s->expired == POLICY_NO_RULE &&
-			    (r->match.kind == KIND_ANY ||
-			    match_names(p, &r->match, name)))
-				s->expired = i;
-		} else if (!s->exact && match_exactly(p, &r->match, name)) {
-			s->allow = i;
-			s->exact = true;
-		} else if (s->allow == POLICY_NO_RULE &&
-		    (r->match.kind == KIND_ANY ||
-		    match_names(p, &r->match, name)))
-			s->allow = i;
-	}
+static uint32_t
+find_stop(const struct ask *a, const struct calling *c, bool audited)
+{
+	uint32_t	class = audited ? CLASS_WATCH_AUDITED : CLASS_WATCH;
+
+	return a->index->count[class] == 0 ? a->index->stops[audited] :
+	    called_first(c, class, a->index->stops[audited], stops, a);
+}
+
+static struct speakers
+find_speakers(const struct policy *p, unsigned int tenant,
+    const struct name *name, uint64_t now)
+{
+	struct ask		a = ask_of(p, tenant, now);
+	struct speakers		s = { .expired = POLICY_NO_RULE };
+	struct name_keys	k;
+	struct calling		c;
+
+	name_keys(p, name, &k);
+	a.keys = &k;
+	called_find(&a.index->named, k.key, k.exact, &c);
+	s.allow = first_allow(&a, &c, allows_name);
+	s.exact = s.allow != POLICY_NO_RULE;
+	called_find(&a.index->named, k.key, k.n, &c);
+	s.deny = find_stop(&a, &c, false);
+	s.audited = find_stop(&a, &c, true);
+	if (!s.exact)
+		s.allow = find_allow(&a, &c, false);
+	if (now >= a.index->ending)
+		s.expired = find_allow(&a, &c, true);
+	return s;
+}
+
+/* Items become rules: those of a policy are counted through all tenants. */
+static void
+number_rules(const struct blob_tenant *t, struct speakers *s)
+{
+	uint32_t	*slot[] = { &s->deny, &s->audited, &s->allow,
+			    &s->expired };
+	size_t		 i;
+
+	for (i = 0; i < sizeof(slot) / sizeof(slot[0]); i++)
+		if (*slot[i] != POLICY_NO_RULE)
+			*slot[i] += t->rule;
 }
 
 static enum reason
@@ -290,8 +238,7 @@ struct name_verdict
 policy_name(const struct policy *p, unsigned int tenant,
     const struct name *name, uint64_t now)
 {
-	struct speakers		 s = { POLICY_NO_RULE, POLICY_NO_RULE,
-				    POLICY_NO_RULE, POLICY_NO_RULE, false };
+	struct speakers		 s;
 	struct name_verdict	 v = { VERDICT_DENY, REASON_NAME_INVALID,
 				    POLICY_NO_RULE, false };
 	const struct blob_tenant *t;
@@ -299,7 +246,8 @@ policy_name(const struct policy *p, unsigned int tenant,
 	if (tenant >= p->head->tenants || !name_valid(name))
 		return v;
 	t = &p->tenant[tenant];
-	find_speakers(p, t, name, now, &s);
+	s = find_speakers(p, tenant, name, now);
+	number_rules(t, &s);
 	v.counted = !s.exact;
 	if (s.deny != POLICY_NO_RULE) {
 		v.reason = REASON_DENY_RULE;

@@ -121,21 +121,41 @@ allow_matches(const struct policy *p, const struct blob_match *m,
 /* Of the names of the address; those that a deny matches are no longer there. */
 static bool
 has_live_name(const struct policy *p, const struct policy_query *q, bool all,
-    const struct blob_match *m, struct row *r)
+    const struct blob_match *m)
 {
-	size_t		k;
-	uint32_t	by;
+	size_t	k;
 
-	for (k = 0; k < q->nbound; k++) {
-		if (!match_names(p, m, q->bound[k]))
-			continue;
-		by = denied_by(p, q, all, q->bound[k]);
-		if (by == POLICY_NO_RULE)
+	for (k = 0; k < q->nbound; k++)
+		if (match_names(p, m, q->bound[k]) &&
+		    denied_by(p, q, all, q->bound[k]) == POLICY_NO_RULE)
 			return true;
-		if (by < r->barred)
-			r->barred = by;
-	}
 	return false;
+}
+
+/* The first deny of a name that an allow matches, ended or not, if none lives. */
+static uint32_t
+barred_by(const struct policy *p, const struct policy_query *q, bool all)
+{
+	const struct blob_tenant	*t = &p->tenant[q->tenant];
+	uint32_t			 i, by, first_by = POLICY_NO_RULE;
+	size_t				 k;
+
+	for (i = t->rule; i < t->rule + t->nrules; i++) {
+		const struct blob_rule	*r = &p->rule[i];
+
+		if (r->deny != 0 || r->match.kind != KIND_NAME ||
+		    !of_query(p, &r->match, q))
+			continue;
+		for (k = 0; k < q->nbound; k++) {
+			if (!match_names(p, &r->match, q->bound[k]))
+				continue;
+			by = denied_by(p, q, all, q->bound[k]);
+			if (by == POLICY_NO_RULE)
+				return by;
+			first_by = by < first_by ? by : first_by;
+		}
+	}
+	return first_by;
 }
 
 static bool
@@ -170,7 +190,7 @@ add_allow(const struct policy *p, const struct policy_query *q,
 			first(ended ? &r->expired : &r->plain, i);
 		return;
 	}
-	if (j->gateway || !has_live_name(p, q, all, &rule->match, r))
+	if (j->gateway || !has_live_name(p, q, all, &rule->match))
 		return;
 	if (verify == VERIFY_NONE || q->proto != PROTO_TCP) {
 		first(ended ? &r->expired : &r->plain, i);
@@ -199,6 +219,8 @@ plain_row(const struct policy *p, const struct policy_query *q,
 	    .shown_deny = POLICY_NO_RULE, .barred = POLICY_NO_RULE,
 	    .plain = POLICY_NO_RULE, .proving = POLICY_NO_RULE,
 	    .proved = POLICY_NO_RULE, .expired = POLICY_NO_RULE };
+	if (!j->gateway)
+		r->barred = barred_by(p, q, all);
 	for (i = t->rule; i < t->rule + t->nrules; i++) {
 		if (!of_query(p, &p->rule[i].match, q))
 			continue;
@@ -298,14 +320,33 @@ allows_port(const struct policy *p, const struct policy_query *q,
 	return false;
 }
 
+/* An allow names its network, for whatever ports. */
+static bool
+allows_address(const struct policy *p, const struct policy_query *q)
+{
+	const struct blob_tenant	*t = &p->tenant[q->tenant];
+	const struct endpoint		 e = endpoint_canonical(q->dst);
+	uint32_t			 i;
+
+	for (i = t->rule; i < t->rule + t->nrules; i++)
+		if (p->rule[i].deny == 0 && p->rule[i].match.kind == KIND_NET &&
+		    !match_expired(&p->rule[i], q->now) &&
+		    match_net(p, &p->rule[i].match, &e))
+			return true;
+	return false;
+}
+
 enum reason
 plain_reason(const struct policy *p, const struct policy_query *q)
 {
 	if (q->proto == PROTO_UDP && allows_port(p, q, PROTO_TCP, true))
 		return REASON_QUIC_UNVERIFIABLE;
-	if (allows_port(p, q, q->proto, false))
-		return q->lapsed ? REASON_PIN_EXPIRED : REASON_NO_PIN;
-	return REASON_DEFAULT_DENY;
+	if (!allows_port(p, q, q->proto, false))
+		return REASON_DEFAULT_DENY;
+	if (q->lapsed)
+		return REASON_PIN_EXPIRED;
+	return q->nbound > 0 || allows_address(p, q) ? REASON_DEFAULT_DENY :
+	    REASON_NO_PIN;
 }
 
 /* A deny without ports: of the name, or of everything there is. */
