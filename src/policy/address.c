@@ -200,7 +200,7 @@ told_mark(struct parse *p, const struct item *w)
 	if (model_find_table(p->m, w->text) != -1)
 		report_error(p, &w->at, "a table is named in < and >: write "
 		    "<%.64s>", w->text);
-	else if (model_find_macro(p->m, w->text) != -1)
+	else if (model_find_macro(p->m, p->scope, w->text) != -1)
 		report_error(p, &w->at, "a macro is used with a $: write $%.64s",
 		    w->text);
 	else

@@ -18,7 +18,7 @@
 static void
 expand(struct parse *p, struct items *list, const struct item *name)
 {
-	int		i = model_find_macro(p->m, name->text);
+	int		i = model_find_macro(p->m, p->scope, name->text);
 	struct item	*via, entry;
 	const char	*near;
 	size_t		k;
@@ -60,15 +60,25 @@ build_items(struct parse *p, struct items *list, const struct item *i)
 	return list;
 }
 
+/* Of an included file it is remembered where it began to define something. */
+static void
+defines(struct parse *p, const struct where *at)
+{
+	if (p->defined.line == 0)
+		p->defined = *at;
+}
+
 void
 build_macro(struct parse *p, const struct item *name, struct items *value)
 {
-	struct macro	macro = { .at = name->at, .name = name->text };
+	struct macro	macro = { .at = name->at, .name = name->text,
+			    .scope = p->scope, .used = !p->shown };
 	int		i;
 
+	defines(p, &name->at);
 	if (!value_name(p, name, "macro"))
 		return;
-	if ((i = model_find_macro(p->m, name->text)) != -1) {
+	if ((i = model_find_macro(p->m, p->scope, name->text)) != -1) {
 		known_twice(p, name, "the macro", &p->m->macro.v[i].at, OTHER_NAME);
 		return;
 	}
@@ -115,6 +125,8 @@ is_new_set(struct parse *p, const struct item *name, const char *what)
 	int			 t, n;
 	const struct where	*at;
 
+	p->shown = true;
+	defines(p, &name->at);
 	if (!value_name(p, name, what))
 		return false;
 	t = model_find_table(p->m, name->text);
@@ -123,8 +135,9 @@ is_new_set(struct parse *p, const struct item *name, const char *what)
 		return true;
 	at = t != -1 ? &p->m->table.v[t].at : &p->m->nameset.v[n].at;
 	report_error(p, &name->at, "<%.64s> is defined twice: %.200s:%u has it, a "
-	    "%s", name->text, at->file, at->line, t != -1 ? "table of networks" :
-	    "set of names");
+	    "%s%s", name->text, at->file, at->line, t != -1 ?
+	    "table of networks" : "set of names", p->scope == 0 ? "" :
+	    "; no two files may use one name: put the tenant's into it");
 	return false;
 }
 
@@ -133,7 +146,7 @@ build_table(struct parse *p, const struct item *name, const struct items *list,
     const struct item *file, bool empty)
 {
 	struct table	table = { .at = name->at, .name = name->text,
-			    .empty = empty };
+			    .scope = p->scope, .empty = empty };
 
 	if (!is_new_set(p, name, "table"))
 		return;
@@ -149,7 +162,7 @@ build_nameset(struct parse *p, const struct item *name,
     const struct items *list, const struct item *file, bool empty)
 {
 	struct nameset	set = { .at = name->at, .name = name->text,
-			    .empty = empty };
+			    .scope = p->scope, .empty = empty };
 
 	if (!is_new_set(p, name, "set of names"))
 		return;
@@ -222,9 +235,11 @@ void
 build_limits(struct parse *p, const struct item *name)
 {
 	struct limits	l = { .at = name->at, .name = name->text,
-			    .l = POLICY_LIMITS_DEFAULT };
+			    .scope = p->scope, .l = POLICY_LIMITS_DEFAULT };
 	int		i;
 
+	p->shown = true;
+	defines(p, &name->at);
 	if (value_name(p, name, "set of limits") &&
 	    (i = model_find_limits(p->m, name->text)) != -1)
 		known_twice(p, name, "the set of limits", &p->m->limits.v[i].at,
@@ -405,16 +420,20 @@ build_except(struct parse *p, const struct except *e, const struct where *own,
 	if (e->own && e->dest.kind != KIND_NET)
 		report_error(p, own, "own-addresses goes with net: any lifts the "
 		    "floor of ports only");
+	p->shown = true;
+	defines(p, &e->at);
 	push(p->m, p->m->except, *e);
+	p->m->except.v[p->m->except.n - 1].scope = p->scope;
 }
 
 void
 build_tenant(struct parse *p, const struct item *name, uint32_t mode)
 {
 	struct tenant	t = { .at = name->at, .name = name->text,
-			    .mode = mode };
+			    .scope = p->scope, .mode = mode };
 	int		i;
 
+	p->used = true;
 	if (value_name(p, name, "tenant") &&
 	    (i = model_find_tenant(p->m, name->text)) != -1)
 		known_twice(p, name, "the tenant", &p->m->tenant.v[i].at, "a tenant "
@@ -487,6 +506,7 @@ build_include(struct parse *p, const struct item *path)
 {
 	struct include	inc = { path->text, path->at };
 
+	p->used = true;
 	if (!p->files)
 		report_error(p, &path->at, "this text may not name files");
 	else if (*path->text == '\0')

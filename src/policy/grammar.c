@@ -84,6 +84,12 @@ is_below(const struct parse *p, const char *path)
 	return false;
 }
 
+bool
+grammar_may_read(const struct parse *p, const char *path)
+{
+	return p->source->parent == NULL || is_below(p, path);
+}
+
 /* ---- files -------------------------------------------------------------------- */
 
 static void parse_includes(struct parse *, const struct source *);
@@ -95,12 +101,19 @@ parse_source(struct parse *p, const struct source *s, const char *text,
 	memset(&p->include, 0, sizeof(p->include));
 	push(p->m, p->opened, s->path);
 	p->source = s;
+	p->scope = s->scope;
+	p->defined.line = 0;
+	p->used = false;
 	p->tenant = NULL;
 	p->shown = s->parent == NULL;
 	lex_open(&p->lex, s->path, text, len, s->parent == NULL ? MAIN :
 	    INCLUDED);
 	if (lex_readable(p))
 		yyparse(p);
+	if (s->parent != NULL && p->defined.line != 0 && !p->used)
+		report_error(p, &p->defined, "nothing uses what this file defines: "
+		    "it holds for the tenants of this file, and it has none; "
+		    "define it in the policy's own file");
 	parse_includes(p, s);
 }
 
@@ -131,6 +144,8 @@ parse_include(struct parse *p, const struct source *parent,
 	}
 	if ((text = file_read(p, at, &s, &len)) == NULL)
 		return;
+	s.scope = (uint32_t)p->m->scope.n;
+	push(p->m, p->m->scope, ((struct scope){ parent->scope }));
 	if (is_loop(&s))
 		report_error(p, at, "%.200s is being read already: the includes "
 		    "form a loop", path);
@@ -148,8 +163,7 @@ parse_includes(struct parse *p, const struct source *s)
 
 	for (i = 0; i < n && !report_full(p); i++) {
 		p->source = s;
-		if (s->parent != NULL && !is_below(p,
-		    file_resolve(p, inc[i].path))) {
+		if (!grammar_may_read(p, file_resolve(p, inc[i].path))) {
 			report_error(p, &inc[i].at, "an included file may include "
 			    "only what lies below a directory that the policy "
 			    "itself names");

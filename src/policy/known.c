@@ -14,6 +14,12 @@
 	for (i = 0; i < m->what.n; i++)					\
 		suggest_offer(&s, m->what.v[i].name)
 
+/* What another file has for itself is nobody's to use. */
+#define OFFER_SEEN(what)						\
+	for (i = 0; i < m->what.n; i++)					\
+		if (model_sees(m, p->scope, m->what.v[i].scope))	\
+			suggest_offer(&s, m->what.v[i].name)
+
 /* "; did you mean X?", or nothing. */
 const char *
 known_near(struct parse *p, enum known kind, const char *word)
@@ -27,16 +33,16 @@ known_near(struct parse *p, enum known kind, const char *word)
 	suggest_begin(&s, word);
 	switch (kind) {
 	case KNOWN_MACRO:
-		OFFER(macro);
+		OFFER_SEEN(macro);
 		break;
 	case KNOWN_TABLE:
-		OFFER(table);
+		OFFER_SEEN(table);
 		break;
 	case KNOWN_NAMES:
-		OFFER(nameset);
+		OFFER_SEEN(nameset);
 		break;
 	case KNOWN_LIMITS:
-		OFFER(limits);
+		OFFER_SEEN(limits);
 		break;
 	case KNOWN_SERVICE:
 		OFFER(service);

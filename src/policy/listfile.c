@@ -198,6 +198,11 @@ list_read(struct parse *p, const struct where *at, const struct item *file,
 		return;
 	}
 	s.path = file_resolve(p, file->text);
+	if (!grammar_may_read(p, s.path)) {
+		report_error(p, &file->at, "an included file may name only files "
+		    "below a directory that the policy itself names");
+		return;
+	}
 	if ((text = file_read(p, &file->at, &s, &len)) == NULL)
 		return;
 	push(p->m, p->opened, s.path);

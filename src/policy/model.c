@@ -143,6 +143,7 @@ model_new(void)
 	if (m == NULL)
 		fatalx("out of memory for the policy");
 	m->names = strtab_new();
+	push(m, m->scope, ((struct scope){ 0 }));
 	for (i = 0; i < MODEL_KINDS; i++)
 		m->index[i] = strtab_new();
 	SHA256Init(&m->text);
@@ -206,4 +207,26 @@ FIND(table, MODEL_TABLE)
 FIND(nameset, MODEL_NAMESET)
 FIND(limits, MODEL_LIMITS)
 FIND(service, MODEL_SERVICE)
-FIND(macro, MODEL_MACRO)
+
+int
+model_find_macro(const struct model *m, uint32_t scope, const char *name)
+{
+	struct strtab	*t = m->index[MODEL_MACRO];
+	size_t		 i;
+	int		 found;
+
+	for (i = strtab_added(t); i < m->macro.n; i++)
+		strtab_add(t, m->macro.v[i].scope, m->macro.v[i].name,
+		    (uint32_t)i);
+	while ((found = strtab_find(t, scope, name)) == -1 && scope != 0)
+		scope = m->scope.v[scope].parent;
+	return found;
+}
+
+bool
+model_sees(const struct model *m, uint32_t here, uint32_t there)
+{
+	while (here != there && here != 0)
+		here = m->scope.v[here].parent;
+	return here == there;
+}

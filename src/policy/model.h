@@ -91,8 +91,19 @@ struct rule {
 	struct where	until_at;
 };
 
+/*
+ * What an included file defines holds there and in the files that it includes: no
+ * file can change what the tenants of another mean. Sets and limits have their names
+ * for themselves in the whole policy, as its canonical text and its records have them;
+ * macros, of which neither knows, in their own file and those around it.
+ */
+struct scope {
+	uint32_t	parent;		/* of the policy's own file, 0: itself */
+};
+
 struct tenant {
 	struct where	at;
+	uint32_t	scope;
 	const char	*name;
 	uint32_t	mode;
 	struct item	limits;		/* .text NULL: the defaults */
@@ -103,6 +114,7 @@ struct tenant {
 
 struct except {
 	struct where	at;
+	uint32_t	scope;
 	struct dest	dest;
 	struct services	services;
 	struct item	tenant;
@@ -114,12 +126,14 @@ struct except {
 
 struct macro {
 	struct where	at;
+	uint32_t	scope;
 	const char	*name;
 	struct items	value;
 	bool		used;
 };
 struct table {
 	struct where	at;
+	uint32_t	scope;
 	const char	*name;
 	struct nets	nets;		/* no tables in tables */
 	VEC(uint32_t)	floored;	/* of its nets, those that touch the floor */
@@ -128,6 +142,7 @@ struct table {
 };
 struct nameset {			/* names <x>: shares its names with tables */
 	struct where	at;
+	uint32_t	scope;
 	const char	*name;
 	struct patterns	patterns;	/* no sets in sets */
 	bool		used, reviewed;
@@ -136,6 +151,7 @@ struct nameset {			/* names <x>: shares its names with tables */
 };
 struct limits {
 	struct where	at;
+	uint32_t	scope;
 	const char	*name;
 	struct policy_limits l;
 	uint32_t	seen;		/* which settings; parse time */
@@ -174,6 +190,7 @@ struct model {
 	VEC(const char *) read;		/* the files, in their order */
 	VEC(struct name)    search;	/* told to guests, and no part of the law */
 	VEC(struct host)    host;
+	VEC(struct scope)   scope;
 	VEC(struct macro)   macro;
 	VEC(struct table)   table;
 	VEC(struct nameset) nameset;
@@ -202,7 +219,9 @@ int	model_find_table(const struct model *, const char *);
 int	model_find_nameset(const struct model *, const char *);
 int	model_find_limits(const struct model *, const char *);
 int	model_find_service(const struct model *, const char *);
-int	model_find_macro(const struct model *, const char *);
+int	model_find_macro(const struct model *, uint32_t scope, const char *);
+/* What is defined there holds here. */
+bool	model_sees(const struct model *, uint32_t here, uint32_t there);
 
 /* attributes.c: `until', as a policy has it */
 #define DATE_STRLEN	24

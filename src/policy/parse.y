@@ -94,7 +94,7 @@ marked(const char *text, struct where at, bool table)
 %%
 
 file		: MAIN blank version statements
-		| INCLUDED tenants
+		| INCLUDED included
 		;
 blank		: %empty
 		| blank NL
@@ -110,29 +110,29 @@ statements	: %empty
 statement	: plain nowarns			{ build_nowarn_end(p, &@1); }
 		| tenant
 		;
-plain		: macro
-		| table
-		| names
-		| limits
+plain		: shared
 		| audit
-		| floor
+		| FLOOR BUILTIN
 		| host
 		| resolver
 		| service
-		| include
 		| DEFAULT DENY
+		;
+shared		: macro
+		| table
+		| names
+		| limits
+		| floor
+		| include			{ p->shown = true; }
 		;
 nowarns		: %empty
 		| nowarns NOWARN words string	{ build_nowarn(p, &@2, $3, &$4, NULL); }
 		;
-tenants		: %empty
-		| tenants NL
-		| tenants tenant NL
-		| tenants include nowarns NL {
-			p->shown = true;
-			build_nowarn_end(p, &@2);
-		}
-		| tenants error NL		{ yyerrok; }
+included	: %empty
+		| included NL
+		| included tenant NL
+		| included shared nowarns NL	{ build_nowarn_end(p, &@2); }
+		| included error NL		{ yyerrok; }
 		;
 
 word		: WORD				{ $$ = item($1, @1); }
@@ -284,8 +284,7 @@ durable		: BEFORE_DATA			{ $$ = DURABLE_BEFORE_DATA; }
 		| ASYNC				{ $$ = DURABLE_ASYNC; }
 		;
 
-floor		: FLOOR BUILTIN
-		| FLOOR EXCEPT net_dest own services FOR TENANT word TICKET string {
+floor		: FLOOR EXCEPT net_dest own services FOR TENANT word TICKET string {
 			struct except e = { .at = @1, .dest = *$3,
 			    .own = $4 != 0, .services = *$5, .tenant = $8,
 			    .ticket = $10.text };

@@ -36,6 +36,7 @@ struct source {				/* a file that is being read */
 	const char		*path;
 	uint64_t		 dev, ino;
 	const struct source	*parent;
+	uint32_t		 scope;
 	unsigned int		 depth;
 };
 
@@ -62,6 +63,9 @@ struct parse {
 	struct model		*m;
 	struct grammar_sink	*sink;
 	bool			 files;		/* other files may be named */
+	uint32_t		 scope;		/* of the file that is read */
+	struct where		 defined;	/* line 0: it defines nothing yet */
+	bool			 used;		/* it has a tenant, or includes */
 	bool			 no_root;	/* idmap_lacks_root() */
 	const struct source	*source;
 	const char		*dir[GRAMMAR_DIRS_MAX];	/* where files may be */
@@ -197,6 +201,8 @@ const char *file_directory(struct parse *, const char *path);
 /* The sorted files that a pattern names; the vector is the arena's. */
 size_t	file_glob(struct parse *, const struct include *, const char ***out);
 
+/* grammar.c: the policy's own file names the directory, or the file is no other's */
+bool	grammar_may_read(const struct parse *, const char *path);
 /* listfile.c: the file of a table, or (nets NULL) of a set of names, defined at `at` */
 void	list_read(struct parse *, const struct where *at,
 	    const struct item *file, bool empty, struct nets *,

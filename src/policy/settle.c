@@ -181,6 +181,20 @@ settle_services(struct parse *p, struct services *s, bool echo)
 
 /* ---- names ------------------------------------------------------------------- */
 
+/* What a file defines for itself is nobody else's. */
+static bool
+sees(struct parse *p, const struct item *w, const char *before,
+    const struct where *at, uint32_t scope)
+{
+	if (model_sees(p->m, p->scope, scope))
+		return true;
+	report_error(p, &w->at, "%s%.64s%s is defined in %.200s:%u, and what an "
+	    "included file defines holds there and in what that includes: define "
+	    "it in the policy's own file", before, w->text,
+	    *before == '<' ? ">" : "", at->file, at->line);
+	return false;
+}
+
 static void
 no_table(struct parse *p, const struct item *w)
 {
@@ -224,6 +238,9 @@ find_namesets(struct parse *p, struct patterns *s)
 			no_nameset(p, w);
 			continue;
 		}
+		if (!sees(p, w, "<", &p->m->nameset.v[found].at,
+		    p->m->nameset.v[found].scope))
+			continue;
 		w->index = (uint32_t)found;
 		p->m->nameset.v[found].used = true;
 	}
@@ -242,6 +259,9 @@ find_tables(struct parse *p, struct nets *s)
 			no_table(p, w);
 			continue;
 		}
+		if (!sees(p, w, "<", &p->m->table.v[found].at,
+		    p->m->table.v[found].scope))
+			continue;
 		w->index = (uint32_t)found;
 		p->m->table.v[found].used = true;
 	}
@@ -374,6 +394,7 @@ settle_tenant(struct parse *p, struct tenant *t)
 	size_t		 i;
 	int		 found;
 
+	p->scope = t->scope;
 	for (i = 0; i < t->rule.n && !report_full(p); i++) {
 		settle_rule(p, &t->rule.v[i]);
 		if (is_lax(&t->rule.v[i]))
@@ -389,6 +410,9 @@ settle_tenant(struct parse *p, struct tenant *t)
 		    *near != '\0' ? "" : " { ... } outside of the tenant");
 		return;
 	}
+	if (!sees(p, &t->limits, "", &p->m->limits.v[found].at,
+	    p->m->limits.v[found].scope))
+		return;
 	t->limits.index = (uint32_t)found;
 	p->m->limits.v[found].used = true;
 }
@@ -399,11 +423,18 @@ settle_except(struct parse *p, uint32_t which)
 	struct except	*e = &p->m->except.v[which];
 	int		 found = model_find_tenant(p->m, e->tenant.text);
 
+	p->scope = e->scope;
 	settle_dest(p, &e->dest);
 	settle_services(p, &e->services, true);
 	if (found == -1)
 		report_error(p, &e->tenant.at, "there is no tenant \"%.64s\"%s",
 		    e->tenant.text, known_near(p, KNOWN_TENANT, e->tenant.text));
+	else if (e->scope != 0 && p->m->tenant.v[found].scope != e->scope)
+		report_error(p, &e->tenant.at, "tenant %.64s is defined in "
+		    "%.200s:%u, and an included file lifts the floor for its own "
+		    "tenants only: write this there, or in the policy's own file",
+		    e->tenant.text, p->m->tenant.v[found].at.file,
+		    p->m->tenant.v[found].at.line);
 	else {
 		e->tenant.index = (uint32_t)found;
 		push(p->m, p->m->tenant.v[found].except, which);

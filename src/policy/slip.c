@@ -328,7 +328,7 @@ hint(const struct parse *p)
 	if (p->tenant != NULL)
 		return "";
 	return p->source->parent != NULL ?
-	    " (an included file holds tenants only)" : "";
+	    " (an included file holds tenants, and what is theirs alone)" : "";
 }
 
 static void

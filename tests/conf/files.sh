@@ -69,7 +69,7 @@ printf 'policy version 1\ntable <t> file "shadow"\ntenant a { }\n' >tab
 for file in inc tab; do
 	out=$("$cmd" check "$file" 2>&1)
 	if [ $? -ne 1 ] ||
-	    ! printf '%s\n' "$out" | grep -q '^shadow:1:1: .*expected inc\|^shadow:1:1: .* not an address' ||
+	    ! printf '%s\n' "$out" | grep -q '^shadow:1:6: unexpected text: expected =\|^shadow:1:1: .* not an address' ||
 	    printf '%s\n' "$out" | grep -q 's3cret\|root\|daemon\|0x'; then
 		echo "files: $file of no policy: $out" >&2; bad=1
 	fi

@@ -140,11 +140,12 @@ def per_tenant(d, n=1000):
     os.makedirs(os.path.join(d.path, "tenants.d"), exist_ok=True)
     for i in range(n):
         d.write("tenants.d/t%04d.conf" % i,
-                "names <own> { %s }\nmirrors = { 11.%d.%d.0/24 }\n"
-                "limits small { conns 64 }\ntenant t%04d {\n\tlimits small\n"
-                "\tallow to name <own> port tcp 443\n"
+                "names <own-%04d> { %s }\nmirrors = { 11.%d.%d.0/24 }\n"
+                "limits small-%04d { conns 64 }\ntenant t%04d {\n"
+                "\tlimits small-%04d\n"
+                "\tallow to name <own-%04d> port tcp 443\n"
                 "\tallow to net $mirrors port tcp 443\n}\n" %
-                (quoted(domains(20, 100 + i)), i >> 8, i & 255, i))
+                (i, quoted(domains(20, 100 + i)), i >> 8, i & 255, i, i, i, i))
     d.policy('include "tenants.d/*.conf"\n')
     return [("11.0.7.9", 443, True, "t0007"), ("11.0.7.9", 443, False, "t0008"),
             (domains(20, 103)[2], 443, True, "t0003"),
@@ -241,7 +242,7 @@ def webhooks(d, n=40):
 
 
 LISTS = (apex_and_below, system_packages, meta_json, ip_ranges_json, drop_list, netset,
-         many_prefixes, plain_domains, hosts_format, wildcards, registries,
+         many_prefixes, per_tenant, plain_domains, hosts_format, wildcards, registries,
          office, exits, international, webhooks)
 
 
