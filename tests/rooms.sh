@@ -57,7 +57,7 @@ only() {
 only '(^|[^_a-z])(sendmsg|recvmsg|sendmmsg|recvmmsg)\(' lib/fd.c
 only '#include ["<]lwip/' frame/gate.c frame/stack.c frame/netif.c frame/port.c \
     frame/port.h
-only '#include <jansson' cli/learn.c
+only '#include <jansson' cli/learn_record.c
 only '#include <libpsl' policy/suffix.c
 only '#include <idn2' policy/pattern.c
 only '#include <(linux/seccomp|seccomp)\.h' lib/seal.c frame/seal.c broker/seal.c \

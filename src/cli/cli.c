@@ -37,6 +37,8 @@ static const struct command commands[] = {
 	    "show, step by step, what a policy says of one destination" },
 	{ "rules", cmd_rules, "[-q] [--all] [--json] FILE [TENANT]",
 	    "list all that a policy says for one tenant" },
+	{ "learn", cmd_learn, "[OPTION ...] LOG ...",
+	    "write the policy that what is in audit logs needs" },
 	{ "demo", cmd_demo, "",
 	    "show it, without any network: in namespaces of its own" },
 	{ "help", cmd_help, "[COMMAND]", "say how a command is called" },

@@ -40,6 +40,7 @@ _Noreturn void help_and_exit(const char *command);
 int	cmd_run(int argc, char **argv);
 int	cmd_serve(int argc, char **argv);
 int	cmd_demo(int argc, char **argv);
+int	cmd_learn(int argc, char **argv);
 /* One line: what is wrong, and where to look. Returns `status`. */
 int	usage_error(int status, const char *command, const char *fmt, ...)
 	    __attribute__((format(printf, 3, 4)));

@@ -111,6 +111,20 @@ static const char	of_rules[] =
 "      --json             as JSON: answer.schema.json\n"
 "  -q, --quiet            say nothing; the exit status tells\n";
 
+static const char	of_learn[] =
+"Writes the smallest policy that allows what the logs say was let through: those\n"
+"of a tenant in `mode audit', or of `run --learn'. LOG is a log, which is read\n"
+"with its retired segments, a directory of logs, or - for standard input; all\n"
+"runs in them count.\n"
+"\n"
+"  -o, --output FILE      write FILE, not standard output; it must not be there\n"
+"      --force            replace FILE if it is there\n"
+"      --tenant TENANT    what this tenant did, and its name in the policy;\n"
+"                         needed if the logs are of several\n"
+"      --merge POLICY     write POLICY with what it does not allow yet, in the\n"
+"                         tenant's block; nothing of it is changed\n"
+"  -q, --quiet            say only what the policy lacks\n";
+
 static const char	of_demo[] =
 "Shows an allowed fetch, a refused one and one that no policy can allow, with the\n"
 "records of each, in namespaces of its own and without any network.\n";
@@ -123,7 +137,8 @@ static const struct {
 } texts[] = {
 	{ "run", of_run }, { "serve", of_serve }, { "check", of_check },
 	{ "explain", of_explain },
-	{ "rules", of_rules }, { "demo", of_demo }, { "help", of_help },
+	{ "rules", of_rules }, { "learn", of_learn },
+	{ "demo", of_demo }, { "help", of_help },
 };
 
 void

@@ -1,6 +1,8 @@
 /*
- * What a run of CMD was seen to need: read from the log by learn.c, thought about
- * by observed.c, written as a policy by learned.c.
+ * What commands were seen to need: read from logs by learn_log.c and learn_record.c,
+ * weighed by learn_evidence.c and learn_claims.c, written as a policy by
+ * learn_rules.c and learn_text.c. `run --learn' (learn.c) and `sallyport learn'
+ * (learn_cmd.c, learn_merge.c) are two doors to it.
  */
 #ifndef SALLYPORT_LEARN_H
 #define SALLYPORT_LEARN_H
@@ -16,85 +18,183 @@
 #include "record.h"
 #include "wire.h"
 
-struct list {			/* of items of one size; no two are equal */
+/* ---- learn_list.c ------------------------------------------------------------- */
+
+#define LIST_NONE	SIZE_MAX
+
+struct list {			/* of items of one size; no two have the same key */
 	unsigned char	*item;
 	size_t		 n, room, size;
+	size_t		 key;		/* bytes of it, from the item's first */
+	uint32_t	*slot;
+	size_t		 nslot;
 };
-/* The item that is equal byte by byte, made if need be. Ends us without memory. */
-void	*list_add(struct list *, const void *item);
+/* Where an item with this key is, put there if need be. Ends us without memory. */
+size_t	 list_put(struct list *, const void *item);
+size_t	 list_find(const struct list *, const void *key);	/* or LIST_NONE */
+void	*list_at(const struct list *, size_t i);
+void	 list_empty(struct list *);	/* its sizes stay */
+void	 list_free(struct list *);
+/* There is no list_find() after it. */
+void	 list_sort(struct list *, int (*)(const void *, const void *));
 
-/* No padding below: items are compared as bytes. */
+#define LEARN_TENANT	"learn"		/* of learn.conf */
+
+/* ---- what is learnt --------------------------------------------------------------- */
+
+/* No padding in the keys below: they are compared as bytes. */
 #define NAME_SIZE	sizeof(((struct name *)0)->text)
 
 enum target { TARGET_NAME, TARGET_NET };
+enum { BY_SNI, BY_HOST, BY_NOTHING, BY_NO_RULE, BY_MAX };	/* NO_RULE: none may be written */
 
-struct want {			/* one line of a rule before it is merged */
+struct want {			/* one port of a rule */
 	uint32_t	kind;		/* enum target */
 	uint32_t	proto;		/* enum proto */
-	uint32_t	verify;		/* index of a word of learned.c */
 	uint32_t	port;		/* 0: echo */
-	uint32_t	ech;		/* it was offered */
+	uint32_t	verify;		/* BY_SNI .. BY_NO_RULE */
 	char		to[NAME_SIZE];
 	char		zero[2];
+	uint32_t	ech;		/* no key: it was offered */
+	char		addr[ENDPOINT_STRLEN];	/* no key: one that it has */
 };
-static_assert(sizeof(struct want) == 20 + NAME_SIZE + 2, "want");
-enum { BY_SNI, BY_HOST, BY_NOTHING, BY_NO_RULE };	/* the last: none may be written */
+#define WANT_KEY	(16 + NAME_SIZE + 2)
+static_assert(offsetof(struct want, ech) == WANT_KEY, "want");
 
-/* Flows that were alike, by their records. */
-struct observed {
+struct word { char text[NAME_SIZE]; };		/* a name, an address or a guest */
+
+struct spot {			/* where flows went to */
 	uint32_t	proto, port;
-	uint32_t	verify;		/* what of its first flight showed `name` */
-	uint32_t	ech;
-	uint32_t	moved;		/* bytes did */
-	uint32_t	too_many;	/* names: those of its address are meant */
-	char		addr[ENDPOINT_STRLEN];
-	char		name[NAME_SIZE];	/* the one it was for; "": no or several */
-	char		names[RECORD_LIST_MAX];	/* these, with commas */
-	char		zero[2];
+	uint32_t	addr;		/* index in addrs */
 };
-static_assert(sizeof(struct observed) == 24 + ENDPOINT_STRLEN + NAME_SIZE +
-    RECORD_LIST_MAX + 2, "observed");
 
-struct bound {			/* an address that a name was resolved to */
-	char		addr[ENDPOINT_STRLEN];
-	char		name[NAME_SIZE];
+/* What flows to a spot had to do with a name; learn_evidence.c says what that means. */
+enum how { HOW_SNI, HOW_HOST, HOW_ASKED, HOW_DOUBT, HOW_BARE, HOW_HAD,
+	HOW_NO_PIN };
+enum { SAW_MOVED = 1, SAW_ECH = 2, SAW_HELLO = 4, SAW_LITERAL = 8 };
+struct claim {
+	uint32_t	spot, name, how;	/* name: index in names; BARE: 0 */
+	uint32_t	saw;			/* no key */
 };
 
 struct floored {		/* what no rule allows by itself */
-	char		what[NAME_SIZE + 64];
+	uint32_t	proto, port;	/* proto NONE: a name's address */
+	uint32_t	reason;
+	char		addr[ENDPOINT_STRLEN];
+	char		name[NAME_SIZE];
+	uint64_t	n;		/* no key */
 };
+#define FLOORED_KEY	(12 + ENDPOINT_STRLEN + NAME_SIZE)
 
 struct learned {
-	struct list	wants, bounds, floored, seen, unclear;	/* the last two: observed */
-	uint32_t	*of;		/* by a flow's number: 1 + its place in `seen` */
-	size_t		nof;
+	/* distinct things: as many as there were, however many records speak of them */
+	struct list	names, addrs, guests;		/* word */
+	struct list	spots, claims, wants, floored;
+	struct list	asked;		/* names that were resolved: index in names */
+	struct list	shown;		/* (name, port) that a connection showed */
+	struct list	tenants;	/* word: of all that is read */
+	/* of the run that is read: learn_evidence.c */
+	struct list	pairs, places, ports;
+	struct live	*live;
+	size_t		nlive, live_room;
+
+	const char	*tenant;	/* whose records count; NULL: all of them */
+	bool		last_only;	/* the last run of the log is meant, not all */
 	uint64_t	limited[REASON_MAX];	/* attempts that came to nothing */
 	uint64_t	blind;		/* deaths of the inspector */
-	size_t		flows;
-	size_t		bad;		/* lines of the log that are no records */
+	size_t		flows, starts;
+	size_t		bad, old;	/* lines that are no records, or of format 1 */
+	size_t		cut;		/* the last one of a file, in the middle */
 };
 
-/* observed.c */
-void	observed_open(struct learned *, uint64_t flow, const struct observed *);
-void	observed_moved(struct learned *, uint64_t flow);
-/* All is read: makes `wants` of it, of which no two differ in verify or ech alone. */
-void	observed_conclude(struct learned *);
+/* learn_evidence.c: in the order of the log */
+struct flow_fact {
+	uint64_t	flow, when;	/* ns since boot */
+	uint32_t	proto, port;
+	uint32_t	how;		/* HOW_SNI, HOW_HOST, or HOW_ASKED: it showed no name */
+	uint32_t	saw;
+	bool		more;		/* it may be of names that are not listed */
+	struct word	guest, addr;
+	const struct word *name;	/* the one it showed; or those it may be of */
+	size_t		nnames;
+	const struct word *other;	/* that it showed, and was not looked up; or NULL */
+};
+void	evidence_init(struct learned *);
+void	evidence_begin(struct learned *);	/* another run */
+void	evidence_answer(struct learned *, const struct word *guest,
+	    const struct word *name, const struct word *addr, uint64_t when);
+void	evidence_dial(struct learned *, uint64_t flow, uint64_t when);
+void	evidence_flow(struct learned *, const struct flow_fact *);
+void	evidence_close(struct learned *, uint64_t flow, bool moved);
+void	evidence_free(struct learned *);
+/* learn_claims.c: all is read; makes `wants' of it. */
+void	claims_conclude(struct learned *);
+/* Claims of one spot at a time: [*from, *to) of l->claims, which is sorted by then. */
+bool	claims_next(const struct learned *, size_t *from, size_t *to);
 
-/* learn.c */
+/* learn_record.c */
+void	record_line(struct learned *, const char *line, size_t len);
+
+/* learn_log.c */
 /* All of the log NAME in a directory. -1: it could not be read, which was said. */
 int	learn_log(struct learned *, int dir, const char *name);
+/* A log with its segments, a directory of them, or "-". -1 after saying why. */
+int	learn_path(struct learned *, const char *path);
 void	learn_free(struct learned *);
 /* What became of attempts that came to nothing, by `limited`'s index. */
 const char	*learn_fate(int reason);
 
+/* learn_lines.c */
+/* A comment whose head comes with its first line, if it has one. */
+struct note {
+	FILE		*f;
+	const char	*head;
+};
+
+/* Lines, sorted: what is printed to f goes to a list first. */
+struct lines {
+	char	**of;
+	size_t	  n, room;
+};
+
+void	lines_say(struct lines *, const char *fmt, ...)
+	    __attribute__((format(printf, 2, 3)));
+/* And frees them. */
+void	lines_write(struct lines *, struct note *);
+const char *learn_proto(uint32_t proto);
+
+/* learn_floor.c */
+/* On stderr, what the policy lacks. */
+void	learn_say(const struct learned *);
+/* In its comments. */
+void	floor_notes(FILE *, const struct learned *, const char *tenant);
+
+/* learn_rules.c */
 /* In their order, and without a rule where `check' would refuse one: that is said. */
-void	learned_arrange(struct learned *);
+void	rules_arrange(struct learned *);
+/* How many there are. */
+size_t	rules_write(FILE *, const struct learned *);
+
+/* learn_text.c */
 /* The policy's text, of what is arranged. */
-void	learned_text(FILE *, struct learned *, char *const *cmd);
-/*
- * Makes FILE, which must not be there yet. -1 after saying what was wrong, and,
- * so that CMD has not run in vain, what it would have held.
- */
-int	learned_write(struct learned *, const struct run *);
+struct learn_head {
+	const char	*by;		/* "run --learn" */
+	char *const	*cmd;		/* NULL-ended: CMD, or the logs */
+	const char	*tenant;
+};
+void	text_policy(FILE *, struct learned *, const struct learn_head *);
+/* The comments that go with the rules, each line behind `#'. */
+void	text_notes(FILE *, struct learned *, const char *tenant);
+/* In one line: what would end the comment, or speak to a terminal, is '?'. */
+void	text_words(FILE *, char *const *words);
+
+/* learn_out.c */
+/* To a file, or if path is NULL to stdout. -1 after saying why. */
+int	learn_out(const char *path, bool force, const char *text, size_t len);
+
+/* learn_merge.c */
+/* The text of a policy with what it does not allow yet. -1 after saying why. */
+int	merge_policy(struct learned *, const char *path, const struct learn_head *,
+	    char **out, size_t *len);
 
 #endif

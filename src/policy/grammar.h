@@ -83,6 +83,11 @@ int	grammar_name(const char *text, struct grammar_sink *, struct name *out);
 
 /* Known as a resolver that anyone may ask: an allow that names it is an error. */
 bool	grammar_public_resolver(const struct name *);
+/*
+ * The shortest part of a name, from its end on, that is no public suffix. False: there
+ * is none.
+ */
+bool	grammar_zone(const struct name *, struct name *zone);
 
 /* `resolver { search ... }`, in its order; not in the compiled policy. */
 const struct name *grammar_search(const struct model *, size_t *n);

@@ -29,6 +29,7 @@ import names_lab
 import nspace
 import run as system
 import trial
+from learnt import rules_of
 from trial import Failure
 
 KINDS = ("dual", "v4", "v6")
@@ -330,8 +331,7 @@ class Stage(trial.Trial):
 
     @staticmethod
     def rules(policy):
-        return [line.strip() for line in slurp(policy).splitlines()
-                if line.startswith("\t")]
+        return rules_of(slurp(policy))
 
     def denied(self, without):
         """Time is measured once more, both ways, before it is said to be over."""

@@ -24,10 +24,13 @@
 #define RECORDS	60
 
 static const char *const shapes[] = {
-	"^$", "^#[ -~\t]*$", "^policy version 1$", "^tenant learned \\{$", "^\\}$",
-	"^\tdeny to any$",
-	"^\tallow to name \"[a-z0-9_.-]+\" port (tcp|udp) (\\{( [0-9]+)+ \\}|[0-9]+)"
-	    "( verify (host|none)| ech allow)?$",
+	"^$", "^#[ -~\t]*$", "^\t#[ -~]*$", "^policy version 1$",
+	"^tenant learned \\{$", "^\\}$", "^\tdeny to any$",
+	"^\tallow to name (\"[a-z0-9_.-]+\"|\\{( \"[a-z0-9_.-]+\")+ \\}) port (tcp|udp) "
+	    "(\\{( [0-9]+)+ \\}|[0-9]+)( verify (host|none))?( ech allow)?$",
+	"^\tallow to name \\{$", "^\t\t\"[a-z0-9_.-]+\"$",
+	"^\t\\} port (tcp|udp) (\\{( [0-9]+)+ \\}|[0-9]+)( verify (host|none))?"
+	    "( ech allow)?$",
 	"^\tallow to net [0-9a-f:.]+ (icmp echo|port (tcp|udp) "
 	    "(\\{( [0-9]+)+ \\}|[0-9]+))$",
 };
@@ -163,6 +166,7 @@ learn(int dir, void (*fill)(FILE *), size_t *rules)
 {
 	static char	 first[] = "cmd\n}", second[] = "\x1b[1mallow to any";
 	char		*cmd[] = { first, second, NULL };
+	struct learn_head head = { "run --learn", cmd, "learned" };
 	struct learned	 l;
 	char		*text = NULL;
 	size_t		 size;
@@ -173,11 +177,12 @@ learn(int dir, void (*fill)(FILE *), size_t *rules)
 	fill(f);
 	fclose(f);
 	memset(&l, 0, sizeof(l));
+	evidence_init(&l);
 	assert_int_equal(learn_log(&l, dir, "log"), 0);
-	observed_conclude(&l);
-	learned_arrange(&l);
+	claims_conclude(&l);
+	rules_arrange(&l);
 	f = open_memstream(&text, &size);
-	learned_text(f, &l, cmd);
+	text_policy(f, &l, &head);
 	fclose(f);
 	*rules += l.wants.n + l.floored.n;
 	learn_free(&l);
@@ -276,6 +281,7 @@ not_a_log(void **state)
 
 	(void)state;
 	memset(&l, 0, sizeof(l));
+	evidence_init(&l);
 	for (i = 0; i < 3; i++) {
 		if (i == 0)
 			assert_int_equal(mkfifoat(dir, "log", 0600), 0);
