@@ -128,13 +128,15 @@ build_args(struct args *a, const struct machine_spec *s)
 
 /*
  * Between clone and exec: the channel on 3, the listener on 4, our stderr for
- * messages, no environment, default signals.
+ * messages, no environment, default signals. What asks it to end waits until it can
+ * end in order: it would die of that before it has a signalfd, and so would we say
+ * that it failed.
  */
 _Noreturn static void
 become_keeper(const struct args *a, int exe, int chan, int listener)
 {
 	static char	*const empty[] = { NULL };
-	sigset_t	 none;
+	sigset_t	 later;
 	int		 null = open("/dev/null", O_RDWR);
 
 	exe = fcntl(exe, F_DUPFD_CLOEXEC, 16);
@@ -154,8 +156,11 @@ become_keeper(const struct args *a, int exe, int chan, int listener)
 	setsid();
 	for (int sig = 1; sig < NSIG; sig++)
 		signal(sig, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	sigemptyset(&later);
+	sigaddset(&later, SIGTERM);
+	sigaddset(&later, SIGINT);
+	sigaddset(&later, SIGHUP);
+	sigprocmask(SIG_SETMASK, &later, NULL);
 	syscall(SYS_execveat, exe, "", a->v, empty, AT_EMPTY_PATH);
 	fatal("sallyportd: exec");
 }

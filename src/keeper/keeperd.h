@@ -158,7 +158,7 @@ struct keeper {
 	struct event	*deadline;
 	struct keeper_summary summary;
 	bool		 was_ready, failed;
-	bool		 asked;		/* to end, by the command */
+	bool		 asked;		/* to end, by the command or a signal */
 	bool		 unborn;	/* the broker was ended before it greeted */
 	bool		 killed;	/* all, because a deadline was missed */
 };

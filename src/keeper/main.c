@@ -93,11 +93,14 @@ open_ca_bundle(struct keeper *k)
 static void
 on_signal(int fd, short what, void *arg)
 {
-	struct signalfd_siginfo	si;
+	struct signalfd_siginfo	 si;
+	struct keeper		*k = arg;
 
 	(void)what;
-	if (read(fd, &si, sizeof(si)) == (ssize_t)sizeof(si))
-		life_stop(arg);
+	if (read(fd, &si, sizeof(si)) != (ssize_t)sizeof(si))
+		return;
+	k->asked = true;
+	life_stop(k);
 }
 
 /* TERM, INT and HUP end the set in order; SIGPIPE is an errno. */

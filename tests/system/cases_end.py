@@ -1,7 +1,10 @@
 """How a run ends: at once, whatever is still under way; and what it was started with
 too little of.
 """
+import os
+import signal
 import statistics
+import subprocess
 import threading
 import time
 
@@ -201,3 +204,49 @@ def limit_of_processes(t):
         t.equal((code, out), (MACHINERY, b""), f"{few}: {err}")
         t.check("limit of processes" in err, f"{few}: {err}")
     t.check(failed > 0, "no limit was low enough")
+
+
+# ---- told to end before it has begun ------------------------------------------------
+
+def told_early(t, times):
+    """Each time a half millisecond later than the last, from when the socket is there:
+    all of its process group, or it and those that it has started, as a supervisor
+    that ends a cgroup does."""
+    place = t.keep(Place(t))
+    sock, log = (os.path.join(place.path, name) for name in ("sock", "log"))
+    for i in range(times):
+        server = subprocess.Popen(
+            [*t.lab.as_user(), os.path.join(t.bindir, "sallyport"), "serve", "-q", "-p",
+             place.policy, "--stream", sock, "--audit", log], cwd=place.path,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True, start_new_session=True,
+            env={"PATH": "/usr/bin:/bin", "HOME": place.path})
+        try:
+            t.check(lab.wait_until(lambda: server.poll() is not None or
+                                   os.path.exists(sock), 10, 0.0002), "no socket")
+            time.sleep(i // 2 % 32 / 2000)
+            if i % 2:
+                os.killpg(server.pid, signal.SIGTERM)
+            else:
+                with open(f"/proc/{server.pid}/task/{server.pid}/children",
+                          encoding="ascii") as f:
+                    keepers = [int(pid) for pid in f.read().split()]
+                for pid in [server.pid, *keepers]:
+                    os.kill(pid, signal.SIGTERM)
+            _, err = server.communicate(timeout=20)
+            t.equal((server.returncode, err), (0, ""), f"{i}")
+            t.check(not os.path.exists(sock), "the socket is left")
+        finally:
+            server.kill()
+            server.wait()
+
+
+@case(quick=True, gateways=OURS)
+def serve_told_early(t):
+    """Who ends it before it is up ends it in order: nothing has failed."""
+    told_early(t, 16)
+
+
+@case(timeout=120, gateways=OURS)
+def serve_told_early_often(t):
+    told_early(t, 100)
