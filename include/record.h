@@ -67,6 +67,7 @@ enum record_type {
 	REC_POLICY_REPLACED,	/* detail: a file's path leads to another file now */
 	REC_FAIL_AGG,		/* connects that failed, counted: as REC_DENY_AGG */
 	REC_RESOLVER_CHANGE,	/* detail: the host's upstreams that are asked from now on */
+	REC_FLOW_LIVE,		/* what an open flow has moved so far: neither opens nor ends */
 	REC_TYPE_MAX
 	/* audit.open, audit.rotate, audit.gap are the recorder's own */
 };
@@ -96,7 +97,7 @@ struct record {
 	uint32_t	csrc;
 	uint32_t	err;		/* errno of a failed connect or start; printed by name */
 	uint32_t	gen;		/* policy generation */
-	uint32_t	pid;		/* guest.attach, frame.died, child.died */
+	uint32_t	pid;		/* daemon.start, guest.attach, frame.died, child.died */
 	uint32_t	signal;
 	uint32_t	status;
 	uint8_t		pol[32];	/* SHA-256 of the compiled policy */
@@ -130,16 +131,30 @@ struct record_named {
 	uint32_t	vhost;		/* `sni' is the Host of a request */
 	uint32_t	bits;		/* of a sum: `g_dst' is a net of that length */
 	uint32_t	least;		/* of a sum: `uniq' is a lower bound */
-	uint32_t	spare;
-	char		alpn[64];
-	char		chain[RECORD_LIST_MAX];	/* CNAME targets; of a flow that has no
-					   `name': those it may be of; of a
-					   sum: the first different ones */
-	char		ips[RECORD_LIST_MAX];	/* addresses of the answer; of a sum: the
-					   first different destinations */
+	uint32_t	tls;		/* the highest version that was offered; 0 = none */
+	uint32_t	rcode;		/* REC_DNS: 1 + the upstream's; 0 = it said none */
+	uint32_t	upstream_tls;
+	uint32_t	uid;		/* REC_DAEMON_START, and the next two */
+	uint32_t	cmd_len, cmd_cut;
+	struct endpoint	upstream;	/* REC_DNS: who said so */
+	union {
+		char	alpn[64];
+		uint8_t	text[32];	/* REC_POLICY_LOAD: SHA-256 of its text */
+	};
+	union {
+		char	chain[RECORD_LIST_MAX];	/* CNAME targets; of a flow that has no
+						   `name': those it may be of; of a
+						   sum: the first different ones */
+		char	cmd[COMMAND_LINE_MAX];	/* arguments, a NUL after each */
+	};
+	union {
+		char	ips[RECORD_LIST_MAX];	/* addresses of the answer; of a sum:
+						   the first different destinations */
+		char	policy[POLICY_PATH_MAX];	/* REC_POLICY_LOAD */
+	};
 };
 static_assert(sizeof(struct record_named) ==
-    sizeof(struct record) + 512 + 48 + 64 + 2048, "record_named");
+    sizeof(struct record) + 512 + 88 + 64 + 2048, "record_named");
 
 struct record_ack {
 	struct wire_head head;		/* id = rec */

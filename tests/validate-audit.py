@@ -29,13 +29,15 @@ import pathlib
 import re
 import sys
 
-ORDER = ("v seq ts mono_ns type verdict reason hostname boot inst rec tenant guest "
-         "flow ask proto g_src g_sp g_dst g_net g_dp h_src h_sp h_dst h_dp g_cid h_cid "
-         "name names dsts qtype chain ips ttl stripped secure sni vhost alpn ech assurance "
-         "rule_id loc gen pol wants up down pup pdown csrc dur_ns rtt_ns conn_ns "
-         "errno n first last uniq uniq_least pid signal status detail mode durable rotate "
-         "reserve head prev oldest void_from void_to opens closes denies other "
-         "torn_seq lost lost_from lost_to segment first_seq last_seq torn").split()
+ORDER = ("v seq ts mono_ns type verdict reason hostname boot inst rec tenant guest flow "
+         "ask proto g_src g_sp g_dst g_net g_dp h_src h_sp h_dst h_dp g_cid h_cid name "
+         "names dsts qtype chain ips ttl stripped secure upstream upstream_port "
+         "upstream_tls rcode sni vhost alpn tls_offered ech assurance rule_id loc gen "
+         "pol policy pol_text version uid cmd cmd_cut wants up down pup pdown csrc "
+         "dur_ns rtt_ns conn_ns errno n first last uniq uniq_least pid signal status "
+         "detail mode durable rotate reserve head prev oldest void_from void_to opens "
+         "closes denies other torn_seq lost lost_from lost_to segment first_seq last_seq "
+         "torn").split()
 PLACE = {key: place for place, key in enumerate(ORDER)}
 NOT_PRINTABLE = re.compile(rb"[^ -~]")
 MOST = 20       # of one kind are printed

@@ -99,7 +99,6 @@ void
 broker_start(struct broker *b)
 {
 	struct wire_hello	m;
-	struct record		r;
 
 	wire_hello_begin(&m, KEEPER_HELLO);
 	if (chan_send(b->keeper, &m, sizeof(m), -1) == -1)
@@ -107,11 +106,7 @@ broker_start(struct broker *b)
 	keeper_spawn(b, ROLE_RECORDER, 0);
 	resolver_start(b);
 	inspector_start(b);
-	record_init(b, NULL, REC_DAEMON_START, &r);
-	audit_put(b, &r);
-	record_init(b, NULL, REC_POLICY_LOAD, &r);
-	r.n = policy_rules(b->policy);
-	audit_put(b, &r);
+	record_begin(b);
 	resolver_record(b);
 }
 

@@ -98,6 +98,8 @@ struct flow {
 	TAILQ_ENTRY(flow) all;		/* guest's flows, oldest first */
 	struct waiter	wait;		/* while not durable */
 	TAILQ_ENTRY(flow) turn;		/* the list `on`, if any */
+	TAILQ_ENTRY(flow) live;		/* its guest's, if `lives' */
+	bool		lives;
 	TAILQ_ENTRY(flow) walk;		/* the broker's, of all flows */
 	uint32_t	walked;		/* in which round */
 	struct flow_list *on;
@@ -202,6 +204,9 @@ struct guest {
 	struct flow	**table;
 	uint32_t	table_mask;
 	struct flow_list flows, ready, hup, revoked;
+	struct flow_list lives;		/* to be told of, the next one first */
+	uint32_t	nlives;
+	uint64_t	lived, lives_due;	/* mono: when it was looked; ms of one */
 	struct flow_list held;		/* in the order of their coming */
 	struct flow_list drains;	/* over, but for what the kernel has to send */
 	struct flow_list unpeeked;	/* PEEK is not yet told */
@@ -414,6 +419,10 @@ bool	resolver_urgent(const struct broker *);
 struct child *resolver_child(const struct broker *);
 void	resolver_free(struct broker *);
 
+/* Who gave an answer, for the log. */
+void	resolver_source(const struct broker *, const struct resolver_answer *,
+	    struct record_named *);
+
 /* question.c */
 int	question_take(struct guest *, const struct wire_resolve *);
 void	question_settle(struct question *, const struct resolver_answer *);
@@ -462,6 +471,12 @@ void	ledger_move(struct flow *, struct flow_list *);
 
 void	ledger_free(struct flow *);
 
+/* live.c */
+void	live_add(struct flow *);
+void	live_drop(struct flow *);
+void	live_tick(struct guest *, uint64_t mono);
+bool	live_urgent(const struct guest *);
+
 /* drain.c, leftover.c */
 #define DRAIN_LITTLE	4096u		/* a FIN, or a small packet */
 #define DRAIN_STUCK	(60 * SEC)	/* without a byte taken; then RST */
@@ -503,6 +518,7 @@ uint64_t mono_now(void);
 uint64_t boot_now(void);
 uint64_t record_time(void);
 void	record_text(char *dst, size_t size, const char *src);
+void	record_begin(struct broker *);
 void	record_rule(const struct broker *, uint32_t rule, struct record *);
 void	record_init(const struct broker *, const struct guest *,
 	    enum record_type, struct record *);

@@ -246,6 +246,7 @@ conclude_answer(struct question *q, const struct resolver_answer *m)
 
 	conclude_record(q, &r);
 	record_chain(m, &r);
+	resolver_source(q->guest->broker, m, &r);
 	memset(&a, 0, sizeof(a));
 	strip(q->guest, m, &a, &r);
 	if (!audit_up(q->guest->broker)) {

@@ -89,6 +89,7 @@ guest_take(struct broker *b, const struct keeper_guest *conf)
 	TAILQ_INIT(&g->hup);
 	TAILQ_INIT(&g->revoked);
 	TAILQ_INIT(&g->held);
+	TAILQ_INIT(&g->lives);
 	TAILQ_INIT(&g->drains);
 	TAILQ_INIT(&g->unpeeked);
 	TAILQ_INIT(&g->peeking);
@@ -445,7 +446,7 @@ guest_urgent(const struct guest *g)
 	    g->state == GUEST_GREETING || aggregate_busy(g->account->denied) ||
 	    aggregate_busy(g->account->unresolved) ||
 	    aggregate_busy(g->account->failed) || !TAILQ_EMPTY(&g->peeking) ||
-	    kmem_urgent(g) ||
+	    kmem_urgent(g) || live_urgent(g) ||
 	    !TAILQ_EMPTY(&g->hup) || !TAILQ_EMPTY(&g->revoked) ||
 	    !TAILQ_EMPTY(&g->held) ||
 	    (g->nflows > 0 && limits(g->broker)->lifetime != 0);
@@ -477,6 +478,7 @@ guest_tick(struct guest *g, uint64_t mono)
 		hold_tick(g, mono);
 		kmem_tick(g, mono);
 		silent_tick(g, mono);
+		live_tick(g, mono);
 		ledger_tick(g, mono);
 		ping(g, mono);
 	}

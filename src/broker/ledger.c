@@ -147,6 +147,7 @@ leave(struct flow *f)
 	g->broker->nheld -= f->state == FLOW_HELD;
 	ledger_move(f, NULL);
 	audit_forget(g->broker, &f->wait);
+	live_drop(f);
 	connect_drop(f);
 	peek_drop(f);
 	free(f->names);
@@ -504,6 +505,7 @@ ledger_granted(struct flow *f)
 {
 	f->state = FLOW_OPEN;
 	ledger_move(f, NULL);
+	live_add(f);
 	broker_want_tick(f->guest->broker);
 }
 
@@ -528,6 +530,7 @@ ledger_revoke(struct flow *f, enum reason reason)
 	f->down = m.down;
 	f->metered = true;
 	f->state = FLOW_REVOKED;
+	live_drop(f);
 	f->revoked = reason;
 	f->due = mono_now() + REVOKE_OVERDUE;
 	ledger_move(f, &f->guest->revoked);

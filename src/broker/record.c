@@ -67,6 +67,29 @@ record_init(const struct broker *b, const struct guest *g,
 	memcpy(r->guest, g->conf.name, sizeof(r->guest));
 }
 
+/* The first two: who started this and what for, and what the law is. */
+void
+record_begin(struct broker *b)
+{
+	const struct keeper_who	*w = &b->who;
+	struct record_named	 m;
+
+	memset(&m, 0, sizeof(m));
+	record_init(b, NULL, REC_DAEMON_START, &m.r);
+	m.r.pid = w->pid;
+	m.uid = w->uid;
+	m.cmd_len = w->len;
+	m.cmd_cut = w->cut;
+	memcpy(m.cmd, w->cmd, w->len);
+	audit_put_named(b, &m);
+	memset(&m, 0, sizeof(m));
+	record_init(b, NULL, REC_POLICY_LOAD, &m.r);
+	m.r.n = policy_rules(b->policy);
+	record_text(m.policy, sizeof(m.policy), w->policy);
+	memcpy(m.text, policy_text_hash(b->policy), sizeof(m.text));
+	audit_put_named(b, &m);
+}
+
 void
 record_rule(const struct broker *b, uint32_t rule, struct record *r)
 {
@@ -172,7 +195,9 @@ cost(const struct record *r)
 static size_t
 cost_named(const struct record_named *m)
 {
-	return cost(&m->r) + 90 + m->name.len + m->sni.len + strlen(m->alpn) * 2 +
+	return cost(&m->r) + (m->tls != 0 ? 22 : 0) +
+	    (m->upstream.family != ADDR_NONE ? 110 : 0) + 90 + m->name.len +
+	    m->sni.len + strlen(m->alpn) * 2 +
 	    strlen(m->chain) * 5 / 4 + strlen(m->ips) * 5 / 4;
 }
 
@@ -208,6 +233,7 @@ record_named(const struct named *n, const char *names, const struct record *r,
 		return;
 	m->sni = n->shown.name;
 	m->vhost = n->shown.kind == PEEK_HTTP;
+	m->tls = n->tls;
 	m->ech = n->shown.ech;
 	memcpy(m->alpn, n->alpn, sizeof(m->alpn));
 }

@@ -205,6 +205,25 @@ source_valid(const struct broker *b, const struct resolver_answer *m)
 	    (m->upstream != 0 || (m->rcode == 0 && m->rtt == 0));
 }
 
+/* Which one that is, is ours to say; that it was it, the resolver's. */
+void
+resolver_source(const struct broker *b, const struct resolver_answer *m,
+    struct record_named *r)
+{
+	const struct policy_resolver	*p = policy_resolver(b->policy);
+
+	if (m->upstream == 0)
+		return;
+	if (uses_host(b))
+		r->upstream = b->host.upstream[m->upstream - 1];
+	else {
+		r->upstream = p->upstream[m->upstream - 1].addr;
+		r->upstream_tls = p->upstream[m->upstream - 1].tls;
+	}
+	r->rcode = m->rcode;
+	r->r.rtt = m->rtt;
+}
+
 static int
 answered(void *room, const void *msg, int fd)
 {

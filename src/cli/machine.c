@@ -77,20 +77,18 @@ add_command(struct args *a, char *const *argv)
 {
 	size_t	at = 0, len;
 
-	for (; *argv != NULL; argv++) {
-		if (at == sizeof(a->command)) {
-			a->v[a->n++] = "--command-cut";
-			return;
-		}
+	for (; *argv != NULL && at < sizeof(a->command); argv++) {
 		len = strnlen(*argv, sizeof(a->command) - at - 1);
+		if (len == 0 && **argv != '\0')
+			break;			/* nothing of it fits */
 		memcpy(a->command + at, *argv, len);	/* and a NUL is there */
 		add(a, "--command", a->command + at);
 		at += len + 1;
-		if ((*argv)[len] != '\0') {
-			a->v[a->n++] = "--command-cut";
-			return;
-		}
+		if ((*argv)[len] != '\0')
+			break;
 	}
+	if (*argv != NULL)
+		a->v[a->n++] = "--command-cut";
 }
 
 static void

@@ -11,6 +11,8 @@
 #include "reason.h"
 #include "recorder.h"
 
+#define RCODE_MAX	15u		/* of a message's head */
+
 static bool
 ended(const char *s, size_t size)
 {
@@ -52,7 +54,8 @@ is_question(const struct record *r)
 bool
 line_acceptable(const struct record *r)
 {
-	return acceptable(r) && !is_question(r) && r->type != REC_FLOW_DIAL;
+	return acceptable(r) && !is_question(r) && r->type != REC_FLOW_DIAL &&
+	    r->type != REC_DAEMON_START && r->type != REC_POLICY_LOAD;
 }
 
 /* Texts with one space, or comma, between them, of which none is empty. */
@@ -84,6 +87,28 @@ name_known(const struct name *n)
 	return name_equal(n, &none) || name_valid(n);
 }
 
+/* Each argument ends, and none stands behind the last. */
+static bool
+is_command(const struct record_named *n)
+{
+	return n->cmd_cut <= 1 && n->cmd_len <= sizeof(n->cmd) &&
+	    (n->cmd_len == 0 || n->cmd[n->cmd_len - 1] == '\0');
+}
+
+/* What stands in the place of the lists. */
+static bool
+lists_known(const struct record_named *n)
+{
+	if (n->r.type == REC_DAEMON_START)
+		return is_command(n);
+	if (n->r.type == REC_POLICY_LOAD)
+		return ended(n->policy, sizeof(n->policy));
+	return is_list(',', n->alpn, sizeof(n->alpn)) &&
+	    (is_question(&n->r) ? is_list(' ', n->chain, sizeof(n->chain)) :
+	    is_names(n->chain, sizeof(n->chain))) &&
+	    is_list(' ', n->ips, sizeof(n->ips));
+}
+
 bool
 line_acceptable_named(const struct record_named *n)
 {
@@ -92,10 +117,9 @@ line_acceptable_named(const struct record_named *n)
 	    (!is_question(&n->r) || n->name.len > 0) &&
 	    n->assurance <= ASSURANCE_HOST && n->ech <= 1 &&
 	    n->qtype <= UINT16_MAX && n->secure <= 1 && n->urgent <= 1 &&
-	    n->vhost <= 1 && n->least <= 1 &&
-	    n->bits <= (n->r.g_dst.family == ADDR_V4 ? 32 : 128) && n->wants <= WANTS_LOOK &&
-	    is_list(',', n->alpn, sizeof(n->alpn)) &&
-	    (is_question(&n->r) ? is_list(' ', n->chain, sizeof(n->chain)) :
-	    is_names(n->chain, sizeof(n->chain))) &&
-	    is_list(' ', n->ips, sizeof(n->ips));
+	    n->vhost <= 1 && n->least <= 1 && n->wants <= WANTS_LOOK &&
+	    n->bits <= (n->r.g_dst.family == ADDR_V4 ? 32 : 128) &&
+	    n->tls <= UINT16_MAX && n->rcode <= RCODE_MAX + 1 &&
+	    n->upstream_tls <= 1 && endpoint_known(&n->upstream) &&
+	    lists_known(n);
 }

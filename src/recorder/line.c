@@ -9,6 +9,7 @@
  * Length: the strings of a record can grow six-fold, (63 + 63 + 63 + 127 + 127)
  * * 6 = 2658, host 64 * 6 = 384, ALPN 63 * 6 = 378; two names are 506; the two
  * lists, of texts of a byte or more with a space between, grow two-fold, 2 * 2047;
+ * where a command line or a policy's path is instead, that is below 256 * 6 + 256 * 3;
  * and the rest is below 2000: LINE_ROOM is safe.
  */
 #include "config.h"
@@ -20,9 +21,10 @@
 
 /* must: always there. may: where it is not zero or empty. */
 static const struct shape	shapes[REC_TYPE_MAX] = {
-	[REC_DAEMON_START] = { "daemon.start", 0, F_POL | F_PID | F_DETAIL },
+	[REC_DAEMON_START] = { "daemon.start", F_START,
+	    F_POL | F_PID | F_DETAIL },
 	[REC_DAEMON_STOP] = { "daemon.stop", 0, F_POL | F_PID | F_DETAIL },
-	[REC_POLICY_LOAD] = { "policy.load", F_POL,
+	[REC_POLICY_LOAD] = { "policy.load", F_POL | F_TEXT,
 	    F_WHO | F_COUNT | F_DETAIL },
 	[REC_GUEST_ATTACH] = { "guest.attach", F_WHO,
 	    F_TUPLE | F_POL | F_PID | F_DETAIL },
@@ -44,7 +46,10 @@ static const struct shape	shapes[REC_TYPE_MAX] = {
 	[REC_FRAME_DIED] = { "frame.died", F_WHO | F_DEATH,
 	    F_PID | F_DETAIL },
 	[REC_DNS] = { "dns", F_WHO | F_NAME | F_ASK | F_DNS | F_POL,
-	    F_FLOW | F_RULE | F_COUNT | F_DETAIL },
+	    F_FLOW | F_RULE | F_SOURCE | F_COUNT | F_DETAIL },
+	[REC_FLOW_LIVE] = { "flow.live",
+	    F_WHO | F_FLOW | F_TUPLE | F_LIVE | F_TIME | F_CSRC,
+	    F_NAME | F_SHOWN | F_RULE | F_POL },
 	[REC_CHILD_DIED] = { "child.died", F_DEATH | F_DETAIL,
 	    F_POL | F_PID | F_ERRNO },
 	[REC_RESOLVER_CHANGE] = { "resolver.change", F_DETAIL, F_POL },

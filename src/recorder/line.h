@@ -26,8 +26,13 @@ enum field {
 	F_CONN = 1 << 15,	/* conn_ns */
 	F_WANTS = 1 << 16,
 	F_CSRC = 1 << 17,
+	F_SHOWN = 1 << 18,	/* names, sni, vhost, alpn, tls_offered, ech, assurance:
+				   of a flow */
 	F_SUM = 1 << 19,	/* proto, g_net, g_dp, names, dsts, sni, vhost, uniq_least */
-	F_SHOWN = 1 << 18	/* names, sni, vhost, alpn, ech, assurance: of a flow */
+	F_START = 1 << 20,	/* version, uid, cmd */
+	F_TEXT = 1 << 21,	/* policy, pol_text */
+	F_SOURCE = 1 << 22,	/* upstream, rcode; rtt_ns where known */
+	F_LIVE = 1 << 23	/* up, down: so far */
 };
 
 /* must: always there. may: where it is not zero or empty. */

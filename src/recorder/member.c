@@ -136,12 +136,72 @@ PUT(put_proto)
 	json_str(j, proto_name((uint32_t)number(m, v)), 64);
 }
 
+/* It was accepted from a broker of the same build. */
+PUT(put_version)
+{
+	(void)v;
+	(void)s;
+	key(j, m);
+	JSON_LIT(j, "\"" PACKAGE_VERSION "\"");
+}
+
+/* "1.3"; what no protocol has a word for, as it is on the wire. */
+PUT(put_tls)
+{
+	uint32_t		version = (uint32_t)number(m, v);
+	const uint8_t		wire[] = { (uint8_t)(version >> 8),
+				    (uint8_t)version };
+
+	(void)s;
+	key(j, m);
+	if (version == 0x300)
+		JSON_LIT(j, "\"SSL 3.0\"");
+	else if (version > 0x300 && version <= 0x304) {
+		JSON_LIT(j, "\"1.");
+		json_u64(j, version - 0x301);
+		JSON_LIT(j, "\"");
+	} else {
+		JSON_LIT(j, "\"0x");
+		json_hex(j, wire, sizeof(wire));
+		JSON_LIT(j, "\"");
+	}
+}
+
+/* RFC 1035, 2136. */
+PUT(put_rcode)
+{
+	static const char *const	words[] = { "NOERROR", "FORMERR",
+					    "SERVFAIL", "NXDOMAIN", "NOTIMP",
+					    "REFUSED", "YXDOMAIN", "YXRRSET",
+					    "NXRRSET", "NOTAUTH", "NOTZONE" };
+	uint64_t			code = number(m, v) - 1;
+
+	(void)s;
+	key(j, m);
+	if (code < sizeof(words) / sizeof(words[0]))
+		json_str(j, words[code], 16);
+	else {
+		JSON_LIT(j, "\"RCODE");
+		json_u64(j, code);
+		JSON_LIT(j, "\"");
+	}
+}
+
 PUT(put_hash)
 {
 	(void)s;
 	key(j, m);
 	JSON_LIT(j, "\"");
 	json_hex(j, v, 8);
+	JSON_LIT(j, "\"");
+}
+
+PUT(put_whole_hash)
+{
+	(void)s;
+	key(j, m);
+	JSON_LIT(j, "\"");
+	json_hex(j, v, m->size);
 	JSON_LIT(j, "\"");
 }
 
@@ -270,6 +330,31 @@ PUT(put_list)
 	list(j, ' ', v, strnlen(v, m->size));
 }
 
+/* Arguments can hold whatever stands between those of another list. */
+PUT(put_command)
+{
+	const char	*at = s->n->cmd, *end = at + s->n->cmd_len;
+
+	(void)v;
+	key(j, m);
+	JSON_LIT(j, "[");
+	for (; at < end; at += strlen(at) + 1) {
+		if (at != s->n->cmd)
+			JSON_LIT(j, ",");
+		json_str(j, at, (size_t)(end - at));
+	}
+	JSON_LIT(j, "]");
+}
+
+PUT(put_server_port)
+{
+	const struct endpoint	*e = v;
+
+	(void)s;
+	key(j, m);
+	json_u64(j, e->port);
+}
+
 PUT(put_commas)
 {
 	(void)s;
@@ -343,10 +428,18 @@ static const struct member	members[] = {
 	    .put = put_number },
 	{ KEY("stripped"), MEMBER_BODY, F_DNS, AT(stripped), .put = put_number },
 	{ KEY("secure"), MEMBER_BODY, F_DNS, AT(secure), .put = put_true },
+	{ KEY("upstream"), MEMBER_BODY, F_SOURCE, AT(upstream),
+	    .put = put_address },
+	{ KEY("upstream_port"), MEMBER_BODY, F_SOURCE, AT(upstream),
+	    .put = put_server_port },
+	{ KEY("upstream_tls"), MEMBER_BODY, F_SOURCE, AT(upstream_tls),
+	    .put = put_true },
+	{ KEY("rcode"), MEMBER_BODY, F_SOURCE, AT(rcode), .put = put_rcode },
 	{ KEY("sni"), MEMBER_BODY, F_SHOWN | F_SUM, AT(sni), .put = put_sni },
 	{ KEY("vhost"), MEMBER_BODY, F_SHOWN | F_SUM, AT(sni),
 	    .put = put_vhost },
 	{ KEY("alpn"), MEMBER_BODY, F_SHOWN, AT(alpn), .put = put_commas },
+	{ KEY("tls_offered"), MEMBER_BODY, F_SHOWN, AT(tls), .put = put_tls },
 	{ KEY("ech"), MEMBER_BODY, F_SHOWN, AT(ech), .put = put_true },
 	{ KEY("assurance"), MEMBER_BODY, F_SHOWN, AT(assurance), .when = ALWAYS,
 	    .put = put_word, .words = assurances },
@@ -357,11 +450,22 @@ static const struct member	members[] = {
 	{ KEY("pol"), MEMBER_BODY, F_POL, AT(r.pol), .when = FIRM,
 	    .put = put_hash },
 
+	{ KEY("policy"), MEMBER_BODY, F_TEXT, AT(policy), .when = FIRM,
+	    .put = put_text },
+	{ KEY("pol_text"), MEMBER_BODY, F_TEXT, AT(text), .when = FIRM,
+	    .put = put_whole_hash },
+	{ KEY("version"), MEMBER_BODY, F_START, AT(uid), .when = FIRM,
+	    .put = put_version },
+	{ KEY("uid"), MEMBER_BODY, F_START, AT(uid), .when = FIRM,
+	    .put = put_number },
+	{ KEY("cmd"), MEMBER_BODY, F_START, AT(cmd_len), .put = put_command },
+	{ KEY("cmd_cut"), MEMBER_BODY, F_START, AT(cmd_cut), .put = put_true },
+
 	{ KEY("wants"), MEMBER_REST, F_WANTS, AT(wants), .when = FIRM,
 	    .put = put_word, .words = wants },
-	{ KEY("up"), MEMBER_REST, F_BYTES, AT(r.up), .when = FIRM,
+	{ KEY("up"), MEMBER_REST, F_BYTES | F_LIVE, AT(r.up), .when = FIRM,
 	    .put = put_number },
-	{ KEY("down"), MEMBER_REST, F_BYTES, AT(r.down), .when = FIRM,
+	{ KEY("down"), MEMBER_REST, F_BYTES | F_LIVE, AT(r.down), .when = FIRM,
 	    .put = put_number },
 	{ KEY("pup"), MEMBER_REST, F_BYTES, AT(r.pup), .when = FIRM,
 	    .put = put_number },
@@ -371,7 +475,7 @@ static const struct member	members[] = {
 	    .words = sources },
 	{ KEY("dur_ns"), MEMBER_REST, F_TIME, AT(r.dur), .when = FIRM,
 	    .put = put_number },
-	{ KEY("rtt_ns"), MEMBER_REST, F_TIME, AT(r.rtt), .put = put_number },
+	{ KEY("rtt_ns"), MEMBER_REST, F_TIME | F_SOURCE, AT(r.rtt), .put = put_number },
 	{ KEY("conn_ns"), MEMBER_REST, F_CONN, AT(r.conn), .put = put_number },
 	{ KEY("errno"), MEMBER_REST, F_ERRNO, AT(r.err), .put = put_errno },
 	{ KEY("n"), MEMBER_REST, F_COUNT, AT(r.n), .when = FIRM,

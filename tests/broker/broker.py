@@ -23,9 +23,9 @@ LO = "127.0.0.1"
 
 
 def double_blob(durable=BEFORE_DATA, rotate=0, needs=0, pins=(60, 3600, 30),
-                upstreams=1, **lim):
+                upstreams=1, live=0, **lim):
     return struct.pack("<8sII", b"DOUBLE01", rotate, durable) + \
-        limits(**lim) + struct.pack("<5I", needs, *pins, upstreams)
+        limits(**lim) + struct.pack("<6I", needs, *pins, upstreams, live)
 
 
 def bench(stack, durable=BEFORE_DATA, nofile=None, recorder=True, **lim):

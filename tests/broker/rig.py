@@ -48,7 +48,8 @@ BEFORE_DATA, BEFORE_CONNECT, ASYNC = 0, 1, 2
 TYPES = ("?", "daemon.start", "daemon.stop", "policy.load", "guest.attach",
          "guest.detach", "flow.open", "flow.deny", "flow.close", "deny.agg",
          "limit", "ipc.violation", "frame.died", "dns", "child.died", "dns.ask",
-         "flow.dial", "policy.replaced", "fail.agg", "resolver.change")
+         "flow.dial", "policy.replaced", "fail.agg", "resolver.change",
+         "flow.live")
 INFLIGHT_MAX = 16
 GUEST, GATEWAY = "10.0.2.100", "10.0.2.2"
 GUEST6, GATEWAY6 = "fd53:616c:6c79::100", "fd53:616c:6c79::2"
@@ -162,14 +163,15 @@ class Record:
 
     name = sni = alpn = ""
     assurance = ech = qtype = ttl = stripped = secure = urgent = \
-        wants = vhost = bits = least = 0
+        wants = vhost = tls = rcode = upstream_tls = uid = cut = bits = least = 0
+    upstream = None
+    cmd = ()
     chain = ips = ()
 
     def __init__(self, raw):
         kind = struct.unpack_from("<I", raw)[0]
-        assert len(raw) == (728 if kind == R_WRITE else 3400), len(raw)
-        if kind == R_NAMED:
-            self.names(raw[728:])
+        assert len(raw) == (728 if kind == R_WRITE else 3440), len(raw)
+        named = kind == R_NAMED
         (_, _, self.rec, kind, self.verdict, reason, self.proto, self.flow,
          self.ts, self.mono) = struct.unpack_from("<IIQIIIIQQQ", raw)
         self.type, self.reason = TYPES[kind], REASON_NAME[reason]
@@ -182,15 +184,23 @@ class Record:
         self.tenant, self.guest, self.rule = (
             text(raw[i:i + 64]) for i in (280, 344, 408))
         self.loc, self.detail = text(raw[472:600]), text(raw[600:728])
+        if named:
+            self.names(raw[728:])
 
     def names(self, raw):
         self.name, self.sni = name_text(raw[:256]), name_text(raw[256:512])
         (self.assurance, self.ech, self.qtype, self.ttl, self.stripped,
-         self.secure, self.urgent, self.wants, self.vhost, self.bits,
-         self.least, _) = struct.unpack_from("<12I", raw, 512)
-        self.alpn = text(raw[560:624])
-        self.chain = tuple(text(raw[624:1648]).split())
-        self.ips = tuple(text(raw[1648:]).split())
+         self.secure, self.urgent, self.wants, self.vhost, self.bits, self.least,
+         self.tls, self.rcode, self.upstream_tls, self.uid, size, self.cut) = \
+            struct.unpack_from("<17I", raw, 512)
+        self.upstream = endpoint_text(raw[580:600])
+        self.cmd = tuple(raw[664:664 + size].split(b"\0")[:-1])
+        if self.type == "policy.load":
+            self.text, self.policy = raw[600:632], text(raw[1688:1944])
+        elif self.type != "daemon.start":
+            self.alpn = text(raw[600:664])
+            self.chain = tuple(text(raw[664:1688]).split())
+            self.ips = tuple(text(raw[1688:]).split())
 
     def __repr__(self):
         return f"<{self.rec} {self.type} flow={self.flow} {self.reason}>"

@@ -22,7 +22,8 @@ HELLO, READY, DURABLE, FAILED, RECOVERED = 330, 331, 332, 333, 334
 BEFORE_DATA, BEFORE_CONNECT, ASYNC = 0, 1, 2
 (DAEMON_START, DAEMON_STOP, POLICY_LOAD, GUEST_ATTACH, GUEST_DETACH, FLOW_OPEN,
  FLOW_DENY, FLOW_CLOSE, DENY_AGG, LIMIT, IPC_VIOLATION, FRAME_DIED, DNS,
- CHILD_DIED, DNS_ASK, FLOW_DIAL, POLICY_REPLACED, FAIL_AGG) = range(1, 19)
+ CHILD_DIED, DNS_ASK, FLOW_DIAL, POLICY_REPLACED, FAIL_AGG, RESOLVER_CHANGE,
+ FLOW_LIVE) = range(1, 21)
 ALLOW, DENY, AUDIT_DENY = 1, 2, 3
 KERNEL, FRAME = 1, 2
 TCP, UDP, ECHO = 6, 17, 1
@@ -31,8 +32,8 @@ A, AAAA, HTTPS = 1, 28, 65
 RECORD = struct.Struct("=IIQ IIII QQQ 20s20s20s20s 11Q 6I 32s 64s 64s 64s 128s 128s")
 assert RECORD.size == 728, RECORD.size
 ACK = struct.Struct("=IIQII")
-NAMES = struct.Struct("=H254s H254s 12I 64s 1024s 1024s")
-assert RECORD.size + NAMES.size == 3400, NAMES.size
+NAMES = struct.Struct("=H254s H254s 17I 20s 64s 1024s 1024s")
+assert RECORD.size + NAMES.size == 3440, NAMES.size
 SRC = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("builddir", ".")
 SKIP = 77
@@ -76,12 +77,13 @@ def record(rec, kind, flow=0, **f):
 
 
 def named(raw, name=b"", sni=b"", assurance=0, ech=0, qtype=0, ttl=0, stripped=0,
-          secure=0, urgent=0, wants=0, vhost=0, bits=0, least=0,
-          alpn=b"", chain=b"", ips=b""):
+          secure=0, urgent=0, wants=0, vhost=0, bits=0, least=0, tls=0, rcode=0, upstream_tls=0,
+          uid=0, cmd_len=0, cmd_cut=0, upstream=None, alpn=b"", chain=b"", ips=b""):
     """The same record, with names."""
     return struct.pack("=I", NAMED) + raw[4:] + NAMES.pack(
         len(name), name, len(sni), sni, assurance, ech, qtype, ttl, stripped,
-        secure, urgent, wants, vhost, bits, least, 0, alpn, chain, ips)
+        secure, urgent, wants, vhost, bits, least, tls, rcode, upstream_tls, uid, cmd_len, cmd_cut,
+        endpoint(*(upstream or (None,))), alpn, chain, ips)
 
 
 def open_(rec, flow, **f):
@@ -111,9 +113,28 @@ def ask(rec, number, name=b"x.wild.example", qtype=A, **f):
                  name=name, qtype=qtype, urgent=1)
 
 
-def answer(rec, number, name=b"x.wild.example", qtype=A, **f):
+def answer(rec, number, name=b"x.wild.example", qtype=A, more=None, **f):
     f.setdefault("verdict", ALLOW)
-    return named(record(rec, DNS, number, proto=0, **f), name=name, qtype=qtype)
+    return named(record(rec, DNS, number, proto=0, **f), name=name, qtype=qtype,
+                 **more or {})
+
+
+NOBODY = dict(proto=0, g_src=(None,), g_dst=(None,), h_src=(None,), h_dst=(None,),
+              tenant=b"", guest=b"", rule=b"", loc=b"")
+
+
+def start(rec, cmd=(), uid=1000, cut=0, **f):
+    raw = b"".join(word + b"\0" for word in cmd)
+    return named(record(rec, DAEMON_START, **NOBODY | f), uid=uid, cmd_len=len(raw),
+                 cmd_cut=cut, chain=raw)
+
+
+def load(rec, policy=b"/policy.conf", text=b"\xab" * 32, **f):
+    return named(record(rec, POLICY_LOAD, **NOBODY | f), alpn=text, ips=policy)
+
+
+def live(rec, flow, **f):
+    return record(rec, FLOW_LIVE, flow, verdict=ALLOW, csrc=KERNEL, dur=9, **f)
 
 
 def program():

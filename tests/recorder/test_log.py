@@ -18,6 +18,22 @@ BARE = dict(proto=0, g_src=(None,), g_dst=(None,), h_src=(None,), h_dst=(None,),
             gen=0, pol=b"", rule=b"", loc=b"", tenant=b"", guest=b"")
 
 
+def refused(message):
+    """It ends the recorder, and leaves no trace."""
+    directory = tempfile.mkdtemp()
+    r = Recorder(directory)
+    r.start(inst())
+    r.send(open_(1, 1))
+    r.wait_durable(1)
+    r.send(message)
+    assert r.receive() is None
+    assert r.process.wait(5) == 0, (message[:16], r.words())
+    assert "message of the broker" in r.words() or "channel" in r.words()
+    path = os.path.join(directory, "audit.jsonl")
+    validate(path)
+    shutil.rmtree(directory)
+
+
 def names():
     """Records with names: every member, the schema, a close at restart, and what
     was denied."""
@@ -83,6 +99,59 @@ def names():
     shutil.rmtree(directory)
 
 
+def long_command():
+    """The longest lines that a start can have, and what is no command line at all."""
+    for words, n in (([b"\1" * 255], 1), ([b""] * 256, 256), ([b"\xff"] * 128, 128),
+                     ([], 0)):
+        directory = tempfile.mkdtemp()
+        r = Recorder(directory)
+        r.start(inst())
+        r.send(start(1, words))
+        r.send(load(2, b"\1" * 255))
+        r.end(2)
+        path = os.path.join(directory, "audit.jsonl")
+        validate(path)
+        with open(path, encoding="ascii") as f:
+            line = [json.loads(line) for line in f][1]
+        assert len(line.get("cmd", ())) == n and "cmd_cut" not in line, line
+        shutil.rmtree(directory)
+    for wrong in (dict(cmd_len=257), dict(cmd_len=3, chain=b"abc"), dict(cmd_cut=2),
+                  dict(cmd_len=2 ** 32 - 1)):
+        refused(named(record(2, DAEMON_START, **BARE), **wrong))
+    refused(named(record(2, POLICY_LOAD, **BARE), ips=b"x" * 1024))
+    refused(record(2, DAEMON_START, **BARE))
+    refused(record(2, POLICY_LOAD, **BARE))
+    for wrong in (dict(rcode=17), dict(tls=65536), dict(upstream_tls=2),
+                  dict(upstream=("192.0.2.1", 53), ips=b"x" * 1024)):
+        refused(named(record(2, DNS, proto=0), name=b"a.example", qtype=A, **wrong))
+
+
+def dns_source():
+    """Whose word an answer was."""
+    directory = tempfile.mkdtemp()
+    r = Recorder(directory)
+    r.start(inst())
+    rows = [answer(1, 0, more=dict(upstream=("192.0.2.53", 53), rcode=1), rtt=1500),
+            answer(2, 0, more=dict(upstream=("2001:db8::53", 853), rcode=4,
+                                   upstream_tls=1)),
+            answer(3, 0, more=dict(upstream=("192.0.2.53", 53), rcode=14)),
+            answer(4, 0, more=dict(upstream=("192.0.2.53", 53)))]
+    for row in rows:
+        r.send(row)
+    r.end(len(rows))
+    path = os.path.join(directory, "audit.jsonl")
+    validate(path)
+    with open(path, encoding="ascii") as f:
+        lines = [json.loads(line) for line in f][1:]
+    got = [[d.get(k) for k in ("upstream", "upstream_port", "upstream_tls", "rcode",
+                               "rtt_ns")] for d in lines]
+    assert got == [["192.0.2.53", 53, None, "NOERROR", 1500],
+                   ["2001:db8::53", 853, True, "NXDOMAIN", None],
+                   ["192.0.2.53", 53, None, "RCODE13", None],
+                   ["192.0.2.53", 53, None, None, None]], got
+    shutil.rmtree(directory)
+
+
 def every_type():
     """With everything a record can hold, and with next to nothing."""
     directory = tempfile.mkdtemp()
@@ -92,8 +161,9 @@ def every_type():
                 pid=77, signal=31, status=1, detail=b'a"\\\x01\xff', up=1, down=2,
                 rtt=5, conn=6)
     rows = [
-        record(1, DAEMON_START, **BARE | dict(pid=5)),
-        record(2, POLICY_LOAD, **BARE | dict(gen=1, pol=b"x" * 32, n=3)),
+        start(1, (b"sh", b"-c", b'echo "$1"\n\xff', b"", b"x" * 200), uid=0, cut=1,
+              pid=5),
+        load(2, b"/etc/p\"\n.conf", n=3),
         record(3, GUEST_ATTACH, **BARE | dict(tenant=b"t", guest=b"g",
                                               g_src=("10.0.2.100",), pid=7)),
         open_(4, 1, h_src=(None,), h_dst=(None,), rule=b"", loc=b""),
@@ -117,16 +187,27 @@ def every_type():
                             reason=DEFAULT_DENY, conn=7),
         dial(22, 7, wants=1), open_(23, 7), close(24, 7),
         dial(25, 8), record(26, FLOW_CLOSE, 8, reason=DONE),
-        record(27, DAEMON_STOP, 0, **BARE),
+        open_(27, 9), live(28, 9, up=0, down=7, rtt=3), live(29, 9, up=5, down=8),
+        close(30, 9),
+        record(31, DAEMON_STOP, 0, **BARE),
     ]
     for row in rows:
         r.send(row)
-    r.end(27)
+    r.end(31)
     path = os.path.join(directory, "audit.jsonl")
     print(validate(path, "--denies", "16").strip())
     with open(path) as f:
         lines = [json.loads(line) for line in f]
-    assert [d["seq"] for d in lines] == list(range(1, 29))
+    assert [d["seq"] for d in lines] == list(range(1, 33))
+    with open(os.path.join(SRC, "configure.ac"), encoding="ascii") as f:
+        version = re.search(r"AC_INIT\(\[[^]]+\], *\[([^]]+)\]", f.read()).group(1)
+    assert lines[1]["version"] == version and lines[1]["uid"] == 0
+    assert lines[1]["cmd"] == ["sh", "-c", 'echo "$1"\n\xff', "", "x" * 200]
+    assert lines[1]["cmd_cut"] is True and lines[1]["pid"] == 5
+    assert lines[2]["policy"] == '/etc/p"\n.conf'
+    assert lines[2]["pol_text"] == "ab" * 32
+    assert [(d["up"], d["down"]) for d in lines if d["type"] == "flow.live"] == \
+        [(0, 7), (5, 8)]
     assert [d["wants"] for d in lines if d["type"] == "flow.dial"] == [
         "look", "proof", "look"]
     assert lines[21]["conn_ns"] == 7 and lines[20]["h_dst"] == "192.0.2.10"
@@ -452,18 +533,7 @@ def nonsense():
            record(2, 99), record(2, FLOW_OPEN, 2, reason=9999),
            record(2, FLOW_OPEN, 2, tenant=b"t" * 64), b"\0" * 4000]
     for message in bad:
-        directory = tempfile.mkdtemp()
-        r = Recorder(directory)
-        r.start(inst())
-        r.send(open_(1, 1))
-        r.wait_durable(1)
-        r.send(message)
-        assert r.receive() is None
-        assert r.process.wait(5) == 0, (message[:16], r.words())
-        assert "message of the broker" in r.words() or "channel" in r.words()
-        path = os.path.join(directory, "audit.jsonl")
-        validate(path)
-        shutil.rmtree(directory)
+        refused(message)
 
 
 def proc_of_it():
@@ -485,6 +555,6 @@ def proc_of_it():
     shutil.rmtree(directory)
 
 
-run([every_type, names, group_commit, closes_within_a_second, async_says_so,
+run([every_type, long_command, dns_source, names, group_commit, closes_within_a_second, async_says_so,
      rotation, limit_of_size, keep_all, keep_number, keep_size, keep_crash,
      hostile_directory, not_a_log, one_writer, nonsense, proc_of_it])

@@ -44,7 +44,7 @@ types = {t for t in re.findall(r'"([a-z]{3,}\.[a-z]{3,})"', line + own)} | \
     {"limit", "dns"}
 known = {k: d for k, d in schema["$defs"].items()
          if "title" in d and k != "record"}
-assert len(types) == 23, sorted(types)
+assert len(types) == 24, sorted(types)
 same("type", types, known.keys(), "the schema")
 same("type", known.keys(), types, "line.c and own.c")
 same("type", types, tags, "the man page")

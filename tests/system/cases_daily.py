@@ -3,6 +3,8 @@ programs that people use in a sandbox, and sandboxes in the sandbox.
 """
 import fcntl
 import grp
+import hashlib
+import json
 import os
 import pwd
 import re
@@ -201,6 +203,39 @@ def log_has_a_name(t):
         code, _, err = place.run("run", "-p", place.policy, "--audit", name, "true")
         t.check(code == MACHINERY and words in err and err.count("\n") == 1, err)
     t.check(not os.path.exists(os.path.join(place.path, "-.d")), "a log named -")
+
+
+@case(quick=True, gateways=OURS)
+def who_it_was(t):
+    """The log says who started what by which policy; --no-command leaves that out."""
+    place = t.keep(Place(t))
+    os.mkdir(os.path.join(place.path, "logs"), 0o700)
+    place.own(os.path.join(place.path, "logs"), 0o700)
+    with open(place.policy, "rb") as file:
+        text = hashlib.sha256(file.read()).hexdigest()
+    long = "x" * 300
+    for number, (options, argv, cmd, cut) in enumerate((
+            ([], ["true"], ["true"], False),
+            (["--guest", "build-7.a_b"], ["sh", "-c", ": \"$1\"", "--", "a b\n\xff", ""],
+             ["sh", "-c", ': "$1"', "--", "a b\n\xc3\xbf", ""], False),
+            ([], ["true", long], ["true", "x" * 250], True),
+            ([], ["true", *["y"] * 200], ["true", *["y"] * 125], True),
+            (["--no-command"], ["true", "--token=secret"], None, False))):
+        log = os.path.join("logs", str(number))
+        code, _, err = place.run("run", "-q", "-p", "policy.conf", "--audit", log,
+                                 *options, *argv)
+        t.equal((code, err), (0, ""))
+        with open(os.path.join(place.path, log), encoding="ascii") as file:
+            lines = file.read()
+        records = {r["type"]: r for r in map(json.loads, lines.splitlines())}
+        start, load = records["daemon.start"], records["policy.load"]
+        t.equal((start.get("cmd"), start.get("cmd_cut", False)), (cmd, cut))
+        t.check("secret" not in lines, "a secret")
+        t.equal(start["uid"], t.lab.uid if t.lab.user else os.getuid())
+        t.check(start["pid"] > 1 and start["version"][0].isdigit(), start)
+        t.equal((load["policy"], load["pol_text"]), (place.policy, text))
+        t.equal(records["guest.attach"]["guest"],
+                options[1] if "--guest" in options else "run")
 
 
 # ---- what is said -----------------------------------------------------------------------

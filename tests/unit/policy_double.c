@@ -44,6 +44,7 @@ policy_load(const void *blob, size_t len, char *err, size_t errlen)
 	memcpy(&p->blob, blob, len);
 	p->audit.durable = p->blob.durable;
 	p->audit.rotate = p->blob.rotate;
+	p->audit.live = p->blob.live;
 	p->resolver.pin_min = p->blob.pin_min;
 	p->resolver.pin_max = p->blob.pin_max;
 	p->resolver.pin_grace = p->blob.pin_grace;

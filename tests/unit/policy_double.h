@@ -16,8 +16,9 @@ struct double_blob {
 	uint32_t		needs;
 	uint32_t		pin_min, pin_max, pin_grace;
 	uint32_t		upstreams;	/* of documentation's 192.0.2.53 */
+	uint32_t		live;
 };
-static_assert(sizeof(struct double_blob) == 8 + 4 + 4 + 20 +
+static_assert(sizeof(struct double_blob) == 8 + 4 + 4 + 24 +
     sizeof(struct policy_limits), "no padding");
 
 #endif
