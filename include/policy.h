@@ -40,6 +40,10 @@ void	policy_unindex(struct policy *, unsigned int tenant);
 int	policy_tenant(const struct policy *, const char *name);
 const char *policy_tenant_name(const struct policy *, unsigned int tenant);
 unsigned int policy_tenants(const struct policy *);
+/* Of one that is not there ("": of none): "; did you mean x? It has: a b", cut. */
+#define TENANTS_HINT_MAX	1500
+void	policy_tenants_hint(const struct policy *, const char *name, char *buf,
+	    size_t len);
 
 struct policy_limits {
 	uint32_t	conns;		/* live flows */

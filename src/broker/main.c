@@ -76,15 +76,18 @@ prepare(struct event_base *base)
 	struct broker		*b;
 	uint32_t		 durable;
 	int			 fd, tenant;
+	char			 hint[TENANTS_HINT_MAX];
 
 	first_message(&m, &fd);
 	policy = load(&m, fd);
 	tenant = policy_tenant(policy, m.tenant);
+	if (tenant < 0)
+		policy_tenants_hint(policy, m.tenant, hint, sizeof(hint));
 	if (tenant < 0 && m.tenant[0] == '\0')
 		fatalx("the policy has more than one tenant: name one with "
-		    "--tenant");
+		    "--tenant%s", hint);
 	if (tenant < 0)
-		fatalx("the policy has no tenant \"%s\"", m.tenant);
+		fatalx("the policy has no tenant \"%s\"%s", m.tenant, hint);
 	if (policy_index(policy, (unsigned int)tenant) == -1)
 		fatalx("out of memory for the policy");
 	durable = m.audit_mode != 0 ? m.audit_mode - 1 :

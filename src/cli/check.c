@@ -200,7 +200,8 @@ check_file(struct how *how)
 {
 	struct grammar_sink	 sink = { .line = line_to_stderr, .arg = how,
 				    .now = (uint64_t)time(NULL),
-				    .advise = !how->quiet, .all = how->all };
+				    .advise = !how->quiet, .all = how->all,
+				    .streams = true };
 	struct model		*m;
 	struct policy		*p = NULL;
 	int			 status = EXIT_BAD;

@@ -12,7 +12,6 @@
 #include "answer.h"
 #include "grammar.h"
 
-#define TENANTS_TOLD	20
 
 static void
 line_to_stderr(void *arg, const char *text)
@@ -25,7 +24,7 @@ int
 reading_open(struct reading *r, const char *path, uint64_t now)
 {
 	struct grammar_sink	 sink = { .line = line_to_stderr, .quiet = true,
-				    .now = now };
+				    .now = now, .streams = true };
 	char			 err[192] = GRAMMAR_BLOB_TOO_LARGE;
 	size_t			 len;
 	void			*blob;
@@ -57,8 +56,8 @@ int
 reading_tenant(const struct reading *r, const char *command,
     const char *tenant)
 {
-	unsigned int	i, n = policy_tenants(r->p);
-	int		found = policy_tenant(r->p, tenant);
+	char	hint[TENANTS_HINT_MAX];
+	int	found = policy_tenant(r->p, tenant);
 
 	if (found != -1 && policy_index(r->p, (unsigned int)found) == -1) {
 		fprintf(stderr, "%s: out of memory\n", command);
@@ -66,13 +65,9 @@ reading_tenant(const struct reading *r, const char *command,
 	}
 	if (found != -1)
 		return found;
-	fprintf(stderr, "%s: %s has no tenant \"%s\"; it has:", command, r->path,
-	    tenant);
-	for (i = 0; i < n && i < TENANTS_TOLD; i++)
-		fprintf(stderr, " %s", policy_tenant_name(r->p, i));
-	if (n > TENANTS_TOLD)
-		fprintf(stderr, " and %u more", n - TENANTS_TOLD);
-	fprintf(stderr, "\n");
+	policy_tenants_hint(r->p, tenant, hint, sizeof(hint));
+	fprintf(stderr, "%s: %s has no tenant \"%s\"%s\n", command, r->path, tenant,
+	    hint);
 	return -1;
 }
 

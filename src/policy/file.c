@@ -2,6 +2,13 @@
  * The files of a policy: opened once, without following a link or waiting, looked
  * at through the fd, then read as a whole. What was checked is what is read.
  *
+ * What is put in force (run, serve) is a file: it can be looked at afterwards, and
+ * whoever could change it is known. `check' and `explain' put nothing in force, so they
+ * also read what the caller's shell has opened for them (-, /dev/fd/N, which is what
+ * <(command) is): that is the caller's own already, whatever it is. A file that they
+ * open by its name is held to the rules of `run', for what they call good has to run.
+ * Links: see links.c.
+ *
  * Trusts: root, and the user who runs this. A file that anyone else owns or can
  * write is no policy.
  * Must not: write, create, or open a thing that is not a regular file twice.
@@ -11,6 +18,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -21,12 +29,31 @@
 
 /* ---- paths -------------------------------------------------------------- */
 
+/* What a shell has opened, by its names: "-", "/dev/fd/63". Or -1. */
+static int
+stream_of(const char *path)
+{
+	static const char *const	dirs[] = { "/dev/fd/", "/proc/self/fd/" };
+	const char			*end;
+	uint64_t			 n;
+	size_t				 i;
+
+	if (strcmp(path, "-") == 0 || strcmp(path, "/dev/stdin") == 0)
+		return STDIN_FILENO;
+	for (i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
+		if (strncmp(path, dirs[i], strlen(dirs[i])) == 0 &&
+		    value_number(path + strlen(dirs[i]), &end, &n) &&
+		    *end == '\0' && n < INT_MAX)
+			return (int)n;
+	return -1;
+}
+
 const char *
 file_directory(struct parse *p, const char *path)
 {
 	const char	*slash = strrchr(path, '/');
 
-	if (slash == NULL)
+	if (slash == NULL || stream_of(path) != -1)
 		return ".";
 	if (slash == path)
 		return "/";
@@ -82,11 +109,6 @@ explain_open(struct parse *p, const struct where *at, const char *path)
 	case ENOENT:
 	case ENOTDIR:
 		report_error(p, at, "%sthere is no such file; check the path",
-		    name);
-		break;
-	case ELOOP:
-		report_error(p, at, "%sthis is a symbolic link, and whoever may "
-		    "write its directory can turn it: name the file itself",
 		    name);
 		break;
 	case EACCES:
@@ -195,6 +217,27 @@ tell(struct parse *p, const char *path, const struct stat *st)
 		p->sink->file(p->sink->arg, path, st->st_dev, st->st_ino);
 }
 
+/* To its end, whatever it is. */
+static char *
+read_stream(struct parse *p, const struct where *at, struct source *s,
+    size_t *len)
+{
+	char	*text;
+
+	if (!p->sink->streams || s->parent != NULL) {
+		report_error(p, at, "%swhat is put in force is a file, which can "
+		    "be looked at again: save it, and name that",
+		    about(p, at, s->path));
+		return NULL;
+	}
+	text = read_all(p, at, s->path, stream_of(s->path), 65536, len);
+	if (text != NULL) {
+		model_read(p->m, s->path, text, *len);
+		p->read += *len;
+	}
+	return text;
+}
+
 /* The file of s->path; fills s->dev and s->ino. To be freed. */
 char *
 file_read(struct parse *p, const struct where *at, struct source *s,
@@ -204,9 +247,14 @@ file_read(struct parse *p, const struct where *at, struct source *s,
 	char		*text = NULL;
 	int		 fd;
 
+	if (stream_of(s->path) != -1)
+		return read_stream(p, at, s, len);
 	fd = open(s->path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY |
 	    O_CLOEXEC);
-	if (fd == -1) {
+	if (fd == -1 && errno == ELOOP) {
+		if ((fd = links_open(p, at, s->path)) == -1)
+			return NULL;
+	} else if (fd == -1) {
 		explain_open(p, at, s->path);
 		return NULL;
 	}

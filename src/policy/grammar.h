@@ -66,6 +66,7 @@ struct grammar_sink {
 	bool	 quiet;				/* errors only */
 	bool	 advise;			/* notes, too */
 	bool	 all;				/* however many, and acknowledged ones */
+	bool	 streams;	/* of what is open already, too: "-" */
 	uint64_t now;		/* s since 1970, for what ends soon; 0: nobody asks */
 	/* Counted here; what is acknowledged is no warning. */
 	unsigned int errors, warnings, notes, acknowledged;

@@ -193,6 +193,9 @@ int	pattern_name(struct parse *, const struct item *, struct name *);
 int	pattern_unicode(const struct name *, uint32_t out[NAME_TEXT_MAX + 1]);
 int	pattern_parse(struct parse *, const struct item *, struct blob_name *);
 
+/* links.c: the fd of a file whose name is a link, or -1 after a message */
+int	links_open(struct parse *, const struct where *, const char *path);
+
 /* file.c: files, opened once and looked at before they are read */
 char	*file_read(struct parse *, const struct where *, struct source *,
 	    size_t *len);

@@ -31,7 +31,55 @@ refused dir 'dir: this is a directory; name a regular file'
 refused missing 'missing: there is no such file; check the path'
 refused good/x 'there is no such file'
 ln -s good link
-refused link 'link: this is a symbolic link.*name the file itself'
+refused link 'link leads over a symbolic link, and .*: name the file itself'
+ln -s link loop1
+refused loop1 'leads over a symbolic link'
+
+# what the shell has opened is read by check, and is no file to be put in force
+for stream in - /dev/stdin /dev/fd/0; do
+	"$cmd" check -q "$stream" <good || { echo "files: $stream is refused" >&2; bad=1; }
+done
+mkdir sub; printf 'tenant b { }\n' >sub/b.conf
+printf 'policy version 1\ninclude "sub/*.conf"\n' | "$cmd" check -q - ||
+	{ echo "files: an include of -" >&2; bad=1; }
+printf 'policy version 1\ninclude "-"\ntenant a { }\n' >incstream
+refused incstream "incstream:2:9: -: what is put in force is a file"
+printf 'policy version 1\n' | "$cmd" check - 2>&1 | grep -q '^-: there is no tenant' ||
+	{ echo "files: the name of -" >&2; bad=1; }
+
+# a ConfigMap below directories that are root's; nothing else may turn a link
+cat >links.sh <<'END'
+mount -t tmpfs -o mode=755 none /mnt && mkdir /mnt/map /mnt/map/..2026 /mnt/open || exit 77
+cp good /mnt/map/..2026/policy.conf; cp good /mnt/open/policy.conf
+ln -s ..2026 /mnt/map/..data
+ln -s ..data/policy.conf /mnt/map/policy.conf
+ln -s /mnt/map/policy.conf /mnt/map/absolute.conf
+ln -s policy.conf /mnt/open/link
+ln -s /mnt/open/link /mnt/map/through.conf
+ln -s nothing /mnt/map/nothing.conf
+ln -s . /mnt/map/directory.conf
+ln -s self.conf /mnt/map/self.conf
+ln -s policy.conf /mnt/map/theirs.conf; chown -h 12345 /mnt/map/theirs.conf
+chmod 777 /mnt/open
+for good in policy absolute; do
+	"$1" check -q /mnt/map/$good.conf || echo "$good: refused"
+done
+(cd /mnt/map && "$1" check -q policy.conf) || echo "relative: refused"
+for bad in through nothing directory self theirs; do
+	"$1" check -q /mnt/map/$bad.conf 2>said && echo "$bad: taken"
+	[ "$(wc -l <said)" -eq 1 ] && grep -q 'leads over a symbolic link\|this is a directory' said ||
+		echo "$bad: $(cat said)"
+done
+chmod 777 /mnt/map && "$1" check -q /mnt/map/policy.conf 2>said && echo "777: taken"
+mount -o remount,ro /mnt && { "$1" check -q /mnt/map/policy.conf || echo "ro: refused"; }
+END
+if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
+	out=$(unshare -m --propagation private sh links.sh "$cmd" 2>&1)
+	[ $? -eq 77 ] && out=
+	[ -z "$out" ] || { echo "files: links: $out" >&2; bad=1; }
+else
+	echo "files: links below root's directories: not tried, for want of root"
+fi
 refused /dev/null 'this is a device; name a regular file'
 cp good group; chmod 664 group
 refused group 'its mode is 0664.*chmod go-w group'

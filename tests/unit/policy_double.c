@@ -280,6 +280,16 @@ policy_rule_id(const struct policy *p, uint32_t rule)
 	return rule == POLICY_NO_RULE ? "" : rule == 1 ? "no" : "yes";
 }
 
+void
+policy_tenants_hint(const struct policy *p, const char *name, char *buf,
+    size_t len)
+{
+	(void)p;
+	(void)name;
+	(void)len;
+	*buf = '\0';
+}
+
 uint64_t
 policy_rule_until(const struct policy *p, uint32_t rule)
 {

@@ -208,6 +208,31 @@ trees(void **state)
 	policy_free(p);
 }
 
+static void
+tenants(void **state)
+{
+	char		 text[4096] = HEAD, buf[TENANTS_HINT_MAX];
+	struct policy	*p = law(HEAD "tenant ci-linux { }\ntenant 7apps { }\n");
+	unsigned int	 i;
+
+	(void)state;
+	policy_tenants_hint(p, "ci-linx", buf, sizeof(buf));
+	assert_string_equal(buf, "; did you mean ci-linux? It has: ci-linux 7apps");
+	policy_tenants_hint(p, "other", buf, sizeof(buf));
+	assert_string_equal(buf, "; it has: ci-linux 7apps");
+	policy_tenants_hint(p, "", buf, sizeof(buf));
+	assert_string_equal(buf, "; it has: ci-linux 7apps");
+	policy_free(p);
+	for (i = 0; i < 25; i++)
+		snprintf(text + strlen(text), 100, "tenant %063u { }\n", i);
+	p = law(text);
+	policy_tenants_hint(p, "x", buf, sizeof(buf));
+	assert_non_null(strstr(buf, " and 5 more"));
+	policy_tenants_hint(p, "x", buf, 20);
+	assert_int_equal(strlen(buf), 19);
+	policy_free(p);
+}
+
 int
 main(void)
 {
@@ -215,6 +240,7 @@ main(void)
 		cmocka_unit_test(by_address), cmocka_unit_test(by_name),
 		cmocka_unit_test(beside_a_look), cmocka_unit_test(dates),
 		cmocka_unit_test(ids), cmocka_unit_test(trees),
+		cmocka_unit_test(tenants),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
