@@ -213,6 +213,14 @@ policy_forms(const struct endpoint *e, struct endpoint out[POLICY_FORMS_MAX])
 
 /* ---- look-ups ------------------------------------------------------------ */
 
+/* Most of them are told apart by their first byte: this is asked for each flow. */
+static bool
+may_contain(const struct prefix *p, const struct endpoint *e)
+{
+	return p->family == e->family &&
+	    (p->len < 8 || p->addr[0] == e->addr[0]);
+}
+
 const struct floor_entry *
 floor_find(const struct endpoint *e)
 {
@@ -221,7 +229,8 @@ floor_find(const struct endpoint *e)
 	if (prefix_contains(&nat64, e))
 		return NULL;
 	for (i = 0; i < floor_nentries; i++)
-		if (prefix_contains(&floor_entries[i].prefix, e))
+		if (may_contain(&floor_entries[i].prefix, e) &&
+		    prefix_contains(&floor_entries[i].prefix, e))
 			return &floor_entries[i];
 	return NULL;
 }
