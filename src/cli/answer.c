@@ -11,6 +11,7 @@
 #include "log.h"
 
 #define LIST_SHOWN	4	/* entries of a rule's lists */
+#define PARTS_SHOWN	2	/* whatever room there is */
 
 static const char *const	verdicts[] = { [VERDICT_ALLOW] = "allow",
     [VERDICT_DENY] = "deny", [VERDICT_AUDIT_DENY] = "audit-deny" };
@@ -55,8 +56,15 @@ grow(struct answer *a, const char *word)
 			fatalx("out of memory");
 	}
 	s = &a->step[a->n++];
-	*s = (struct step){ .word = word, .rule = POLICY_NO_RULE };
+	*s = (struct step){ .word = word, .rule = POLICY_NO_RULE,
+	    .minor = a->minor };
 	return s;
+}
+
+void
+answer_part(struct answer *a)
+{
+	a->minor = a->parts++ >= PARTS_SHOWN;
 }
 
 /* What it returns is good until the next one. */

@@ -64,11 +64,15 @@ struct answer {
 	const struct reading	*r;
 	struct step		*step;
 	size_t			 n, cap;
+	unsigned int		 parts;
+	bool			 minor;		/* what is added is, whatever it is */
 	struct outcome		 verdict;
 };
 
 void	answer_init(struct answer *, const struct reading *);
 void	answer_free(struct answer *);
+/* What comes now is a part like the ones before: the first two are shown for certain. */
+void	answer_part(struct answer *);
 struct step *answer_add(struct answer *, const char *word, const char *fmt, ...)
 	    __attribute__((format(printf, 3, 4)));
 struct step *answer_rule(struct answer *, const char *word, uint32_t rule,

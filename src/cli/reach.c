@@ -80,6 +80,7 @@ reach_address(struct answer *a, struct question *q, struct json *j)
 	char		buf[ENDPOINT_STRLEN];
 
 	addr_print(&q->query.dst, buf);
+	answer_part(a);
 	answer_add(a, "address", "%s", buf);
 	all_ports(q, &r);
 	tell(a, q, j, &r, buf);
@@ -164,6 +165,7 @@ reach_anywhere(struct answer *a, struct question *q, struct json *j)
 		tell(a, q, j, &r[0], "any address");
 	} else
 		for (i = 0; i < 2; i++) {
+			answer_part(a);
 			answer_add(a, "address", "%s that the upstreams say it has, "
 			    "outside of the floor%s", of[i], free_of[i] ?
 			    " and of what rules by address name" : "; rules by "
@@ -193,9 +195,11 @@ reach_host(struct answer *a, struct question *q, struct json *j)
 			    explain_own(q, PROTO_TCP, &e[k]))) {
 				q->query.dst = e[k];
 				reach_address(a, q, j);
-			} else
+			} else {
+				answer_part(a);
 				answer_add(a, "host", "%s, which the floor takes "
 				    "away", addr_print(&e[k], buf));
+			}
 		}
 	}
 	return known;

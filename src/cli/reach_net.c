@@ -262,7 +262,8 @@ tell_kind(struct answer *a, struct question *q, struct json *j,
 	json_close(j, ']');
 	if (found > PIECES_SHOWN && !q->all)
 		text_add(&t, " and %zu more", found - PIECES_SHOWN);
-	answer_add(a, "addresses", "%s", t.buf)->minor = kind > 1;
+	answer_part(a);
+	answer_add(a, "addresses", "%s", t.buf);
 	free(t.buf);
 	reach_say(a, q, r);
 	reach_verdict(a, r);

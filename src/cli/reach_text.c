@@ -211,7 +211,7 @@ reach_say(struct answer *a, const struct question *q, const struct ranges *r)
 
 	find_groups(&g, r);
 	for (i = 0; i < g.n; i++)
-		say_group(a, q, &g.v[i])->minor = i >= GROUPS_SHOWN ||
+		say_group(a, q, &g.v[i])->minor |= i >= GROUPS_SHOWN ||
 		    !reach_open(&g.v[i].v[0]->way);
 	drop_groups(&g);
 }

@@ -207,6 +207,22 @@ ask 1 'b.example does not resolve' look.conf t reach b.example
 ask 3 '443: allowed with proof: SNI a.example, no ECH, by two.conf:3' two.conf t reach 203.0.115.1 --name a.example --name b.example
 ask 3 '80: allowed with proof: Host a.example, by two.conf:3 .*; or Host b.example\|80: allowed with proof: Host a.example, b.example' \
 	two.conf t reach 203.0.115.1 --name a.example --name b.example
+{
+	printf 'policy version 1\ntenant t {\n'
+	for i in $(seq 1 60); do
+		printf 'allow to net 203.0.114.%s port tcp %s label "rule-with-a-long-label-%s"\n' \
+			"$i" "$((1000 + i * 2))" "$i"
+		printf 'allow to name "many.example" port tcp %s verify none\n' "$((3000 + i * 2))"
+	done
+	printf '}\nhost "many.example"'
+	printf ' 203.0.114.%s' $(seq 1 60)
+	printf '\n'
+} >many.conf
+ask 0 '^[.][.][.]        [0-9]* more: --all' many.conf t reach many.example
+ask 0 '^[.][.][.]        [0-9]* more: --all' many.conf t reach 203.0.114.0/24
+ask 0 '^[.][.][.]        [0-9]* more: --all' many.conf t reach 203.0.118.1 --name many.example
+[ "$("$cmd" explain --all many.conf t reach 203.0.114.0/24 | grep -c '^tcp  *1[0-9]*: allowed by')" = 60 ] ||
+	{ echo "explain --all: not all of a network" >&2; bad=1; }
 ask 2 'is not a network' open.conf open reach 203.0.114.1/24
 ask 2 'translator' open.conf open reach 2002::/16
 ask 64 'usage:' open.conf open reach 203.0.114.1 --sni a.example
