@@ -107,6 +107,53 @@ def sizes(tmp, table):
             bad.append(f"{shape.__name__}: {seconds:.2f} s, {mb:.0f} MB")
 
 
+def too_much(tmp, name, text, words, files=()):
+    """A policy over one of the limits of sallyport.conf(5), and what is said of it."""
+    folder = shapes.Folder(os.path.join(tmp, name))
+    for i, size in enumerate(files):
+        os.truncate(folder.write("%05d.conf" % i, ""), size)
+    folder.policy(text)
+    status, said, *_ = run("check", "-q", os.path.join(folder.path, "policy.conf"))
+    if status == 0 or words not in said:
+        bad.append(f"{name}: exit {status}: {said[:300]}")
+    shutil.rmtree(folder.path)
+
+
+def limits(tmp):
+    macro = "m = { %s }\n" % shapes.quoted(shapes.domains(1100, 50))
+    rule = "\tallow to name $m port tcp 443\n"
+    too_much(tmp, "macros", macro + "tenant t {\n%s}\n" % (rule * 1000),
+             "macros stand for more than 1048576 entries by now: use table <x> or "
+             "names <x>")
+    too_much(tmp, "directories", "".join('include "d%d/x"\n' % i for i in range(17)) +
+             "tenant t { }\n", "a policy's files lie in at most 16 directories")
+    too_much(tmp, "bytes", 'include "*.conf"\n', "with it the policy's files have more "
+             "than 256 MiB", [60 << 20] * 5)
+
+
+def limits_long(tmp):
+    too_much(tmp, "files", 'include "*.conf"\n', "more than 65535 files match",
+             [0] * 65536)
+    folder = shapes.Folder(os.path.join(tmp, "compiled"))
+    for k in range(2):
+        folder.write("%d.names" % k, shapes.lines(
+            "%s.%d-%d.example" % ("x" * 60 + "." + "y" * 40, k, i)
+            for i in range(350000)))
+    folder.policy('names <a> file "0.names"\nnames <b> file "1.names"\n'
+                  "tenant t { allow to name { <a> <b> } port tcp 443 }\n")
+    status, said, *_ = run("check", "-q", os.path.join(folder.path, "policy.conf"))
+    if status == 0 or "compiled it has more than 64 MiB: put lists" not in said:
+        bad.append(f"compiled: exit {status}: {said[:300]}")
+    folder = shapes.Folder(os.path.join(tmp, "memory"))
+    for k in range(4):      # one letter, and a whole entry of a macro for it
+        folder.write("%d.conf" % k, "m%d = { %s }\ntenant t%d { }\n" %
+                     (k, "1 " * (8 << 20), k))
+    folder.policy('include "?.conf"\n')
+    status, said, *_ = run("check", "-q", os.path.join(folder.path, "policy.conf"))
+    if status == 0 or "says more than 640 MiB of memory can hold" not in said:
+        bad.append(f"memory: exit {status}: {said[:300]}")
+
+
 def is_sanitized():
     with open(CMD, "rb") as f:
         return b"__asan_init" in f.read()
@@ -118,9 +165,11 @@ def main():
     with tempfile.TemporaryDirectory() as tmp:
         if "--table" in sys.argv or "--long" in sys.argv:
             lists(tmp, {})
+            limits_long(tmp)
             sizes(tmp, "--table" in sys.argv)
         else:
             lists(tmp, FEW)
+            limits(tmp)
             if is_sanitized():
                 print("skip: proportions: a sanitizer has its own")
             else:
