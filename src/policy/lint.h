@@ -32,7 +32,7 @@ struct lint {
 	size_t			 nany;
 	bool			*same;		/* a rule that stands further up, too */
 	bool			 has_deny;	/* in force */
-	bool			 has_nets;	/* allows by address */
+	bool			 has_plain;	/* allows that ask for no proof */
 	const struct rule	*told;		/* W120 was said of it */
 	bool			 has_lax;	/* by name, without proof */
 };

@@ -5,6 +5,8 @@
  * Trusts: a settled model.
  * Must not: look at any: what is taken from it is always something.
  */
+#include <string.h>
+
 #include "lint.h"
 
 /* ---- networks ------------------------------------------------------------------- */
@@ -68,25 +70,34 @@ check_nets(struct parse *p, const struct rule *r)
 
 /* ---- names ------------------------------------------------------------------------- */
 
-/* All that the one stands for, the other stands for too. */
-static bool
-covers(const struct pattern *outer, const struct pattern *inner)
+/* How many labels a name has more than the base. */
+static void
+depth(const struct pattern *n, unsigned int *lo, unsigned int *hi)
 {
-	struct blob_name	o, i;
-
-	pattern_spell(outer, &o);
-	pattern_spell(inner, &i);
-	if (i.wild == NAME_EXACT)
-		return name_matches(&i.base, o.wild, &o.base);
-	if (o.wild == NAME_TREE || o.wild == i.wild || (o.wild == NAME_MANY &&
-	    i.wild == NAME_ONE))
-		if (name_equal(&o.base, &i.base))
-			return true;
-	return (o.wild == NAME_MANY || o.wild == NAME_TREE) &&
-	    name_matches(&i.base, NAME_MANY, &o.base);
+	*lo = n->wild == NAME_ONE || n->wild == NAME_MANY;
+	*hi = n->wild == NAME_EXACT ? 0 : n->wild == NAME_ONE ? 1 : NAME_TEXT_MAX;
 }
 
-/* Some name is matched by both: one of them is about all that the other is, or more. */
+/* Some name is matched by both, where the base of the second lies below the first's. */
+static bool
+meet(const struct pattern *a, const struct pattern *b)
+{
+	const char	*end, *s;
+	unsigned int	 alo, ahi, blo, bhi, more = 0;
+
+	if (b->base->len < a->base->len)
+		return false;
+	end = b->base->text + b->base->len - a->base->len;
+	if (strcmp(end, a->base->text) != 0 ||
+	    (end > b->base->text && end[-1] != '.'))
+		return false;
+	for (s = b->base->text; s < end; s++)
+		more += *s == '.';
+	depth(a, &alo, &ahi);
+	depth(b, &blo, &bhi);
+	return alo <= more + bhi && more + blo <= ahi;
+}
+
 static bool
 meets(struct parse *p, const struct patterns *s, const struct pattern *x)
 {
@@ -94,11 +105,9 @@ meets(struct parse *p, const struct patterns *s, const struct pattern *x)
 
 	if (model_covers(p->m, s, x))
 		return true;
-	if (x->wild == NAME_EXACT)
-		return false;
 	for (i = 0; i < s->list.n; i++)
-		if (p->compared++ >= COMPARE_MAX ||
-		    covers(x, &s->list.v[i]))
+		if (p->compared++ >= COMPARE_MAX || meet(x, &s->list.v[i]) ||
+		    meet(&s->list.v[i], x))
 			return true;
 	for (k = 0; k < s->set.n; k++)
 		if (meets(p, &p->m->nameset.v[s->set.v[k].index].patterns, x))

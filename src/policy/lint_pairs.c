@@ -179,6 +179,14 @@ is_exactly_allowed(struct lint *l, const struct rule *r, const struct pattern *n
 	return lint_name_twin(l, r, n, lets_through) != NULL;
 }
 
+/* No deny has it on all of the ports of this rule, and none by any has. */
+static bool
+is_undenied(struct lint *l, const struct rule *r, const struct pattern *n)
+{
+	return lint_name_holder(l, r, n, denies_more) == NULL &&
+	    find_any(l, r, denies_more) == NULL;
+}
+
 static void
 check_apex(struct lint *l, const struct rule *r, const struct pattern *n)
 {
@@ -189,14 +197,13 @@ check_apex(struct lint *l, const struct rule *r, const struct pattern *n)
 	if (n->wild != NAME_ONE && n->wild != NAME_MANY)
 		return;
 	apex.wild = NAME_EXACT;
-	if (lint_name_holder(l, r, &apex, denies_more) != NULL ||
-	    find_any(l, r, denies_more) != NULL ||
-	    is_exactly_allowed(l, r, &apex))
+	if (!is_undenied(l, r, &apex) || is_exactly_allowed(l, r, &apex))
 		return;
 	o = lint_name_holder(l, r, &apex, lets_through);
 	if (o == NULL)
 		o = find_any(l, r, lets_through);
-	if (o != NULL)
+	if (o != NULL && is_undenied(l, o, &apex) &&
+	    !model_covers(l->p->m, &o->dest.xnames, &apex))
 		report_lint(l->p, "W205", &n->at, &r->at, "this leaves \"%.64s\" itself "
 		    "open, which %s allows: write \"+.%.64s\", which is the name and "
 		    "all below it", n->base->text,
@@ -221,11 +228,14 @@ is_any_allowed(struct lint *l, const struct rule *r, const struct patterns *s)
 	return false;
 }
 
-/* Where names alone are allowed, by name; a wildcard may always be about some. */
+/*
+ * Where names alone are allowed, and each has to be shown: else it stops what shows
+ * them. A wildcard may always be about some.
+ */
 static void
 check_use(struct lint *l, const struct rule *r)
 {
-	if (!r->deny || r->dest.kind != KIND_NAME || l->has_nets ||
+	if (!r->deny || r->dest.kind != KIND_NAME || l->has_plain ||
 	    l->t->mode == MODE_AUDIT || is_any_allowed(l, r, &r->dest.names))
 		return;
 	report_note(l->p, "W125", &r->dest.at, NULL, "line %u denies what no line of "
@@ -296,7 +306,7 @@ check_rule(struct lint *l, const struct rule *r)
 		    "allowed without it by line %u, to any address: give them "
 		    "different ports, or take one of them out", r->at.line,
 		    o->at.line);
-		return;
+		l->told = r;
 	}
 	check_use(l, r);
 	check_entries(l, r);
@@ -316,8 +326,8 @@ know(struct lint *l)
 		r = &l->t->rule.v[i];
 		if (r->dest.kind == KIND_ANY)
 			l->any[l->nany++] = i;
-		l->has_nets = l->has_nets || (!r->deny &&
-		    (r->dest.kind == KIND_ANY || r->dest.kind == KIND_NET));
+		l->has_plain = l->has_plain || (!r->deny &&
+		    (r->dest.kind != KIND_NAME || r->verify == VERIFY_NONE));
 		l->has_deny = l->has_deny || is_in_force(l, r);
 		l->has_lax = l->has_lax || unproves(l, r, r);
 	}
