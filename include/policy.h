@@ -228,9 +228,6 @@ int	policy_host(const struct policy *, const struct name *,
 /* "label" or 8 hex digits, and "file:line"; "" for POLICY_NO_RULE. */
 const char *policy_rule_id(const struct policy *, uint32_t rule);
 const char *policy_rule_loc(const struct policy *, uint32_t rule);
-/* `ticket "..."', or "". */
-#define TICKET_MAX		128	/* with the NUL */
-const char *policy_rule_ticket(const struct policy *, uint32_t rule);
 /* `until': the second from which on the rule allows nothing; 0 = it has none. */
 uint64_t policy_rule_until(const struct policy *, uint32_t rule);
 /* The next of those after `now' among a tenant's rules, or 0. */

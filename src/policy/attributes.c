@@ -13,6 +13,7 @@
 
 #include "read.h"
 
+#define TICKET_MAX	128		/* with the NUL */
 #define DAY		UINT64_C(86400)
 #define SOON		(7 * DAY)
 #define YEAR_FIRST	1971u

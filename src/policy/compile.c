@@ -155,8 +155,6 @@ put_rule(struct out *o, const struct rule *r)
 	b.mode = r->mode;
 	b.verify = r->verify;
 	b.ech = r->ech;
-	b.ticket = r->ticket != NULL ? put_text(&o->text, r->ticket) :
-	    BLOB_NONE;
 	b.until[0] = (uint32_t)r->until;
 	b.until[1] = (uint32_t)(r->until >> 32);
 	compile_put(&o->rules, &b, sizeof(b));

@@ -77,10 +77,9 @@ struct blob_rule {
 	uint32_t	mode;			/* enum blob_mode */
 	uint32_t	verify;			/* enum verify: see match_verify() */
 	uint32_t	ech;			/* 1: may be offered */
-	uint32_t	ticket;			/* of text, or BLOB_NONE */
 	uint32_t	until[2];		/* policy_rule_until(): low half first */
 };
-static_assert(sizeof(struct blob_rule) == 84, "blob_rule");
+static_assert(sizeof(struct blob_rule) == 80, "blob_rule");
 
 struct blob_except {
 	struct blob_match match;

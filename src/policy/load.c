@@ -221,8 +221,7 @@ check_rules(const struct policy *p, const struct check *c)
 			return -1;
 		if (r->deny > 1 || r->mode > MODE_AUDIT ||
 		    !text_ok(p, r->id, RULE_MAX) ||
-		    (r->ticket != BLOB_NONE && !text_ok(p, r->ticket,
-		    TICKET_MAX)) || (r->deny != 0 &&
+		    (r->deny != 0 &&
 		    (r->until[0] != 0 || r->until[1] != 0)))
 			return load_bad(c, "a rule has an unknown value");
 		memcpy(&off, p->loc + i * sizeof(off), sizeof(off));
@@ -501,13 +500,6 @@ const char *
 policy_rule_id(const struct policy *p, uint32_t rule)
 {
 	return rule < p->head->rules ? p->text + p->rule[rule].id : "";
-}
-
-const char *
-policy_rule_ticket(const struct policy *p, uint32_t rule)
-{
-	return rule < p->head->rules && p->rule[rule].ticket != BLOB_NONE ?
-	    p->text + p->rule[rule].ticket : "";
 }
 
 uint64_t

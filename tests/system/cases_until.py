@@ -67,8 +67,7 @@ def until_under_a_flow(t):
     closed = [r for r in t.records("flow.close")
               if r["reason"] == "rule-expired"]
     t.equal(sorted(r["proto"] for r in closed), ["tcp", "udp"], "taken back")
-    denied = [(r.get("rule", {}).get("label") if isinstance(r.get("rule"), dict)
-               else r.get("rule")) for r in t.records("flow.deny")
+    denied = [r["rule_id"] for r in t.records("flow.deny")
               if r["reason"] == "rule-expired"]
     t.equal(denied, ["brief", "name"], "refused, and by which rule")
     t.equal(set(refused(t)), {(NAME, "rule-expired")}, "no longer resolved")

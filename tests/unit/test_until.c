@@ -170,9 +170,6 @@ ids(void **state)
 	assert_string_equal(policy_rule_id(p, 0), policy_rule_id(p, 1));
 	assert_string_not_equal(policy_rule_id(p, 0), policy_rule_id(p, 2));
 	assert_string_equal(policy_rule_id(p, 2), policy_rule_id(p, 3));
-	assert_string_equal(policy_rule_ticket(p, 0), "");
-	assert_string_equal(policy_rule_ticket(p, 1), "OPS-1");
-	assert_string_equal(policy_rule_ticket(p, POLICY_NO_RULE), "");
 	assert_int_equal(policy_rule_until(p, 0), 0);
 	assert_int_equal(policy_rule_until(p, 3), JAN1);
 	assert_int_equal(policy_rule_until(p, POLICY_NO_RULE), 0);
