@@ -415,6 +415,21 @@ lex_next(struct parse *p, struct token *t)
 	p->token = *t;
 }
 
+/* Where a byte of the text stands, from its beginning. */
+static void
+lex_place(const struct lex *l, const char *byte, struct where *at)
+{
+	const char	*c;
+	uint32_t	 more = 0;
+
+	for (c = l->p; c < byte; c++)
+		if (*c == '\n') {
+			at->line++;
+			at->column = 1;
+		} else if (char_begins(&more, (unsigned char)*c))
+			at->column++;
+}
+
 /* Text at all, as far as can be told; else one message. */
 bool
 lex_readable(struct parse *p)
@@ -422,14 +437,16 @@ lex_readable(struct parse *p)
 	const struct lex	*l = &p->lex;
 	struct where		 at = { l->file, 1, 1 };
 	size_t			 len = (size_t)(l->end - l->p);
+	const char		*nul = memchr(l->p, '\0', len);
 
 	if (len >= 2 && (memcmp(l->p, "\xff\xfe", 2) == 0 ||
 	    memcmp(l->p, "\xfe\xff", 2) == 0))
 		report_error(p, &at, "this is UTF-16: save the file as UTF-8");
-	else if (memchr(l->p, '\0', len) != NULL)
-		report_error(p, &at, "the file has NUL bytes: it is no text, or "
-		    "not in UTF-8");
-	else
+	else if (nul != NULL) {
+		lex_place(l, nul, &at);
+		report_error(p, &at, "a NUL byte: the file is no text, or not in "
+		    "UTF-8");
+	} else
 		return true;
 	return false;
 }

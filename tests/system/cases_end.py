@@ -151,7 +151,7 @@ def limits_that_are_low(t):
             ("fsize", 512, "a file's size is 0 KB, and 16384"),
             ("fsize", 8 << 20, "a file's size is 8192 KB, and 16384"),
             ("stack", 65536, "the stack is 64 KB, and 256"),
-            ("data", 1 << 20, "memory (data) is 1024 KB, and 131072"),
+            ("data", 16 << 20, "memory (data) is 16384 KB, and 131072"),
             ("as", 100 << 20, "memory (address space) is 102400 KB")):
         prefix = ["prlimit", f"--{option}={value}:{value}"]
         for command in (["run", "-p", place.policy, "--", "echo", "ran"],
