@@ -17,12 +17,17 @@ if [ ! -f Makefile ]; then
 	    --with-lwip="$lwip" CFLAGS="-O1 -g -fsanitize=fuzzer-no-link" \
 	    >configure.out 2>&1 || { tail configure.out; exit 1; }
 fi
-make -j"$(nproc)" all >make.out 2>&1 || { tail make.out; exit 1; }
+make -j"$(nproc)" all load_seeds >make.out 2>&1 || { tail make.out; exit 1; }
 
 for target in parse load log packet frame link answer inspect dns stub; do
 	mkdir -p "new-$target"
 	seeds=
 	[ -d "$src/tests/fuzz/$target" ] && seeds=$src/tests/fuzz/$target
+	if [ $target = load ]; then
+		seeds=seeds-load
+		rm -rf $seeds && mkdir $seeds
+		./load_seeds $seeds "$src"/tests/conf/*.in "$src"/policy/*.conf || exit 1
+	fi
 	[ $target = parse ] && seeds="$seeds $src/tests/conf $src/policy"
 	# shellcheck disable=SC2086
 	if ./fuzz_$target -max_total_time="$seconds" -rss_limit_mb=4096 \
