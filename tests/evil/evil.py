@@ -801,8 +801,9 @@ def evil_flood_names(b):
             b.res.answer(b.res.asked()[0], ["1.1.1.1"])
             asked += 1
         f.answer(ident)
+        if n % 1000 == 999:     # also: it is asked whether it lives, and has to answer
+            serves(b)
     assert asked <= 600, asked
-    serves(b)
     assert b.stop() == 0
     # what was asked, and in each period of 10 s as many kinds as are told apart
     most = 600 + 1024 * (2 + int((time.monotonic() - begun) / 10))
