@@ -17,7 +17,7 @@ if [ ! -f Makefile ]; then
 	    --with-lwip="$lwip" CFLAGS="-O1 -g -fsanitize=fuzzer-no-link" \
 	    >configure.out 2>&1 || { tail configure.out; exit 1; }
 fi
-make -j"$(nproc)" all load_seeds >make.out 2>&1 || { tail make.out; exit 1; }
+{ make -j"$(nproc)" all && make load_seeds; } >make.out 2>&1 || { tail make.out; exit 1; }
 
 for target in parse load log packet frame link answer inspect dns stub; do
 	mkdir -p "new-$target"
