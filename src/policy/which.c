@@ -190,8 +190,9 @@ model_mentions(const struct model *m, const struct name *n)
 
 	while (model_name_find(m, text, (size_t)(end - text)) == NULL) {
 		text = memchr(text, '.', (size_t)(end - text));
-		if (text++ == NULL)
+		if (text == NULL)
 			return false;
+		text++;
 	}
 	return true;
 }
