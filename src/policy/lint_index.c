@@ -217,8 +217,9 @@ above(struct lint *l, const struct rule *r, const struct pattern *n,
 		    (wild == NAME_ONE && own == NAME_EXACT &&
 		    text == n->base->text);
 		text = memchr(text, '.', (size_t)(end - text));
-		if (!self || text++ == NULL)
+		if (!self || text == NULL)
 			return found;
+		text++;
 	}
 }
 
