@@ -14,12 +14,12 @@ allowed() {
 	ground="addr.h fd.h log.h name.h reason.h seal.h config.h"
 	wire="$ground wire.h chan.h"
 	case $1 in
-	lib)      echo "$ground place.h idmap.h route.h" ;;
+	lib)      echo "$ground hint.h place.h idmap.h route.h" ;;
 	wire)     echo "$wire record.h keeper.h" ;;
 	policy)   echo "$ground policy.h wire.h record.h idmap.h" ;;
 	recorder) echo "$wire record.h keeper.h" ;;
 	frame)    echo "$wire" ;;
-	broker)   echo "$wire keeper.h record.h policy.h resolve.h inspect.h route.h" ;;
+	broker)   echo "$wire hint.h keeper.h record.h policy.h resolve.h inspect.h route.h" ;;
 	resolver) echo "$wire resolve.h" ;;
 	inspector) echo "$wire inspect.h" ;;
 	keeper)   echo "$wire keeper.h record.h policy.h place.h idmap.h" ;;

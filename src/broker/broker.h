@@ -237,6 +237,7 @@ struct resolver;
 struct tell {				/* tell.c */
 	uint64_t	at, untold;
 	uint32_t	left;
+	bool		hinted[REASON_MAX];
 };
 
 enum broker_stop { STOP_NO, STOP_GRACEFUL, STOP_COUNT, STOP_FLUSH, STOP_DONE };

@@ -1,6 +1,6 @@
 /*
  * Denials as they happen, for who asked to be told (-v): a line each on standard
- * error, beside the log, which has all of them.
+ * error, beside the log, which has all of them; and once for each reason what to write.
  *
  * Trusts: the verdict. Must not: print what a guest sent otherwise than as a name or
  * an address, or let a guest that is denied a thousand times a second fill a terminal.
@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "broker.h"
+#include "hint.h"
 #include "log.h"
 
 #define TELL_BURST	50u
@@ -35,6 +36,17 @@ may_tell(struct tell *t, uint64_t mono)
 	return true;
 }
 
+/* The first time that something is denied for this reason. */
+static void
+tell_hint(struct tell *t, enum reason why)
+{
+	if (why >= REASON_MAX || t->hinted[why])
+		return;
+	t->hinted[why] = true;
+	if (*hint_of(why) != '\0')
+		log_info("hint: %s: %s", reason_name(why), hint_of(why));
+}
+
 static void
 tell(struct guest *g, const char *what, const char *name, enum reason why,
     const char *loc)
@@ -50,6 +62,7 @@ tell(struct guest *g, const char *what, const char *name, enum reason why,
 	log_info("denied: %s%s%s%s (%s)%s%s", what, *name != '\0' ? " \"" : "",
 	    name, *name != '\0' ? "\"" : "", reason_name(why),
 	    *loc != '\0' ? ", " : "", loc);
+	tell_hint(t, why);
 }
 
 /* What it showed, if it did: that is what it was denied for. */

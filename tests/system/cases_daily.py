@@ -286,6 +286,12 @@ def denials_told(t):
                       "(deny-rule), ",
                       'denied: name "evil.example" (name-not-allowed)'):
             t.check(words in err, f"no {words!r} in {err!r}")
+        for words in ("hint: deny-rule: the deny at the place told",
+                      "hint: floor-special: besides an allow it needs: "
+                      "floor except net ADDRESS",
+                      'hint: name-not-allowed: to allow it, write: '
+                      'allow to name "NAME" port tcp N'):
+            t.equal(err.count(words), 1, f"{words!r} in {err!r}")
         t.check(err.count("denied: ") < 200, f"{err.count('denied: ')} lines")
     _, _, err = place.run(*quiet(place), "python3", "-I", "-S", "-c", ASKS, "0",
                           str(port))
