@@ -125,6 +125,7 @@ struct keeper_died {
 };
 static_assert(sizeof(struct keeper_died) == 40, "keeper_died");
 
+#define KEEPER_WHY	3
 struct keeper_summary {			/* SUMMARY, DOWN */
 	struct wire_head head;
 	uint64_t	allowed, denied;	/* flows; denied counts every attempt */
@@ -132,8 +133,13 @@ struct keeper_summary {			/* SUMMARY, DOWN */
 	uint64_t	tried;		/* flows of neither kind: no byte, and no refusal */
 	uint32_t	failed;			/* DOWN: 1 = a part of the machinery died */
 	uint32_t	zero;
+	struct keeper_why {		/* what most were denied for, the most first */
+		uint64_t n;		/* 0: no more of them */
+		uint32_t reason, zero;
+	} why[KEEPER_WHY];
 };
-static_assert(sizeof(struct keeper_summary) == 64, "keeper_summary");
+static_assert(sizeof(struct keeper_summary) == 64 + 16 * KEEPER_WHY,
+    "keeper_summary");
 
 struct keeper_host {			/* UPSTREAMS, HOST */
 	struct wire_head head;

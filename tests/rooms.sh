@@ -23,7 +23,7 @@ allowed() {
 	resolver) echo "$wire resolve.h" ;;
 	inspector) echo "$wire inspect.h" ;;
 	keeper)   echo "$wire keeper.h record.h policy.h place.h idmap.h" ;;
-	cli)      echo "$wire keeper.h record.h policy.h model.h grammar.h law.h place.h idmap.h route.h" ;;
+	cli)      echo "$wire hint.h keeper.h record.h policy.h model.h grammar.h law.h place.h idmap.h route.h" ;;
 	esac
 }
 

@@ -276,6 +276,7 @@ struct broker {
 	uint32_t	nflows;		/* of all guests */
 	uint32_t	nheld;		/* of those: not begun */
 	uint64_t	allowed, tried, denied, up, down;
+	uint64_t	denied_for[REASON_MAX];
 	enum broker_stop stop;
 	bool		orphan;		/* the keeper is gone */
 	uint64_t	stop_due;

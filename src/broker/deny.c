@@ -138,6 +138,7 @@ denied(struct guest *g, enum reason why)
 	enum aggregate_how	h = how(g);
 
 	g->broker->denied++;
+	g->broker->denied_for[why]++;
 	if (is_limit(why) && h != AGGREGATE_COUNT)
 		deny_limit(g, why);
 	broker_want_tick(g->broker);

@@ -54,6 +54,25 @@ keeper_logging(struct broker *b)
 	chan_send(b->keeper, &m, sizeof(m), -1);
 }
 
+/* Each is the first of those that are left. */
+static void
+most_denied(const struct broker *b, struct keeper_why why[KEEPER_WHY])
+{
+	bool		told[REASON_MAX] = { false };
+	uint32_t	i, r, most;
+
+	for (i = 0; i < KEEPER_WHY; i++) {
+		for (r = most = 0; r < REASON_MAX; r++)
+			if (!told[r] && b->denied_for[r] > b->denied_for[most])
+				most = r;
+		if (b->denied_for[most] == 0)
+			return;
+		told[most] = true;
+		why[i].n = b->denied_for[most];
+		why[i].reason = most;
+	}
+}
+
 void
 keeper_summary(struct broker *b)
 {
@@ -65,6 +84,7 @@ keeper_summary(struct broker *b)
 	m.denied = b->denied;
 	m.up = b->up;
 	m.down = b->down;
+	most_denied(b, m.why);
 	chan_send(b->keeper, &m, sizeof(m), -1);
 }
 

@@ -351,6 +351,7 @@ ledger_refuse(struct flow *f)
 	r.verdict = VERDICT_DENY;
 	r.reason = REASON_AUDIT_UNAVAILABLE;
 	g->broker->denied++;
+	g->broker->denied_for[REASON_AUDIT_UNAVAILABLE]++;
 	g->crossing += f->crossing;
 	record_put(g, f->named, f->names, &r);
 	flow_free(f);

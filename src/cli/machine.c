@@ -25,7 +25,9 @@
 
 #include "cli.h"
 #include "fd.h"
+#include "hint.h"
 #include "place.h"
+#include "reason.h"
 
 #define FIRST_FD	3	/* channel; then the listener */
 #define ARGS_MAX	(64 + 2 * COMMAND_LINE_MAX)
@@ -305,11 +307,28 @@ machine_finish(struct machine *m)
 	return news == MACHINE_DOWN && m->summary.failed == 0;
 }
 
+/* What most were denied for, and what to write; a reason is never the guest's word. */
+static void
+report_denied(const struct keeper_summary *s)
+{
+	const char	*hint;
+	size_t		 i;
+
+	for (i = 0; i < KEEPER_WHY && s->why[i].n > 0; i++) {
+		hint = hint_of(s->why[i].reason);
+		log_warnx("%llu denied, %s%s%s",
+		    (unsigned long long)s->why[i].n,
+		    reason_name(s->why[i].reason), *hint == '\0' ? "" : ": ",
+		    hint);
+	}
+}
+
 void
 machine_report(const struct machine *m, const char *audit)
 {
 	char	tried[48] = "";
 
+	report_denied(&m->summary);
 	if (m->summary.tried > 0)
 		snprintf(tried, sizeof(tried), ", %llu tried",
 		    (unsigned long long)m->summary.tried);

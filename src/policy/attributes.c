@@ -130,10 +130,11 @@ date_print(uint64_t until, char buf[DATE_STRLEN])
 	broken_down(whole ? until - DAY : until, &d);
 	if (whole)
 		snprintf(buf, DATE_STRLEN, "%04u-%02u-%02u", d.year % 10000,
-		    d.month, d.day);
+		    d.month % 100, d.day % 100);
 	else
 		snprintf(buf, DATE_STRLEN, "%04u-%02u-%02uT%02u:%02u:%02uZ",
-		    d.year % 10000, d.month, d.day, d.hour, d.minute, d.second);
+		    d.year % 10000, d.month % 100, d.day % 100, d.hour % 100,
+		    d.minute % 100, d.second % 100);
 	return buf;
 }
 

@@ -296,6 +296,16 @@ def denials_told(t):
     _, _, err = place.run(*quiet(place), "python3", "-I", "-S", "-c", ASKS, "0",
                           str(port))
     t.equal(err, "", "without -v")
+    argv = [word for word in quiet(place) if word != "-q"]
+    _, _, err = place.run(*argv, "python3", "-I", "-S", "-c", ASKS, "300", str(port))
+    lines = [line for line in err.splitlines() if "denied" in line]
+    t.equal(len(lines), 4, f"three reasons, and the last line: {err}")
+    t.check(lines[0].startswith("sallyport: 30") and " denied, deny-rule: the deny at "
+            "the place told" in lines[0], lines[0])
+    t.check("flows: " in lines[3], lines[3])
+    counts = [int(line.split()[1]) for line in lines[:3]]
+    t.equal(counts, sorted(counts, reverse=True), "the most first")
+    t.check(sum(counts) <= int(lines[3].split(", ")[1].split()[0]), err)
 
 
 @case(quick=True, gateways=OURS)

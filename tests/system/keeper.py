@@ -10,7 +10,7 @@ ROOMS = ("broker", "frame", "recorder", "parser", "resolver", "inspector")
 LIVE = ("broker", "recorder", "resolver", "inspector", "frame")
 SO_PASSRIGHTS = 83
 LINK, FINISH, UP, DOWN, FAILED = 192, 193, 224, 225, 226
-SUMMARY = struct.Struct("<IIQ QQQQQ II")
+SUMMARY = struct.Struct("<IIQ QQQQQ II QII QII QII")
 UID_BASE = 2013265920
 USER = 1234
 with open(os.path.join(BUILD, "config.h")) as f:
