@@ -71,7 +71,7 @@ struct spot {			/* where flows went to */
 /* What flows to a spot had to do with a name; learn_evidence.c says what that means. */
 enum how { HOW_SNI, HOW_HOST, HOW_ASKED, HOW_DOUBT, HOW_BARE, HOW_HAD,
 	HOW_NO_PIN };
-enum { SAW_MOVED = 1, SAW_ECH = 2, SAW_HELLO = 4, SAW_LITERAL = 8 };
+enum { SAW_MOVED = 1, SAW_ECH = 2, SAW_HELLO = 4 };
 struct claim {
 	uint32_t	spot, name, how;	/* name: index in names; BARE: 0 */
 	uint32_t	saw;			/* no key */

@@ -4,8 +4,8 @@
  *
  * SHOWN    Its first bytes named one: a ClientHello's server name, a request's Host.
  *          It is for that name and no other, however many have its address.
- * LITERAL  Its Host is an address: it is for the address. So is what named something
- *          that was not looked up (NO PIN): by that name it would be refused.
+ * NO PIN   What it named was not looked up: it is for the address. By that name it would
+ *          be refused.
  * ASKED    The guest was told this address for a name, for no longer ago than
  *          JUST_BEFORE when the flow began, and no flow has used that answer yet; or
  *          flows for this name have this very port. An answer speaks for the port that
@@ -362,8 +362,7 @@ hear(struct hearing *h)
 {
 	if (h->f->how != HOW_ASKED)
 		return hear_shown(h);
-	if ((h->f->saw & SAW_LITERAL) == 0 && h->f->other == NULL &&
-	    h->f->proto != PROTO_ECHO) {
+	if (h->f->other == NULL && h->f->proto != PROTO_ECHO) {
 		hear_unused(h);
 		if (h->found == 0)
 			hear_listed(h);

@@ -192,8 +192,6 @@ field_shown(const json_t *r, struct flow_fact *f, struct word *other)
 	}
 	if (f->how == HOW_SNI && ech)
 		f->saw |= SAW_ECH;
-	if (json_is_true(json_object_get(r, "vhost_addr")))
-		f->saw |= SAW_LITERAL;
 	if (f->how == HOW_ASKED && !sni && (*text(r, "alpn") != '\0' ||
 	    json_array_size(json_object_get(r, "alpn")) > 0 ||
 	    json_object_get(r, "tls_offered") != NULL))

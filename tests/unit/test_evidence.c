@@ -86,13 +86,6 @@ shown_alone(void)
 }
 
 static void
-literal_host(void)
-{
-	told("g", 1, "a.example", A);
-	tcp(1.1, A, 80, NAMED("a.example") ",\"vhost_addr\":true");
-}
-
-static void
 asked_just_before(void)
 {
 	told("g", 1, "a.example", A);
@@ -270,8 +263,6 @@ static const struct {
 	const char	*rules;
 } table[] = {
 	{ "the name that was shown, alone", shown_alone, NAME("a.example") "tcp 443\n" },
-	{ "a Host that is the address", literal_host,
-	    "\tallow to net " A " port tcp 80\n" },
 	{ "asked just before", asked_just_before,
 	    NAME("a.example") "tcp 22 verify none\n" },
 	{ "the answer was for something else", asked_and_used,
