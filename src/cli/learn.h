@@ -194,7 +194,8 @@ int	learn_out(const char *path, bool force, const char *text, size_t len);
 
 /* learn_merge.c */
 /* The text of a policy with what it does not allow yet. -1 after saying why. */
-int	merge_policy(struct learned *, const char *path, const struct learn_head *,
-	    char **out, size_t *len);
+/* `to': where it is going to be written, NULL for stdout; no other file is lost there. */
+int	merge_policy(struct learned *, const char *path, const char *to,
+	    const struct learn_head *, char **out, size_t *len);
 
 #endif

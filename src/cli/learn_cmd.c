@@ -168,7 +168,7 @@ write_policy(struct learned *l, const struct options *o,
 
 	claims_conclude(l);
 	if (o->merge != NULL)
-		result = merge_policy(l, o->merge, h, &text, &len);
+		result = merge_policy(l, o->merge, o->out, h, &text, &len);
 	else if ((f = open_memstream(&text, &len)) != NULL) {
 		rules_arrange(l);
 		text_policy(f, l, h);

@@ -10,6 +10,8 @@
  * Trusts: the user, whose policy it is.
  * Must not: lose or change a byte of the policy; or write what does not parse.
  */
+#include <sys/stat.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +29,9 @@ struct merge {
 	const struct tenant *block;
 	int		 index;
 	size_t		 files;		/* that it was read from */
+	const char	*to;		/* what is written, NULL: stdout */
+	struct stat	 over;		/* the file that is there now */
+	bool		 loses;		/* it is one of those that are read */
 	char		*text;		/* of the file that has it */
 	size_t		 len, open, close;	/* behind its `{', and at its `}' */
 };
@@ -160,10 +165,11 @@ read_file(struct merge *g, const char *path)
 static void
 count_file(void *arg, const char *path, uint64_t dev, uint64_t ino)
 {
+	struct merge	*g = arg;
+
 	(void)path;
-	(void)dev;
-	(void)ino;
-	((struct merge *)arg)->files++;
+	g->files++;
+	g->loses |= g->to != NULL && dev == g->over.st_dev && ino == g->over.st_ino;
 }
 
 /* ---- the policy that is there ----------------------------------------------------------- */
@@ -201,12 +207,26 @@ find_tenant(struct merge *g)
 			g->block = &g->m->tenant.v[i];
 }
 
+/* What is replaced by this file's text must be this file, or none of the policy's. */
+static bool
+may_replace(const struct merge *g, const char *file)
+{
+	struct stat	st;
+
+	if (!g->loses || (stat(file, &st) == 0 && st.st_dev == g->over.st_dev &&
+	    st.st_ino == g->over.st_ino))
+		return true;
+	log_warnx("learn: -o %s would be lost: tenant %s is in %s, whose text is what "
+	    "is written: -o %s", g->to, g->tenant, file, file);
+	return false;
+}
+
 static int
 find_place(struct merge *g)
 {
 	const char	*file = g->block != NULL ? g->block->at.file : g->path;
 
-	if (!read_file(g, file))
+	if (!read_file(g, file) || !may_replace(g, file))
 		return -1;
 	if (g->block == NULL) {
 		g->open = g->close = g->len;
@@ -323,12 +343,15 @@ compose(struct merge *g, struct learned *l, const struct learn_head *h,
 }
 
 int
-merge_policy(struct learned *l, const char *path, const struct learn_head *h,
-    char **out, size_t *len)
+merge_policy(struct learned *l, const char *path, const char *to,
+    const struct learn_head *h, char **out, size_t *len)
 {
 	struct merge	g = { .path = path, .tenant = h->tenant, .index = -1 };
-	int		result = load(&g);
+	int		result;
 
+	if (to != NULL && stat(to, &g.over) == 0)
+		g.to = to;
+	result = load(&g);
 	*out = NULL;
 	if (result == 0) {
 		find_tenant(&g);

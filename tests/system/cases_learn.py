@@ -546,6 +546,20 @@ def learn_merges(t):
     t.check("allows all of it already" in err, err)
     code, out, err = place.run("learn", "--merge", policy, "--tenant", "new", log)
     t.check(code == 1 and "nothing of tenant new" in err and "ci" in err, err)
+    # a tenant in a file of its own: that file's text, and never over another's
+    own = place.write("own.conf", before.split("\n", 2)[2].replace("other", "third"))
+    main = place.write("main.conf", 'policy version 1\ninclude "own.conf"\n'
+                       "tenant other {\n\tdeny to any\n}\n")
+    kept = slurp(main), slurp(own)
+    code, _, err = place.run("learn", "--merge", main, "--tenant", "ci", "-o", main,
+                             "--force", log)
+    t.check(code == 1 and "would be lost" in err and f"-o {own}" in err, err)
+    t.equal((slurp(main), slurp(own)), kept)
+    code, _, err = place.run("learn", "--merge", main, "--tenant", "ci", "-o", own,
+                             "--force", log)
+    t.equal((code, slurp(main)), (0, kept[0]), err)
+    t.check("tcp 8081" in slurp(own) and "# kept" in slurp(own), slurp(own))
+    t.equal(place.run("check", "-q", main)[0], 0, "what is there now")
 
 
 @case(quick=True, gateways=OURS)
