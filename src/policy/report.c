@@ -32,7 +32,7 @@ reports_of(struct parse *p)
 	return p->reports;
 }
 
-static const char *
+static __attribute__((format(printf, 2, 0))) const char *
 text_of(struct parse *p, const char *fmt, va_list ap)
 {
 	char	text[GRAMMAR_LINE_MAX], safe[GRAMMAR_LINE_MAX];
