@@ -5,8 +5,8 @@
  * other lets it through.
  *
  * The date is the host's wall clock, which may be set, and which goes on while the
- * host sleeps; the timer's does neither. So it is looked at every few seconds, as long
- * as there is a rule that is still to end. A clock that is set back brings a rule back;
+ * host sleeps; the timer's does neither. So it is looked at every few seconds, where
+ * there is a rule that ends. A clock that is set back brings a rule back;
  * what was taken back stays so.
  *
  * Trusts: the host's clock. Must not: leave a flow to a rule that has ended.
@@ -42,10 +42,11 @@ arm(struct expiry *e)
 	uint64_t		 wait;
 	struct timeval		 tv;
 
-	if (next == 0)
+	if (policy_expiry(b->policy, b->tenant, 0) == 0)
 		return;
 	wait = next > ns ? next - ns : 0;
-	if (wait > LOOK_EVERY * SEC)
+	/* none is to end, unless the clock is set back */
+	if (next == 0 || wait > LOOK_EVERY * SEC)
 		wait = LOOK_EVERY * SEC;
 	wait += SEC / 1000;
 	tv.tv_sec = (time_t)(wait / SEC);

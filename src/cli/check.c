@@ -228,7 +228,7 @@ check_file(struct how *how)
 		policy_free(p);
 	if (m != NULL)
 		grammar_free(m);
-	return fflush(stdout) == 0 ? status : EXIT_BAD;
+	return fflush(stdout) == 0 && !ferror(stdout) ? status : EXIT_BAD;
 }
 
 int

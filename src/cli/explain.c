@@ -151,7 +151,7 @@ explain(struct question *q)
 		status = answer(q);
 	}
 	reading_close(&q->r);
-	return fflush(stdout) == 0 ? status : EXIT_DOUBT;
+	return fflush(stdout) == 0 && !ferror(stdout) ? status : EXIT_DOUBT;
 }
 
 /* ---- the command line --------------------------------------------------------------- */

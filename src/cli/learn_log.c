@@ -47,20 +47,22 @@ static void
 read_lines(struct learned *l, FILE *f)
 {
 	static char	line[LINE_MAX_BYTES];
-	bool		skip = false, ended;
-	size_t		n;
+	size_t		n = 0;
+	int		c;
 
-	while (fgets(line, sizeof(line), f) != NULL) {
-		n = strlen(line);
-		ended = n > 0 && line[n - 1] == '\n';
-		if (!ended && !feof(f))
-			l->bad += !skip;
-		else if (!skip && !ended)
-			l->cut++;	/* it was being written */
-		else if (!skip)
+	while ((c = getc_unlocked(f)) != EOF) {
+		if (n < sizeof(line))
+			line[n] = (char)c;
+		n++;
+		if (c != '\n')
+			continue;
+		if (n <= sizeof(line))
 			record_line(l, line, n);
-		skip = !ended;
+		else
+			l->bad++;
+		n = 0;
 	}
+	l->cut += n > 0;	/* it was being written */
 }
 
 static int

@@ -338,7 +338,10 @@ compose(struct merge *g, struct learned *l, const struct learn_head *h,
 		    "was", g->path);
 	rules_arrange(l);
 	write_all(f, g, l, h);
-	fclose(f);
+	if (fclose(f) != 0) {
+		log_warn("learn");
+		return -1;
+	}
 	return parses(g, *out, *len) ? 0 : -1;
 }
 

@@ -140,9 +140,12 @@ learn_out(const char *path, bool force, const char *text, size_t len)
 	struct out	o = { .path = path, .dir = -1 };
 	int		result;
 
-	if (path == NULL)
-		return fwrite(text, 1, len, stdout) == len &&
-		    fflush(stdout) == 0 ? 0 : -1;
+	if (path == NULL) {
+		if (fwrite(text, 1, len, stdout) == len && fflush(stdout) == 0)
+			return 0;
+		log_warn("learn: standard output");
+		return -1;
+	}
 	result = open_dir(&o);
 	if (result == 0)
 		result = look(&o, force);

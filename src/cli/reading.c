@@ -66,8 +66,12 @@ reading_tenant(const struct reading *r, const char *command,
 	if (found != -1)
 		return found;
 	policy_tenants_hint(r->p, tenant, hint, sizeof(hint));
-	fprintf(stderr, "%s: %s has no tenant \"%s\"%s\n", command, r->path, tenant,
-	    hint);
+	if (*tenant == '\0')
+		fprintf(stderr, "%s: %s has several tenants: name one%s\n", command,
+		    r->path, hint);
+	else
+		fprintf(stderr, "%s: %s has no tenant \"%s\"%s\n", command, r->path,
+		    tenant, hint);
 	return -1;
 }
 

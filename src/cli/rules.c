@@ -285,5 +285,5 @@ cmd_rules(int argc, char **argv)
 		}
 	}
 	reading_close(&l.r);
-	return fflush(stdout) == 0 ? status : EXIT_DOUBT;
+	return fflush(stdout) == 0 && !ferror(stdout) ? status : EXIT_DOUBT;
 }

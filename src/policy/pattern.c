@@ -160,7 +160,8 @@ last_part(const char *text, struct name *out)
 	for (; s > text && s[-1] != '*' && s[-1] != '+'; s--)
 		if (s[-1] == '.' && name_from_text(s, strlen(s), out) == 0)
 			best = s;
-	return best != NULL && name_from_text(best, strlen(best), out) == 0 ?
+	return best != NULL && strchr(best, '.') != NULL &&
+	    name_from_text(best, strlen(best), out) == 0 ?
 	    out->text : "example.com";
 }
 
@@ -182,8 +183,8 @@ bad_name(struct parse *p, const struct item *w, const char *text)
 		report_error(p, &w->at, "\"%.64s\" is not a host name: no scheme, "
 		    "port or path belongs to one: write \"%.64s\"", w->text,
 		    n.text);
-	else if (text[0] == '.' && name_from_text(text + 1, strlen(text + 1),
-	    &n) == 0)
+	else if ((text[0] == '.' || text[0] == '*') && name_from_text(text + 1,
+	    strlen(text + 1), &n) == 0 && strchr(n.text, '.') != NULL)
 		report_error(p, &w->at, "\"%.64s\": write \"+.%.64s\" for the name "
 		    "and all below it, \"**.%.64s\" for those below it alone",
 		    w->text, n.text, n.text);

@@ -224,7 +224,10 @@ slip_marks(struct parse *p, const struct expected *e)
 {
 	const struct token	*t = &p->token;
 
-	if (t->kind == STRING && expects(e, WORD) &&
+	if (t->kind == STRING && p->before.kind == NOWARN)
+		report_error(p, &t->at, "which warning is meant? write nowarn W202 "
+		    "\"%.64s\", with the code that check shows", t->text);
+	else if (t->kind == STRING && expects(e, WORD) &&
 	    strchr(t->text, ' ') == NULL)
 		report_error(p, &t->at, "this has no quotes: write %.64s",
 		    t->text);

@@ -233,4 +233,10 @@ ask 2 'is not an address' demo.conf demo tcp example.com:80
 ask 2 'is not tcp, udp, icmp, dns or reach' demo.conf demo sctp 203.0.114.1:80
 ask 2 'no such file' missing demo tcp 203.0.114.1:80
 ask 64 'usage:' demo.conf demo tcp
+# what cannot be written is not said to be good
+for form in "" --json; do
+	# shellcheck disable=SC2086
+	"$cmd" rules $form open.conf >/dev/full 2>&1 &&
+	    { echo "rules $form to a full disk: exit 0" >&2; bad=1; }
+done
 exit $bad

@@ -2,6 +2,7 @@
 import os
 import shutil
 import stat
+import subprocess
 
 import dnswire
 import gateway
@@ -586,6 +587,16 @@ def learn_command_wrong(t):
     t.check(code == 0 and b"\ntenant learned {\n" in out and b"allow" not in
             out.replace(b"It allows", b""), out)
     t.check("1 lines could not be read" in err and "not of format 2" in err, err)
+    # a line with NULs, and one without end, take no other line with them
+    holed = place.write("holed", start % "a" + "\0" * 9 + "\n" + "x" * 70000 + "\n" +
+                        start % "a" + start[:20])
+    code, out, err = place.run("learn", holed)
+    t.check(code == 0 and "2 lines could not be read" in err and
+            "1 logs end in the middle" in err, err)
+    with open("/dev/full", "wb") as full:
+        t.equal(subprocess.run([os.path.join(t.bindir, "sallyport"), "learn", "-q", two,
+                                "--tenant", "b"], stdout=full, check=False,
+                               stderr=subprocess.DEVNULL).returncode, 1, "a full disk")
 
 
 @case(quick=True, gateways=OURS)
