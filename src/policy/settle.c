@@ -213,9 +213,13 @@ no_table(struct parse *p, const struct item *w)
 static void
 no_nameset(struct parse *p, const struct item *w)
 {
-	int	n = model_find_table(p->m, w->text);
+	int		 n = model_find_table(p->m, w->text);
+	const char	*near = n == -1 ? known_near(p, KNOWN_NAMES, w->text) : "";
 
-	if (n == -1)
+	if (*near != '\0')
+		report_error(p, &w->at, "there are no names <%.64s>%s", w->text,
+		    near);
+	else if (n == -1)
 		report_error(p, &w->at, "there are no names <%.64s>: define them "
 		    "as names <%.64s> { ... }", w->text, w->text);
 	else
