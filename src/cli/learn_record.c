@@ -51,6 +51,7 @@ field_address(const char *s, struct word *out)
 	memset(out, 0, sizeof(*out));
 	if (addr_parse(s, &e) == -1)
 		return false;
+	e = endpoint_canonical(e);	/* ::ffff:192.0.2.1 is dialled as IPv4 */
 	addr_print(&e, out->text);
 	return true;
 }

@@ -86,6 +86,12 @@ shown_alone(void)
 }
 
 static void
+mapped(void)
+{
+	tcp(1.1, "::ffff:" A, 8080, "");
+}
+
+static void
 asked_just_before(void)
 {
 	told("g", 1, "a.example", A);
@@ -263,6 +269,7 @@ static const struct {
 	const char	*rules;
 } table[] = {
 	{ "the name that was shown, alone", shown_alone, NAME("a.example") "tcp 443\n" },
+	{ "an IPv4 address in IPv6", mapped, "\tallow to net " A " port tcp 8080\n" },
 	{ "asked just before", asked_just_before,
 	    NAME("a.example") "tcp 22 verify none\n" },
 	{ "the answer was for something else", asked_and_used,
