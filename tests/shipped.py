@@ -49,11 +49,12 @@ def write(log):
     r = drive.Recorder(log)
     r.start(drive.inst(), rotate=65536)
     rec = 0
-    for _ in range(4):
-        for _ in range(250):
+    for _ in range(10):
+        for _ in range(100):
             rec += 1
             r.send(drive.deny(rec))
         r.wait_durable(rec)
+        time.sleep(0.3)         # no log is rotated ten times in a moment
     r.send(drive.open_(rec + 1, 1))
     r.send(drive.close(rec + 2, 1, verdict=1))
     r.wait_durable(rec + 2)
