@@ -89,7 +89,6 @@ bool	where_state(char *buf, size_t size);
 #define KEEP_MAX	1000000u
 #define KEEP_ALL	UINT32_MAX
 void	prune_logs(const char *path, uint32_t keep);	/* 0: as many as usual */
-bool	prune_is_log(const char *name);
 /* --keep; 0: it is no limit, which was said. */
 uint32_t prune_limit(const char *command, const char *text);
 /* The same for `run': in a directory that is the log's alone, made if need be. */

@@ -55,6 +55,9 @@ const struct spot *explain_entry(const struct question *,
 
 /* explain_steps.c, explain_name.c, reach.c: the steps and the verdict */
 void	explain_flow(struct answer *, struct question *);
+/* The verdict's word, reason and rule: into the answer, and as text. */
+void	explain_outcome(struct answer *, uint32_t kind, uint32_t reason,
+	    uint32_t rule, struct text *);
 void	explain_name(struct answer *, struct question *);
 /* 0, or -1 after a message: it is nothing that can be asked about. */
 int	explain_reach(struct answer *, struct question *, struct json *);

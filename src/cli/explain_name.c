@@ -56,23 +56,10 @@ static void
 show_verdict(struct answer *a, const struct question *q,
     const struct name_verdict *v)
 {
-	static const char *const	words[] = { [VERDICT_ALLOW] = "allow",
-					    [VERDICT_DENY] = "deny",
-					    [VERDICT_AUDIT_DENY] = "audit-deny" };
 	struct endpoint			e[ANSWER_MAX];
-	struct outcome			*o = &a->verdict;
 	struct text			 t = { NULL, 0, 0 };
 
-	o->word = words[v->kind];
-	o->reason = v->kind != VERDICT_ALLOW ? v->reason : REASON_NONE;
-	o->rule = v->rule;
-	o->status = v->kind == VERDICT_DENY ? EXIT_BAD : EXIT_GOOD;
-	text_add(&t, "%s%s", o->word, v->kind == VERDICT_AUDIT_DENY ?
-	    ": recorded as denied, let through" : "");
-	if (v->kind != VERDICT_ALLOW)
-		text_add(&t, " (%s)", reason_name(v->reason));
-	if (v->rule != POLICY_NO_RULE)
-		text_add(&t, " by %s", policy_rule_loc(q->r.p, v->rule));
+	explain_outcome(a, v->kind, v->reason, v->rule, &t);
 	text_add(&t, "%s", v->kind == VERDICT_DENY ? ", answered NXDOMAIN" :
 	    policy_host(q->r.p, q->query.bound[0], ADDR_V4, e) != -1 ?
 	    ", answered by this policy" : ", asked of the upstreams");

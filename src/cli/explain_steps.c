@@ -189,13 +189,31 @@ name_verdict(struct text *t, struct outcome *o, const struct verdict *v,
 	text_add(t, ", dials %s", o->dial);
 }
 
-static void
-show_verdict(struct answer *a, const struct judgement *j,
-    const struct question *q)
+void
+explain_outcome(struct answer *a, uint32_t kind, uint32_t reason, uint32_t rule,
+    struct text *t)
 {
 	static const char *const	words[] = { [VERDICT_ALLOW] = "allow",
 					    [VERDICT_DENY] = "deny",
 					    [VERDICT_AUDIT_DENY] = "audit-deny" };
+	struct outcome			*o = &a->verdict;
+
+	o->word = words[kind];
+	o->reason = kind != VERDICT_ALLOW ? reason : REASON_NONE;
+	o->rule = rule;
+	o->status = kind == VERDICT_DENY ? EXIT_BAD : EXIT_GOOD;
+	text_add(t, "%s%s", o->word, kind == VERDICT_AUDIT_DENY ?
+	    ": recorded as denied, let through" : "");
+	if (kind != VERDICT_ALLOW)
+		text_add(t, " (%s)", reason_name(reason));
+	if (rule != POLICY_NO_RULE)
+		text_add(t, " by %s", policy_rule_loc(a->r->p, rule));
+}
+
+static void
+show_verdict(struct answer *a, const struct judgement *j,
+    const struct question *q)
+{
 	const struct verdict		*v = &j->verdict;
 	struct outcome			*o = &a->verdict;
 	struct text			 t = { NULL, 0, 0 };
@@ -207,16 +225,7 @@ show_verdict(struct answer *a, const struct judgement *j,
 		    "--sni, --host, --nothing or --undecided)");
 		return;
 	}
-	o->word = words[v->kind];
-	o->reason = v->kind != VERDICT_ALLOW ? v->reason : REASON_NONE;
-	o->rule = v->rule;
-	o->status = v->kind == VERDICT_DENY ? EXIT_BAD : EXIT_GOOD;
-	text_add(&t, "%s%s", o->word, v->kind == VERDICT_AUDIT_DENY ?
-	    ": recorded as denied, let through" : "");
-	if (v->kind != VERDICT_ALLOW)
-		text_add(&t, " (%s)", reason_name(v->reason));
-	if (v->rule != POLICY_NO_RULE)
-		text_add(&t, " by %s", policy_rule_loc(q->r.p, v->rule));
+	explain_outcome(a, v->kind, v->reason, v->rule, &t);
 	name_verdict(&t, o, v, q);
 	answer_verdict(a, "%s", t.buf);
 	free(t.buf);

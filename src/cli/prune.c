@@ -57,14 +57,6 @@ stem(const char *name)
 	return i + digits + strlen(end);
 }
 
-bool
-prune_is_log(const char *name)
-{
-	size_t	len = stem(name);
-
-	return len > 0 && name[len] == '\0';
-}
-
 /* What a log has besides: NAME.DIGITS, its segments, and NAME.reserve. */
 static bool
 is_part(const char *rest)

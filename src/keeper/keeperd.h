@@ -77,7 +77,6 @@ int	spawn(const struct spawn *, struct spawned *);
 /* What a user can do about this errno of it: words behind a message, or none. */
 const char *spawn_hint(int error);
 /* The namespaces of a role: flags of clone(2). */
-unsigned long spawn_namespaces(enum role);
 
 /* enter.c: the child's side of spawn */
 void	enter_empty_root(void);

@@ -59,12 +59,6 @@ static const unsigned long namespaces[ROLES] = {
 	    CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP,
 };
 
-unsigned long
-spawn_namespaces(enum role role)
-{
-	return namespaces[role];
-}
-
 /* All signals as at boot, but SIGPIPE, which is an errno to us. */
 static void
 reset_signals(void)

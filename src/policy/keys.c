@@ -136,17 +136,6 @@ name_keys(const struct policy *p, const struct name *n, struct name_keys *out)
 	}
 }
 
-void
-name_of_key(const struct policy *p, uint32_t key, struct blob_name *out)
-{
-	const uint8_t	*at = p->nametext + (p->name[key >> 2].text_kinds >> 4);
-
-	memset(out, 0, sizeof(*out));
-	out->wild = key & 3;
-	out->base.len = *at;
-	memcpy(out->base.text, at + 1, *at);
-}
-
 /* ---- sets ----------------------------------------------------------------------- */
 
 static bool

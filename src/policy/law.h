@@ -230,7 +230,6 @@ void	name_keys(const struct policy *, const struct name *,
 /* One of the keys stands in one of the sets: `first' and n are a run of nrefs. */
 bool	match_keys(const struct policy *, uint32_t first, uint32_t n,
 	    const struct name_keys *);
-void	name_of_key(const struct policy *, uint32_t key, struct blob_name *);
 
 /* match.c: what a match says of an address, a port, a name */
 bool	match_sets(const struct policy *, uint32_t ref, uint32_t n,

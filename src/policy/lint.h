@@ -54,6 +54,8 @@ const struct rule *lint_name_twin(struct lint *, const struct rule *r,
 	    const struct pattern *, lint_pred *good);
 const struct rule *lint_net_twin(struct lint *, const struct rule *r,
 	    const struct prefix *, lint_pred *good);
+/* How many of the sorted set are not behind the network. */
+size_t	lint_place(const struct nets *, const struct prefix *);
 /* False: enough was compared, and it is told of at the end. */
 bool	lint_goes_on(struct lint *);
 

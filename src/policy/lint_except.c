@@ -11,21 +11,13 @@
 
 /* ---- networks ------------------------------------------------------------------- */
 
-/* The first of the sorted set that is not before x, by its end. */
 static bool
 touches(const struct nets *s, const struct prefix *x)
 {
-	size_t	lo = 0, hi = s->net.n, mid;
+	size_t	at = lint_place(s, x);
 
-	while (lo < hi) {
-		mid = lo + (hi - lo) / 2;
-		if (prefix_compare(&s->net.v[mid].prefix, x) <= 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return (lo > 0 && prefix_overlaps(&s->net.v[lo - 1].prefix, x)) ||
-	    (lo < s->net.n && prefix_overlaps(&s->net.v[lo].prefix, x));
+	return (at > 0 && prefix_overlaps(&s->net.v[at - 1].prefix, x)) ||
+	    (at < s->net.n && prefix_overlaps(&s->net.v[at].prefix, x));
 }
 
 static bool

@@ -262,9 +262,8 @@ has_length(const struct lint *l, const struct prefix *x, unsigned int len)
 	    1) != 0;
 }
 
-/* One network of the sorted set holds all of it. */
-static bool
-set_holds(const struct nets *s, const struct prefix *x)
+size_t
+lint_place(const struct nets *s, const struct prefix *x)
 {
 	size_t	lo = 0, hi = s->net.n, mid;
 
@@ -275,8 +274,17 @@ set_holds(const struct nets *s, const struct prefix *x)
 		else
 			hi = mid;
 	}
-	return lo > 0 && s->net.v[lo - 1].prefix.len <= x->len &&
-	    prefix_overlaps(&s->net.v[lo - 1].prefix, x);
+	return lo;
+}
+
+/* One network of the sorted set holds all of it. */
+static bool
+set_holds(const struct nets *s, const struct prefix *x)
+{
+	size_t	at = lint_place(s, x);
+
+	return at > 0 && s->net.v[at - 1].prefix.len <= x->len &&
+	    prefix_overlaps(&s->net.v[at - 1].prefix, x);
 }
 
 static bool
